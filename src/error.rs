@@ -1,0 +1,109 @@
+//! One error type, for the person who made the mistake: what is wrong, where, and what to do about it.
+
+use std::fmt;
+
+/// What every fallible function of caramba returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A message with its place (file, line, tensor, key) and its remedy.
+///
+/// `message` is a whole sentence without the final full stop, and says what was expected and what was found. Places are added
+/// from the inside out with [`Error::at`], so the outermost (usually the file) comes first when displayed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    message: String,
+    places: Vec<String>,
+    remedy: Option<String>,
+}
+
+impl Error {
+    /// An error that says `message`.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), places: Vec::new(), remedy: None }
+    }
+
+    /// Adds an outer place: `Error::new("...").at("tensor x").at("model.gguf")` displays as `model.gguf: tensor x: ...`.
+    #[must_use]
+    pub fn at(mut self, place: impl fmt::Display) -> Self {
+        self.places.push(place.to_string());
+        self
+    }
+
+    /// Says what to do about it. The first (innermost) remedy wins: it knows most.
+    #[must_use]
+    pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy.get_or_insert(remedy.into());
+        self
+    }
+
+    /// The sentence alone, without place and remedy.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What to do about it, if that is known.
+    pub fn help(&self) -> Option<&str> {
+        self.remedy.as_deref()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for place in self.places.iter().rev() {
+            write!(f, "{place}: ")?;
+        }
+        f.write_str(&self.message)?;
+        match &self.remedy {
+            Some(remedy) => write!(f, "\n  help: {remedy}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Adds a place to whatever error a `Result` holds.
+pub trait At<T> {
+    /// See [`Error::at`].
+    fn at(self, place: impl fmt::Display) -> Result<T>;
+}
+
+impl<T, E: Into<Error>> At<T> for std::result::Result<T, E> {
+    fn at(self, place: impl fmt::Display) -> Result<T> {
+        self.map_err(|error| error.into().at(place))
+    }
+}
+
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        let remedy = match error.kind() {
+            std::io::ErrorKind::NotFound => Some("check the path; it is relative to the current directory"),
+            std::io::ErrorKind::PermissionDenied => Some("check who owns the file or directory and its permissions"),
+            std::io::ErrorKind::StorageFull => Some("free some space on that disk, or write elsewhere"),
+            _ => None,
+        };
+        let plain = Self::new(error.to_string());
+        match remedy {
+            Some(remedy) => plain.remedy(remedy),
+            None => plain,
+        }
+    }
+}
+
+/// "did you mean `x`?", or the list of what is known, for a name that is not.
+///
+/// # Example
+/// ```
+/// let error = caramba::error::unknown("cache kind", "q9", ["fp16", "q8", "q4"]);
+/// assert_eq!(error.to_string(), "unknown cache kind `q9`\n  help: did you mean `q8`? known are: fp16, q8, q4");
+/// ```
+pub fn unknown<'a>(what: &str, name: &str, known: impl IntoIterator<Item = &'a str>) -> Error {
+    let known: Vec<&str> = known.into_iter().collect();
+    let nearest = known
+        .iter()
+        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), *candidate))
+        .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 4)
+        .min_by_key(|(distance, _)| *distance);
+    let guess = nearest.map(|(_, candidate)| format!("did you mean `{candidate}`? ")).unwrap_or_default();
+    Error::new(format!("unknown {what} `{name}`")).remedy(format!("{guess}known are: {}", known.join(", ")))
+}

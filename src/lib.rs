@@ -1,0 +1,29 @@
+//! caramba: a wgpu inference runtime with a quantised KV cache, exposed to Rhai scripts.
+//!
+//! A script asks, the runtime runs, the GPU computes, the rows come back, the script writes the paper.
+//! Modules are floors: an upper one may use a lower one, never the other way.
+//!
+//! ```text
+//! cli
+//! script                          the only place that knows both a model and a chart
+//! runtime   manifest   artifact   statistics
+//! model
+//! gpu
+//! error     interrupt
+//! ```
+
+pub mod error;
+pub mod interrupt;
+
+pub mod gpu;
+pub mod model;
+
+pub mod artifact;
+pub mod manifest;
+pub mod runtime;
+pub mod statistics;
+
+pub mod cli;
+pub mod script;
+
+pub use error::{Error, Result};
