@@ -1,6 +1,7 @@
 //! What a model is: its architecture, its weights under canonical names, its tokenizer; and the readers of every format.
 
 pub mod architecture;
+mod blocks;
 pub mod tensor;
 pub mod tokenizer;
 
