@@ -1,1 +1,5 @@
 //! (being written)
+
+/// One target of a manifest.
+#[derive(Debug, Clone)]
+pub struct Experiment {}
