@@ -1,1 +1,15 @@
-//! (being written)
+//! What a run leaves behind: a directory of CSV files, charts, LaTeX tables and a report. Everything here knows how to write, and
+//! nothing knows what is measured.
+//!
+//! A file is whole or not there: it is written under another name and renamed. The exceptions are CSV files, which grow by a row at a
+//! time so that a run that fails keeps what it has measured.
+
+mod atomic;
+mod clock;
+pub mod csv;
+mod directory;
+pub mod json;
+
+pub use atomic::write as write_atomically;
+pub use csv::{CsvFile, Field};
+pub use directory::RunDirectory;

@@ -1,0 +1,341 @@
+//! The directory of one run: there under its final name only when everything in it is.
+
+use super::clock::Utc;
+use super::csv::{CsvFile, Field};
+use super::{json, write_atomically};
+use crate::error::{At, Error, Result};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+/// What a run in progress, or one that failed, is called: its final name and this.
+const PARTIAL: &str = ".partial";
+
+/// Where a failed run says why.
+const FAILED: &str = "FAILED.txt";
+
+/// `artifacts/<experiment>_<YYYYMMDD_HHMMSS>/`, its time being the start of the run in UTC.
+///
+/// Until [`RunDirectory::finish`] it is called `... .partial`. A run that fails (or is dropped) keeps that name and its rows, and holds a
+/// file that says what happened.
+pub struct RunDirectory {
+    path: PathBuf,
+    target: PathBuf,
+    started: Utc,
+    csvs: BTreeMap<String, CsvFile>,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open,
+    Finished,
+    Failed,
+}
+
+impl RunDirectory {
+    /// Makes the directory of a run of `experiment` that starts now, in `parent` (made if need be).
+    ///
+    /// A run of the same name that started in the same second has the name already: this one then takes the next second's.
+    ///
+    /// # Errors
+    /// An experiment whose name is no file name; a parent that cannot be made or written to.
+    pub fn begin(parent: &Path, experiment: &str) -> Result<RunDirectory> {
+        let mut attempts_left = 3;
+        loop {
+            match RunDirectory::begin_at(parent, experiment, SystemTime::now()) {
+                Err(Begin::Taken(_)) if attempts_left > 0 => {
+                    attempts_left -= 1;
+                    std::thread::sleep(Duration::from_millis(1_000));
+                }
+                other => return other.map_err(Error::from),
+            }
+        }
+    }
+
+    fn begin_at(parent: &Path, experiment: &str, time: SystemTime) -> Result<RunDirectory, Begin> {
+        check_name("experiment", experiment)?;
+        let started = Utc::of(time);
+        let name = format!("{experiment}_{}", started.stamp());
+        let (target, path) = (parent.join(&name), parent.join(format!("{name}{PARTIAL}")));
+        let unwritable = |error: std::io::Error, place: &Path| {
+            let remedy = "choose a directory that you may write to";
+            Begin::Other(Error::new(format!("cannot make the run directory: {error}")).remedy(remedy).at(place.display()))
+        };
+        std::fs::create_dir_all(parent).map_err(|error| unwritable(error, parent))?;
+        std::fs::create_dir(&path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::AlreadyExists => Begin::Taken(path.clone()),
+            _ => unwritable(error, &path),
+        })?;
+        // Looked at after the partial directory is ours: no other run can take the final name from here on.
+        if target.exists() {
+            let _ = std::fs::remove_dir(&path);
+            return Err(Begin::Taken(target));
+        }
+        Ok(RunDirectory { path, target, started, csvs: BTreeMap::new(), state: State::Open })
+    }
+
+    /// Where the files are now: another path after [`RunDirectory::finish`].
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// When the run began, as a report has it: `2026-11-24T17:15:02Z`.
+    pub fn started(&self) -> String {
+        self.started.iso()
+    }
+
+    /// The path of a file called `name` in this directory, for whoever writes it (a chart, say).
+    ///
+    /// # Errors
+    /// A name with a directory in it, or one that is no file name; a run that has ended.
+    pub fn file(&self, name: &str) -> Result<PathBuf> {
+        self.open()?;
+        check_name("file", name)?;
+        Ok(self.path.join(name))
+    }
+
+    /// Makes a CSV file with a fixed header.
+    ///
+    /// # Errors
+    /// See [`CsvFile::create`].
+    pub fn create_csv(&mut self, name: &str, columns: &[impl AsRef<str>]) -> Result<()> {
+        let csv = CsvFile::create(&self.file(name)?, columns)?;
+        self.csvs.insert(name.to_owned(), csv);
+        Ok(())
+    }
+
+    /// Appends a row to the CSV file `name`; it is on the disk when this returns.
+    ///
+    /// # Errors
+    /// No such CSV file; see [`CsvFile::add`].
+    pub fn add_row(&mut self, name: &str, row: impl IntoIterator<Item = (impl AsRef<str>, impl Into<Field>)>) -> Result<()> {
+        self.open()?;
+        match self.csvs.get_mut(name) {
+            Some(csv) => csv.add(row),
+            None => Err(crate::error::unknown("CSV file", name, self.csvs.keys().map(String::as_str)).at(self.path.display())),
+        }
+    }
+
+    /// Whether there is a CSV file `name` to add rows to.
+    pub fn has_csv(&self, name: &str) -> bool {
+        self.csvs.contains_key(name)
+    }
+
+    /// Writes a whole file of text, replacing what was there.
+    ///
+    /// # Errors
+    /// See [`RunDirectory::file`] and [`write_atomically`].
+    pub fn write_text(&self, name: &str, text: &str) -> Result<()> {
+        write_atomically(&self.file(name)?, text.as_bytes())
+    }
+
+    /// Writes a whole JSON file, replacing what was there; see [`json::write`] for NaN.
+    ///
+    /// # Errors
+    /// See [`RunDirectory::file`] and [`json::write`].
+    pub fn write_json(&self, name: &str, report: &impl Serialize) -> Result<()> {
+        json::write(&self.file(name)?, report)
+    }
+
+    /// Gives the directory its final name, and returns its path.
+    ///
+    /// # Errors
+    /// The run has ended already; something of the final name has appeared. The directory then stays as it is.
+    pub fn finish(&mut self) -> Result<PathBuf> {
+        self.open()?;
+        if self.target.exists() {
+            let message = format!("{} exists already; this run's files are complete in {}", self.target.display(), self.path.display());
+            return Err(Error::new(message).remedy("move one of them"));
+        }
+        // Some systems do not rename a directory that holds an open file.
+        self.csvs.clear();
+        std::fs::rename(&self.path, &self.target).map_err(Error::from).at(self.target.display())?;
+        self.path.clone_from(&self.target);
+        self.state = State::Finished;
+        Ok(self.path.clone())
+    }
+
+    /// Ends the run without success: everything written stays, with a file that says why. Returns a sentence that says where.
+    ///
+    /// Nothing can go wrong here that matters more than `reason`, so nothing is returned as an error.
+    pub fn fail(&mut self, reason: impl fmt::Display) -> String {
+        if self.state != State::Open {
+            return format!("the files of this run are in {}", self.path.display());
+        }
+        self.state = State::Failed;
+        let rows: String = self.csvs.values().map(|csv| format!("{}: {} rows\n", file_name(csv.path()), csv.rows())).collect();
+        let kept = if rows.is_empty() { "No rows were measured.\n".to_owned() } else { format!("Rows kept:\n{rows}") };
+        let text = format!(
+            "This run did not finish.\n\n{reason}\n\nstarted: {}\nended:   {}\n\n{kept}",
+            self.started(),
+            Utc::of(SystemTime::now()).iso()
+        );
+        self.csvs.clear();
+        let place = self.path.display();
+        match write_atomically(&self.path.join(FAILED), text.as_bytes()) {
+            Ok(()) => format!("what was measured so far is in {place}"),
+            Err(error) => format!("what was measured so far is in {place} ({FAILED} could not be written: {})", error.message()),
+        }
+    }
+
+    fn open(&self) -> Result<()> {
+        match self.state {
+            State::Open => Ok(()),
+            State::Finished => Err(Error::new("this run is finished: nothing can be added to it").at(self.path.display())),
+            State::Failed => Err(Error::new("this run has failed: nothing can be added to it").at(self.path.display())),
+        }
+    }
+}
+
+impl Drop for RunDirectory {
+    fn drop(&mut self) {
+        if self.state == State::Open {
+            self.fail("It ended before its artifacts were finished.");
+        }
+    }
+}
+
+/// Why a directory could not be begun.
+enum Begin {
+    Taken(PathBuf),
+    Other(Error),
+}
+
+impl From<Error> for Begin {
+    fn from(error: Error) -> Begin {
+        Begin::Other(error)
+    }
+}
+
+impl From<Begin> for Error {
+    fn from(begin: Begin) -> Error {
+        match begin {
+            Begin::Taken(path) => Error::new("a run of this name started in the same second")
+                .remedy("start it again, or give the experiment another name")
+                .at(path.display()),
+            Begin::Other(error) => error,
+        }
+    }
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// A name that is one file name on every system.
+fn check_name(what: &str, name: &str) -> Result<()> {
+    let strange = |c: char| c.is_control() || r#"/\:*?"<>|"#.contains(c);
+    if name.is_empty() || name.starts_with('.') || name.len() > 200 || name.contains(strange) || name.trim() != name {
+        return Err(Error::new(format!("{name:?} cannot be the name of {} {what}", if what.starts_with('e') { "an" } else { "a" }))
+            .remedy("use letters, digits, `_` and `-`; no directories"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::UNIX_EPOCH;
+
+    fn begin(parent: &Path) -> Result<RunDirectory> {
+        RunDirectory::begin_at(parent, "paper", UNIX_EPOCH + Duration::from_secs(1_709_251_199)).map_err(Error::from)
+    }
+
+    fn names(directory: &Path) -> Vec<String> {
+        let mut names: Vec<String> =
+            std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn the_final_name_appears_when_all_is_done() {
+        let temporary = tempfile::tempdir().unwrap();
+        let parent = temporary.path().join("artifacts");
+        let mut run = begin(&parent).unwrap();
+        run.create_csv("memory.csv", &["model", "kvcache_mb"]).unwrap();
+        run.add_row("memory.csv", [("model", Field::from("a")), ("kvcache_mb", 1.5.into())]).unwrap();
+        run.write_text("tables.tex", "%\n").unwrap();
+        run.write_json("report.json", &serde_json::json!({ "a": 1 })).unwrap();
+        assert_eq!(names(&parent), ["paper_20240229_235959.partial"]);
+        let path = run.finish().unwrap();
+        assert_eq!(path, parent.join("paper_20240229_235959"));
+        assert_eq!((run.path(), run.started().as_str()), (path.as_path(), "2024-02-29T23:59:59Z"));
+        assert_eq!(names(&parent), ["paper_20240229_235959"]);
+        assert_eq!(names(&path), ["memory.csv", "report.json", "tables.tex"]);
+        assert!(run.write_text("late.txt", "").unwrap_err().to_string().contains("is finished"));
+        drop(run);
+        assert_eq!(names(&path).len(), 3);
+    }
+
+    #[test]
+    fn a_failed_run_keeps_its_rows_and_says_why() {
+        let temporary = tempfile::tempdir().unwrap();
+        let mut run = begin(temporary.path()).unwrap();
+        run.create_csv("latency.csv", &["ms"]).unwrap();
+        run.add_row("latency.csv", [("ms", 1.0)]).unwrap();
+        let sentence = run.fail(Error::new("out of device memory").at("session"));
+        let path = temporary.path().join("paper_20240229_235959.partial");
+        assert_eq!(sentence, format!("what was measured so far is in {}", path.display()));
+        assert_eq!(std::fs::read_to_string(path.join("latency.csv")).unwrap(), "ms\n1.0\n");
+        let text = std::fs::read_to_string(path.join(FAILED)).unwrap();
+        assert!(text.contains("session: out of device memory") && text.contains("latency.csv: 1 rows"), "{text}");
+        assert!(run.finish().is_err() && run.add_row("latency.csv", [("ms", 2.0)]).is_err());
+    }
+
+    #[test]
+    fn a_dropped_run_is_a_failed_one() {
+        let temporary = tempfile::tempdir().unwrap();
+        drop(begin(temporary.path()).unwrap());
+        assert_eq!(names(&temporary.path().join("paper_20240229_235959.partial")), [FAILED]);
+    }
+
+    #[test]
+    fn two_runs_in_the_same_second() {
+        let temporary = tempfile::tempdir().unwrap();
+        let mut first = begin(temporary.path()).unwrap();
+        assert!(begin(temporary.path()).err().unwrap().to_string().contains("same second"));
+        first.finish().unwrap();
+        assert!(begin(temporary.path()).err().unwrap().to_string().contains("same second"));
+        assert_eq!(names(temporary.path()), ["paper_20240229_235959"]);
+        // The clock as it is: the second waits for its own second.
+        let one = RunDirectory::begin(temporary.path(), "same").unwrap();
+        let two = RunDirectory::begin(temporary.path(), "same").unwrap();
+        assert_ne!(one.path(), two.path());
+    }
+
+    #[test]
+    fn a_final_name_taken_meanwhile_loses_nothing() {
+        let temporary = tempfile::tempdir().unwrap();
+        let mut run = begin(temporary.path()).unwrap();
+        std::fs::create_dir(temporary.path().join("paper_20240229_235959")).unwrap();
+        let error = run.finish().unwrap_err().to_string();
+        assert!(error.contains("exists already") && run.path().exists(), "{error}");
+    }
+
+    #[test]
+    fn a_parent_that_cannot_be_written_to() {
+        let temporary = tempfile::tempdir().unwrap();
+        let file = temporary.path().join("artifacts");
+        std::fs::write(&file, "not a directory").unwrap();
+        let error = begin(&file).err().unwrap().to_string();
+        assert!(error.contains("cannot make the run directory") && error.contains("help: choose a directory"), "{error}");
+    }
+
+    #[test]
+    fn names_stay_inside() {
+        let temporary = tempfile::tempdir().unwrap();
+        for name in ["", "../up", "a/b", ".hidden", "a\nb", "c:d"] {
+            assert!(RunDirectory::begin(temporary.path(), name).is_err(), "{name:?}");
+            assert!(begin(&temporary.path().join("ok")).unwrap().file(name).is_err(), "{name:?}");
+            std::fs::remove_dir_all(temporary.path().join("ok")).unwrap();
+        }
+        let mut run = begin(temporary.path()).unwrap();
+        run.create_csv("memory.csv", &["a"]).unwrap();
+        assert!(run.add_row("memry.csv", [("a", 1.0)]).unwrap_err().to_string().contains("did you mean `memory.csv`?"));
+        assert!(run.has_csv("memory.csv") && !run.has_csv("memry.csv"));
+    }
+}
