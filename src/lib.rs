@@ -9,11 +9,13 @@
 //! runtime   manifest   artifact   statistics
 //! model
 //! gpu
-//! error     interrupt
+//! error     interrupt   terminal   progress
 //! ```
 
 pub mod error;
 pub mod interrupt;
+pub mod progress;
+pub mod terminal;
 
 pub mod gpu;
 pub mod model;
