@@ -10,9 +10,23 @@ use crate::model::Model;
 use std::rc::Rc;
 use std::sync::Arc;
 
+/// How weights are stored on the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum WeightKind {
+    /// As in the file where there are kernels for that type (quantised blocks stay packed), else half floats.
+    #[default]
+    Stored,
+    F32,
+    F16,
+    /// Blocks of 32 with an f16 scale: quantised at load if the file isn't.
+    Q8,
+    Q4,
+}
+
 /// How to put a model on the device.
 #[derive(Default)]
 pub struct LoadOptions<'a> {
+    pub weights: WeightKind,
     /// Called with (bytes done, bytes in all) as weights arrive on the device.
     pub progress: Option<&'a dyn Fn(u64, u64)>,
 }
@@ -64,6 +78,15 @@ impl Default for GenerateOptions {
     fn default() -> Self {
         Self { max_tokens: 128, temperature: 0.0, top_k: 0, top_p: 1.0, seed: 0, stop_at_end: true }
     }
+}
+
+/// What [`Session::score`] returns, per sequence.
+#[derive(Debug, Clone, Default)]
+pub struct Scores {
+    /// The natural log-probability of every token but the list's first, given all before it: `tokens.len() - 1` values.
+    pub log_probabilities: Vec<Vec<f32>>,
+    /// The most likely token at the same positions.
+    pub best: Vec<Vec<u32>>,
 }
 
 /// A batch of sequences with their cache.
@@ -120,7 +143,8 @@ impl Session {
         later()
     }
 
-    /// `steps` greedy tokens for every sequence; end-of-text is ignored.
+    /// `steps` greedy tokens for every sequence; end-of-text is ignored. A step chooses a token from the logits that are there and
+    /// computes the next ones, so that prefill and decode together are all the work there is.
     pub fn decode(&mut self, steps: usize) -> Result<Generated> {
         let _ = steps;
         later()
@@ -132,9 +156,8 @@ impl Session {
         later()
     }
 
-    /// Appends one list of tokens per sequence and returns, per sequence, the natural log-probability of every token but the list's first
-    /// given all before it: `tokens.len() - 1` values.
-    pub fn score(&mut self, tokens: &[Vec<u32>]) -> Result<Vec<Vec<f32>>> {
+    /// Appends one list of tokens per sequence and scores each token given all before it. Logits never leave the device.
+    pub fn score(&mut self, tokens: &[Vec<u32>]) -> Result<Scores> {
         let _ = tokens;
         later()
     }
