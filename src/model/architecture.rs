@@ -4,6 +4,14 @@
 //! of a head is the concatenation of a *semantic* part (not rotated) and a *geometric* part (rotated by RoPE). A standard layer
 //! has a semantic part of width 0.
 
+use crate::error::{At, Error, Result};
+
+/// Bounds that no model comes near and that keep products of two sizes far from overflow, whatever a file says.
+const MAX_LAYERS: usize = 1 << 12;
+const MAX_SIZE: usize = 1 << 26;
+const MAX_HEADS: usize = 1 << 14;
+const MAX_WIDTH: usize = 1 << 16;
+
 /// A decoder-only transformer of the Llama family.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Architecture {
@@ -100,7 +108,65 @@ pub enum RopeScaling {
     Factors(Vec<f32>),
 }
 
+impl Architecture {
+    /// That the sizes fit each other. Readers call this before anything is made from them.
+    ///
+    /// # Errors
+    /// The first size that doesn't fit, with its layer.
+    pub fn check(&self) -> Result<()> {
+        within("the width of the model (d_model)", self.d_model, MAX_SIZE)?;
+        within("the size of the vocabulary", self.vocab, MAX_SIZE)?;
+        within("the longest context", self.context, MAX_SIZE)?;
+        within("the number of layers", self.layers.len(), MAX_LAYERS)?;
+        if !(self.norm_eps > 0.0 && self.norm_eps < 1.0) {
+            return Err(Error::new(format!("the epsilon of the norms is {}, expected a small positive number", self.norm_eps)));
+        }
+        for (index, layer) in self.layers.iter().enumerate() {
+            within("the width of the MLP (d_ff)", layer.d_ff, MAX_SIZE)
+                .and_then(|()| layer.attention.check())
+                .at(format!("layer {index}"))?;
+        }
+        Ok(())
+    }
+}
+
+/// A size that is at least 1 and at most `most`.
+fn within(what: &str, size: usize, most: usize) -> Result<()> {
+    match size {
+        0 => Err(Error::new(format!("{what} is 0 or not given"))),
+        _ if size > most => Err(Error::new(format!("{what} is {size}, more than any model has ({most})"))),
+        _ => Ok(()),
+    }
+}
+
 impl Rope {
+    fn check(&self, width: usize) -> Result<()> {
+        let positive = |what: &str, value: f32| match value.is_finite() && value > 0.0 {
+            true => Ok(()),
+            false => Err(Error::new(format!("{what} of RoPE is {value}, expected a positive number"))),
+        };
+        positive("the base", self.base)?;
+        match &self.scaling {
+            RopeScaling::None => Ok(()),
+            RopeScaling::Linear { factor } => positive("the scaling factor", *factor),
+            RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_context } => {
+                positive("the scaling factor", *factor)?;
+                positive("low_freq_factor", *low_freq_factor)?;
+                within("the original context of RoPE's scaling", *original_context, MAX_SIZE)?;
+                match low_freq_factor < high_freq_factor {
+                    true => Ok(()),
+                    false => Err(Error::new(format!(
+                        "high_freq_factor is {high_freq_factor}, expected more than low_freq_factor ({low_freq_factor})"
+                    ))),
+                }
+            }
+            RopeScaling::Factors(factors) if factors.len() != width / 2 => {
+                Err(Error::new(format!("there are {} factors of RoPE, expected {}: half the head size", factors.len(), width / 2)))
+            }
+            RopeScaling::Factors(factors) => factors.iter().try_for_each(|&factor| positive("a factor", factor)),
+        }
+    }
+
     /// The `width / 2` inverse frequencies, in radians per position.
     pub fn inverse_frequencies(&self, width: usize) -> Vec<f32> {
         let plain = (0..width / 2).map(|i| (f64::from(self.base)).powf(-2.0 * i as f64 / width as f64));
@@ -125,7 +191,66 @@ impl Rope {
     }
 }
 
+fn even_when_rotated(what: &str, width: usize) -> Result<()> {
+    if width.is_multiple_of(2) {
+        return Ok(());
+    }
+    Err(Error::new(format!("{what} is {width}; RoPE rotates pairs, so it must be even")))
+}
+
 impl Attention {
+    /// An ordinary layer: heads of one width for keys and values, nothing optional.
+    pub fn standard(heads: usize, kv_heads: usize, head_size: usize, rope: Option<Rope>) -> Attention {
+        Attention {
+            heads,
+            kv_heads,
+            decoupled: false,
+            sem: 0,
+            geo: head_size,
+            value: head_size,
+            rope,
+            rope_semantic: false,
+            qkv_bias: false,
+            out_bias: false,
+            qk_norm: false,
+            gate: Gate::None,
+            learned_temp: false,
+            tie_qk: false,
+            null_attn: false,
+            window: None,
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        within("the number of heads", self.heads, MAX_HEADS)?;
+        within("the number of key/value heads", self.kv_heads, MAX_HEADS)?;
+        if !self.heads.is_multiple_of(self.kv_heads) {
+            return Err(Error::new(format!("{} heads can't be shared out to {} key/value heads", self.heads, self.kv_heads))
+                .remedy("the number of heads must be a multiple of the number of key/value heads"));
+        }
+        if self.decoupled {
+            within("the semantic width of a head", self.sem, MAX_WIDTH)?;
+        }
+        let geometric = if self.decoupled { "the geometric width of a head" } else { "the head size" };
+        within(geometric, self.geo, MAX_WIDTH)?;
+        within("the width of a value", self.value, MAX_WIDTH)?;
+        if let Some(rope) = &self.rope {
+            even_when_rotated(geometric, self.geo)?;
+            rope.check(self.geo)?;
+            if self.rope_semantic {
+                even_when_rotated("the semantic width of a head", self.sem)?;
+                rope.check(self.sem)?;
+            }
+        }
+        if self.tie_qk && self.kv_heads != self.heads {
+            return Err(Error::new(format!("tie_qk needs as many key/value heads as heads, found {} and {}", self.kv_heads, self.heads)));
+        }
+        match self.window {
+            Some(window) => within("the sliding window", window, MAX_SIZE),
+            None => Ok(()),
+        }
+    }
+
     /// Width of a head's key: `sem + geo`.
     pub fn key(&self) -> usize {
         self.sem + self.geo

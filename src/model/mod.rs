@@ -2,15 +2,25 @@
 
 pub mod architecture;
 mod blocks;
+mod file;
+mod gguf;
+mod hashes;
+mod huggingface;
+mod inventory;
+mod section;
 pub mod tensor;
 pub mod tokenizer;
 
 pub use architecture::{Architecture, Attention, Gate, Layer, Rope, RopeScaling};
+pub use hashes::FileHash;
 pub use tensor::{DataType, Tensor};
+pub use tokenizer::Tokenizer;
 
-use crate::error::{Error, Result};
+use crate::error::{At, Error, Result};
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// What a path alone does not say.
 #[derive(Debug, Clone, Default)]
@@ -28,11 +38,14 @@ pub struct Model {
     /// Every file that was read.
     pub files: Vec<PathBuf>,
     pub architecture: Architecture,
-    /// By canonical name (those of a Hugging Face Llama, and of `Attention` for a decoupled layer); shapes are checked against
-    /// the architecture by the reader: the runtime may rely on all of them being there.
+    /// By canonical name (see [`Architecture::tensors`]); shapes are checked against the architecture: the runtime may rely on all of
+    /// them being there, and on nothing else being there.
     pub tensors: BTreeMap<String, Tensor>,
     /// `None`: the model serves token datasets only.
-    pub tokenizer: Option<crate::model::tokenizer::Tokenizer>,
+    pub tokenizer: Option<Tokenizer>,
+    /// Why there is no tokenizer, when the model has one that can't be used.
+    tokenizer_problem: Option<Error>,
+    hashes: OnceLock<Vec<FileHash>>,
 }
 
 impl Model {
@@ -42,6 +55,99 @@ impl Model {
     /// What is wrong with which file, tensor or key.
     pub fn open(path: &Path, options: &OpenOptions) -> Result<Model> {
         let _ = options;
-        Err(Error::new("the readers are being written").at(path.display()))
+        match Kind::of(path)? {
+            Kind::Gguf => gguf::open(path),
+            Kind::Directory => huggingface::open(path, None),
+            Kind::Safetensors => huggingface::open(parent(path), Some(path)),
+            Kind::Checkpoint => Err(Error::new("PyTorch checkpoints can't be read yet").at(path.display())),
+        }
+    }
+
+    /// A model from what a reader found (or a test made). The tokenizer is a `Result`: a model whose tokenizer can't be used still serves
+    /// token datasets, and says why when text is wanted.
+    ///
+    /// # Errors
+    /// Sizes that don't fit each other; tensors that are missing, surplus or mis-shaped.
+    pub fn new(
+        path: &Path,
+        files: Vec<PathBuf>,
+        architecture: Architecture,
+        tensors: BTreeMap<String, Tensor>,
+        tokenizer: Result<Option<Tokenizer>>,
+    ) -> Result<Model> {
+        architecture.check()?;
+        let tensors = architecture.take_tensors(tensors)?;
+        let (tokenizer, tokenizer_problem) = match tokenizer {
+            Ok(tokenizer) => (tokenizer, None),
+            Err(problem) => (None, Some(problem)),
+        };
+        let (path, hashes) = (path.to_owned(), OnceLock::new());
+        Ok(Model { name: name(&path), path, files, architecture, tensors, tokenizer, tokenizer_problem, hashes })
+    }
+
+    /// The tokenizer, or why there is none.
+    ///
+    /// # Errors
+    /// The model has no tokenizer, or one that can't be used.
+    pub fn tokenizer(&self) -> Result<&Tokenizer> {
+        self.tokenizer.as_ref().ok_or_else(|| {
+            let problem = self.tokenizer_problem.clone().unwrap_or_else(|| Error::new("the model has no tokenizer"));
+            problem
+                .at(self.path.display())
+                .remedy("put the model's tokenizer.json beside its weights, or give tokens (a .npy file) instead of text")
+        })
+    }
+}
+
+/// What to call the model at `path`: `SmolLM2-135M.Q4_1` for `models/SmolLM2-135M.Q4_1.gguf`, the directory's name for a directory.
+fn name(path: &Path) -> String {
+    // `models/x/.` and `.` have names too.
+    let resolved = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let mut path = resolved.as_path();
+    if path.file_name().is_some_and(|file| file == "model.safetensors") {
+        path = parent(path);
+    }
+    let stem = if path.is_dir() { path.file_name() } else { path.file_stem() };
+    stem.map_or_else(|| "model".to_owned(), |stem| stem.to_string_lossy().into_owned())
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// The forms in which a model comes.
+#[derive(Debug, PartialEq)]
+enum Kind {
+    Gguf,
+    Directory,
+    Safetensors,
+    Checkpoint,
+}
+
+impl Kind {
+    /// By what the file begins with; its name counts only where that says nothing.
+    fn of(path: &Path) -> Result<Kind> {
+        if std::fs::metadata(path).map_err(Error::from).at(path.display())?.is_dir() {
+            return Ok(Kind::Directory);
+        }
+        let mut start = Vec::new();
+        std::fs::File::open(path).and_then(|file| file.take(16).read_to_end(&mut start)).map_err(Error::from).at(path.display())?;
+        let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+        match extension.as_str() {
+            _ if start.starts_with(gguf::MAGIC) => Ok(Kind::Gguf),
+            // A zip archive (PyTorch's format since 1.6), or a bare pickle of protocol 2 and later.
+            _ if start.starts_with(b"PK\x03\x04") || start.starts_with(&[0x80, 2]) => Ok(Kind::Checkpoint),
+            _ if start.get(8) == Some(&b'{') => Ok(Kind::Safetensors),
+            "gguf" => Ok(Kind::Gguf),
+            "safetensors" => Ok(Kind::Safetensors),
+            "pt" | "pth" | "bin" | "ckpt" => Ok(Kind::Checkpoint),
+            _ if path.file_name().is_some_and(|file| file == huggingface::CONFIG) => Ok(Kind::Directory),
+            _ => Err(Error::new("this is not a model")
+                .at(path.display())
+                .remedy("give a directory with config.json and *.safetensors, a .gguf file, or a PyTorch checkpoint")),
+        }
     }
 }

