@@ -5,11 +5,15 @@
 //! time so that a run that fails keeps what it has measured.
 
 mod atomic;
+pub mod chart;
 mod clock;
 pub mod csv;
 mod directory;
+mod font;
 pub mod json;
+pub mod number;
 
 pub use atomic::write as write_atomically;
+pub use chart::{BarPanels, LineChart};
 pub use csv::{CsvFile, Field};
 pub use directory::RunDirectory;
