@@ -13,13 +13,14 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub struct Error {
     message: String,
     places: Vec<String>,
+    excerpt: Option<String>,
     remedy: Option<String>,
 }
 
 impl Error {
     /// An error that says `message`.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), places: Vec::new(), remedy: None }
+        Self { message: message.into(), places: Vec::new(), excerpt: None, remedy: None }
     }
 
     /// Adds an outer place: `Error::new("...").at("tensor x").at("model.gguf")` displays as `model.gguf: tensor x: ...`.
@@ -36,7 +37,14 @@ impl Error {
         self
     }
 
-    /// The sentence alone, without place and remedy.
+    /// Shows the source lines that it is about below the sentence (see [`Source`](crate::source::Source)). The first (innermost) wins.
+    #[must_use]
+    pub fn showing(mut self, excerpt: impl Into<String>) -> Self {
+        self.excerpt.get_or_insert(excerpt.into());
+        self
+    }
+
+    /// The sentence alone, without place, source lines and remedy.
     pub fn message(&self) -> &str {
         &self.message
     }
@@ -53,6 +61,9 @@ impl fmt::Display for Error {
             write!(f, "{place}: ")?;
         }
         f.write_str(&self.message)?;
+        if let Some(excerpt) = &self.excerpt {
+            write!(f, "\n{excerpt}")?;
+        }
         match &self.remedy {
             Some(remedy) => write!(f, "\n  help: {remedy}"),
             None => Ok(()),

@@ -9,12 +9,13 @@
 //! runtime   manifest   artifact   statistics
 //! model
 //! gpu
-//! error     interrupt   terminal   progress
+//! error     source      interrupt   terminal   progress
 //! ```
 
 pub mod error;
 pub mod interrupt;
 pub mod progress;
+pub mod source;
 pub mod terminal;
 
 pub mod gpu;
