@@ -8,13 +8,19 @@ mod hashes;
 mod huggingface;
 mod inventory;
 mod section;
+mod summary;
 pub mod tensor;
+#[cfg(test)]
+mod testing;
 pub mod tokenizer;
+mod write;
 
 pub use architecture::{Architecture, Attention, Gate, Layer, Rope, RopeScaling};
 pub use hashes::FileHash;
+pub use summary::{Summary, TypeSummary};
 pub use tensor::{DataType, Tensor};
 pub use tokenizer::Tokenizer;
+pub use write::{WriteOptions, write_directory};
 
 use crate::error::{At, Error, Result};
 use std::collections::BTreeMap;

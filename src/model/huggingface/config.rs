@@ -153,7 +153,8 @@ fn tokens(config: Section, key: &str) -> Result<Vec<u32>> {
 
 /// The visible positions of each layer.
 fn windows(config: Section, family: &Family, count: usize) -> Result<Vec<Option<usize>>> {
-    let window = config.size("sliding_window")?;
+    // Absent and null are two things here: `transformers` has a default.
+    let window = if config.has("sliding_window") { config.size("sliding_window")? } else { Some(4096) };
     let on = match family.window {
         Window::None => false,
         Window::All => true,
