@@ -11,9 +11,13 @@ pub mod csv;
 mod directory;
 mod font;
 pub mod json;
+pub mod latex;
 pub mod number;
+mod read;
+pub mod table;
 
 pub use atomic::write as write_atomically;
 pub use chart::{BarPanels, LineChart};
 pub use csv::{CsvFile, Field};
 pub use directory::RunDirectory;
+pub use table::Table;

@@ -11,10 +11,10 @@ mod bars;
 mod canvas;
 mod legend;
 mod lines;
-mod read;
 mod scale;
 mod style;
 
+use super::read;
 use crate::error::{At, Error, Result};
 use serde::Deserialize;
 use std::path::Path;

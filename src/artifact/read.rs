@@ -1,6 +1,8 @@
-//! How a script's values become a chart: whole numbers are numbers too, `()` is a missing one, and a mistake says in which point it is.
+//! How a script's values become a chart or a table: whole numbers are numbers too, `()` is a missing one, and a mistake says where it is:
+//! `series[1]: points[3]: ...`.
 
-use super::{Bar, Panel, Point, Series};
+use super::chart::{Bar, Panel, Point, Series};
+use super::table::{Cell, Column};
 use serde::Deserialize;
 use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use std::fmt;
@@ -24,6 +26,21 @@ pub(super) fn panels<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<P
 
 pub(super) fn bars<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Bar>, D::Error> {
     list("bars", deserializer)
+}
+
+pub(super) fn columns<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Column>, D::Error> {
+    list("columns", deserializer)
+}
+
+/// Rows, each a list of cells.
+pub(super) fn rows<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Vec<Cell>>, D::Error> {
+    struct Row(Vec<Cell>);
+    impl<'de> Deserialize<'de> for Row {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Row, D::Error> {
+            list("cells", deserializer).map(Row)
+        }
+    }
+    Ok(list::<Row, D>("rows", deserializer)?.into_iter().map(|Row(cells)| cells).collect())
 }
 
 pub(super) fn numbers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Error> {
