@@ -1,1 +1,179 @@
-//! (being written)
+//! The command line: one verb a file. Arguments are read in two stages: what was typed (clap), then what it means (each verb's `run`).
+
+mod check;
+mod columns;
+mod describe;
+mod devices;
+mod generate;
+mod inspect;
+mod plan;
+mod run;
+mod script;
+mod tokenize;
+
+use crate::error::Result;
+use crate::gpu::DeviceChoice;
+use crate::runtime::cache::CACHE_KINDS;
+use crate::{interrupt, manifest, terminal};
+use clap::builder::styling::{AnsiColor, Effects, Styles};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Nothing went wrong, or only the reader of the output has gone.
+const SUCCESS: u8 = 0;
+const FAILURE: u8 = 1;
+const USAGE: u8 = 2;
+/// What a shell reports for a program that Ctrl-C ended.
+const INTERRUPTED: u8 = 130;
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().effects(Effects::BOLD))
+    .usage(AnsiColor::Green.on_default().effects(Effects::BOLD))
+    .literal(AnsiColor::Cyan.on_default().effects(Effects::BOLD))
+    .placeholder(AnsiColor::Cyan.on_default());
+
+const EXAMPLES: &str = "\
+Examples:
+  caramba script full_paper.rhai                      a paper's tables and charts from the bundled models
+  caramba run experiment.yml --dry-run                what an experiment would do
+  caramba generate model.gguf \"The sea was\"           text, as it is made
+  caramba inspect model.gguf                          what is in a model, and what its cache costs
+
+`caramba MANIFEST.yml` is short for `caramba run MANIFEST.yml`. Results go to standard output, everything else to standard error.";
+
+/// Turns a research idea about attention into a paper's evidence, on any GPU.
+#[derive(Debug, Parser)]
+#[command(name = "caramba", version, styles = STYLES, max_term_width = 110, after_help = EXAMPLES, disable_help_subcommand = true)]
+struct Cli {
+    #[command(flatten)]
+    device: DeviceOptions,
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Device")]
+struct DeviceOptions {
+    /// The adapter to use: a part of its name, or its number in `caramba devices`
+    #[arg(long, global = true, value_name = "NAME|NUMBER")]
+    device: Option<String>,
+    /// The graphics API to reach it by
+    #[arg(long, global = true, value_parser = ["vulkan", "metal", "dx12", "gl"])]
+    backend: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Script(script::Script),
+    Run(run::Run),
+    Generate(generate::Generate),
+    Devices(devices::Devices),
+    Inspect(inspect::Inspect),
+    Tokenize(tokenize::Tokenize),
+    Check(check::Check),
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    interrupt::install();
+    let typed: Vec<OsString> = std::env::args_os().collect();
+    let cli = match Cli::try_parse_from(with_verb(typed)) {
+        Ok(cli) => cli,
+        Err(message) => {
+            // `--help` and `--version` are such messages too. Nobody reading them is no error.
+            let _ = message.print();
+            return ExitCode::from(if message.use_stderr() { USAGE } else { SUCCESS });
+        }
+    };
+    ExitCode::from(match cli.run() {
+        _ if terminal::closed() => SUCCESS,
+        Ok(()) => SUCCESS,
+        Err(error) => {
+            terminal::show_error(&error);
+            if interrupt::requested() { INTERRUPTED } else { FAILURE }
+        }
+    })
+}
+
+impl Cli {
+    fn run(self) -> Result<()> {
+        let device = DeviceChoice { device: self.device.device, backend: self.device.backend };
+        match self.verb {
+            // With colour where there is a terminal, without elsewhere.
+            None => terminal::print(&Cli::command().render_help().ansi().to_string()),
+            Some(Verb::Script(verb)) => verb.run(device),
+            Some(Verb::Run(verb)) => verb.run(device),
+            Some(Verb::Generate(verb)) => verb.run(&device),
+            Some(Verb::Devices(verb)) => verb.run(&device),
+            Some(Verb::Inspect(verb)) => verb.run(),
+            Some(Verb::Tokenize(verb)) => verb.run(),
+            Some(Verb::Check(verb)) => verb.run(),
+        }
+    }
+}
+
+/// `caramba paper.yml --target paper` means `caramba run paper.yml --target paper`: when the first argument that is no option (nor an
+/// option's value) is no verb but a manifest or a preset, `run` is put in.
+fn with_verb(mut typed: Vec<OsString>) -> Vec<OsString> {
+    let command = Cli::command();
+    let takes_value = |option: &str| {
+        let run = command.find_subcommand("run");
+        command.get_arguments().chain(run.into_iter().flat_map(clap::Command::get_arguments)).any(|argument| {
+            argument.get_long().is_some_and(|long| option.strip_prefix("--") == Some(long)) && argument.get_action().takes_values()
+        })
+    };
+    let mut words = typed.iter().skip(1);
+    let first = loop {
+        match words.next().map(|word| word.to_string_lossy()) {
+            None => return typed,
+            Some(word) if word == "--" => return typed,
+            Some(word) if takes_value(&word) => _ = words.next(),
+            Some(word) if word.starts_with('-') => {}
+            Some(word) => break word.into_owned(),
+        }
+    };
+    if command.find_subcommand(&first).is_none() && is_manifest(&first) {
+        typed.insert(1, "run".into());
+    }
+    typed
+}
+
+/// By its name: whether it can be read is said later.
+fn is_manifest(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|extension| extension == "yml" || extension == "yaml")
+        || manifest::PRESETS.iter().any(|(preset, _)| *preset == name)
+}
+
+/// A cache kind's name, from the one table of them.
+fn cache_kinds() -> impl TypedValueParser {
+    PossibleValuesParser::new(CACHE_KINDS.iter().map(|entry| PossibleValue::new(entry.name).aliases(entry.aliases.iter().copied())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definitions_are_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_manifest_alone_is_run() {
+        let meant = |typed: &str| {
+            let words = with_verb(typed.split(' ').map(OsString::from).collect());
+            words.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(meant("caramba a.yml --target paper"), "caramba run a.yml --target paper");
+        assert_eq!(meant("caramba --target paper a.yaml"), "caramba run --target paper a.yaml");
+        assert_eq!(meant("caramba --device 0 --dry-run full_paper"), "caramba run --device 0 --dry-run full_paper");
+        for untouched in
+            ["caramba", "caramba run a.yml", "caramba --device a.yml devices", "caramba x", "caramba -- a.yml", "caramba check a.yml"]
+        {
+            assert_eq!(meant(untouched), untouched);
+        }
+    }
+}

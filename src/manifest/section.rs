@@ -25,17 +25,17 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// `node` as a mapping with no other keys than `known` (and `x-...`, which are everybody's own).
+    /// `node` as a mapping with no other keys than the words of `known` (and `x-...`, which are everybody's own).
     ///
     /// # Errors
     /// It is something else, or has an unknown key.
-    pub fn of(source: &'a Source, what: &'a str, node: &'a Node, known: &[&str]) -> Result<Section<'a>> {
+    pub fn of(source: &'a Source, what: &'a str, node: &'a Node, known: &str) -> Result<Section<'a>> {
         let section = Section::open(source, what, node)?;
-        let surplus = section.entries.iter().find(|entry| !known.contains(&entry.key.as_str()) && !entry.key.starts_with("x-"));
+        let surplus = section.entries.iter().find(|entry| !known.split(' ').any(|key| key == entry.key) && !entry.key.starts_with("x-"));
         match surplus {
             None => Ok(section),
             Some(entry) => {
-                let error = unknown(&format!("key of a {what}"), &entry.key, known.iter().copied());
+                let error = unknown(&format!("key of a {what}"), &entry.key, known.split(' '));
                 Err(source.point(entry.place, error))
             }
         }

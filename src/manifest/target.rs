@@ -11,43 +11,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Keys at the top of a manifest. Those after `entrypoints` belong to the wider platform (training, its logs) and change no benchmark.
-const TOP: &[&str] = &[
-    "version",
-    "name",
-    "notes",
-    "description",
-    "vars",
-    "targets",
-    "entrypoints",
-    "defaults",
-    "data",
-    "system",
-    "objective",
-    "trainer",
-    "train",
-    "instrumentation",
-];
+const TOP: &str = "version name notes description vars targets entrypoints defaults data system objective trainer train instrumentation";
 /// Keys of an experiment target; from `backend` on the wider platform's.
-const TARGET: &[&str] = &[
-    "type",
-    "name",
-    "description",
-    "notes",
-    "models",
-    "runs",
-    "benchmarks",
-    "verify",
-    "system",
-    "backend",
-    "task",
-    "data",
-    "objective",
-    "trainer",
-    "train",
-    "seed",
-    "defaults",
-];
-const BENCHMARK: &[&str] = &["id", "config", "models", "repeats", "description", "notes"];
+const TARGET: &str =
+    "type name description notes models runs benchmarks verify system backend task data objective trainer train seed defaults";
+const BENCHMARK: &str = "id config models repeats description notes";
 /// Top-level keys that nobody here reads: variables are left alone in them.
 const UNREAD: &[&str] = &["instrumentation"];
 const VERSION: i64 = 2;
@@ -205,7 +173,7 @@ impl<'a> Builder<'a> {
         let stem = || Path::new(source.name()).file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
         let mut models = self.models(&section)?;
         let (runs, mut verify) = self.runs(&section, &mut models)?;
-        for model in models.iter().filter(|model| model.path.is_empty()) {
+        if let Some(model) = models.iter().find(|model| model.path.is_empty()) {
             let error = Error::new(format!("the model `{}` has no `path`", model.name));
             let place = self.places.get(&format!("models.{}", model.name)).copied().unwrap_or(section.place());
             return Err(source.point(place, error.remedy("say where it is: a directory, a .gguf, .safetensors or .pt file")));

@@ -1,0 +1,120 @@
+//! Layers in words: what a reader of the paper's table of architectures would want to know.
+
+use super::columns::columns;
+use crate::model::{Architecture, Attention, Gate, Layer, Rope, RopeScaling};
+
+/// One line for each stretch of equal layers.
+pub fn layers(architecture: &Architecture) -> String {
+    let mut rows: Vec<(usize, usize, &Layer)> = Vec::new();
+    for (index, layer) in architecture.layers.iter().enumerate() {
+        match rows.last_mut() {
+            Some((_, last, known)) if *known == layer => *last = index,
+            _ => rows.push((index, index, layer)),
+        }
+    }
+    let range = |first, last| if first == last { format!("  {first}") } else { format!("  {first} to {last}") };
+    let rows = rows.into_iter().map(|(first, last, layer)| vec![range(first, last), describe(layer)]);
+    columns(&rows.collect::<Vec<_>>(), &[])
+}
+
+fn describe(layer: &Layer) -> String {
+    let attention = &layer.attention;
+    let mut parts = vec![heads(attention)];
+    if attention.decoupled {
+        parts.push(format!("keys {} semantic + {} geometric wide, values {}", attention.sem, attention.geo, attention.value));
+    } else if attention.value == attention.geo {
+        parts.push(format!("{} wide", attention.geo));
+    } else {
+        parts.push(format!("keys {} wide, values {}", attention.geo, attention.value));
+    }
+    parts.push(attention.rope.as_ref().map_or_else(|| "not rotated".to_string(), rope));
+    let options = [
+        (attention.rope_semantic, "semantic path rotated too"),
+        (attention.gate == Gate::Static, "gate"),
+        (attention.gate == Gate::Dynamic, "dynamic gate"),
+        (attention.learned_temp, "learned temperature"),
+        (attention.tie_qk, "tied semantic keys"),
+        (attention.null_attn, "null attention"),
+        (attention.qkv_bias, "biases"),
+        (attention.out_bias, "output bias"),
+        (attention.qk_norm, "norms of queries and keys"),
+    ];
+    parts.extend(options.into_iter().filter(|(on, _)| *on).map(|(_, name)| name.to_string()));
+    parts.extend(attention.window.map(|window| format!("window of {window} tokens")));
+    parts.push(format!("MLP {} wide", layer.d_ff));
+    parts.join(", ")
+}
+
+fn heads(attention: &Attention) -> String {
+    let kind = if attention.decoupled { "decoupled" } else { "standard" };
+    if attention.kv_heads == attention.heads {
+        format!("{kind}: {} heads", attention.heads)
+    } else {
+        format!("{kind}: {} query heads share {} key heads", attention.heads, attention.kv_heads)
+    }
+}
+
+fn rope(rope: &Rope) -> String {
+    let base = format!("RoPE base {}", rope.base);
+    match &rope.scaling {
+        RopeScaling::None => base,
+        RopeScaling::Linear { factor } => format!("{base} stretched {factor} times"),
+        RopeScaling::Llama3 { factor, .. } => format!("{base} stretched {factor} times as Llama 3"),
+        RopeScaling::Factors(_) => format!("{base} with stored factors"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_layers_share_a_line() {
+        let rope = || Some(Rope { base: 10000.0, scaling: RopeScaling::None });
+        let standard = Attention {
+            heads: 9,
+            kv_heads: 3,
+            decoupled: false,
+            sem: 0,
+            geo: 64,
+            value: 64,
+            rope: rope(),
+            rope_semantic: false,
+            qkv_bias: false,
+            out_bias: false,
+            qk_norm: false,
+            gate: Gate::None,
+            learned_temp: false,
+            tie_qk: false,
+            null_attn: false,
+            window: None,
+        };
+        let decoupled = Attention {
+            decoupled: true,
+            kv_heads: 9,
+            sem: 8,
+            geo: 16,
+            gate: Gate::Dynamic,
+            learned_temp: true,
+            null_attn: true,
+            rope: Some(Rope { base: 5e5, scaling: RopeScaling::Linear { factor: 4.0 } }),
+            ..standard.clone()
+        };
+        let layer = |attention: &Attention| Layer { attention: attention.clone(), d_ff: 1536 };
+        let architecture = Architecture {
+            family: "llama".into(),
+            d_model: 576,
+            vocab: 49152,
+            context: 8192,
+            norm_eps: 1e-5,
+            tied_embeddings: true,
+            layers: vec![layer(&standard), layer(&standard), layer(&decoupled)],
+            bos: None,
+            eos: vec![2],
+        };
+        insta::assert_snapshot!(layers(&architecture), @r"
+        0 to 1  standard: 9 query heads share 3 key heads, 64 wide, RoPE base 10000, MLP 1536 wide
+        2       decoupled: 9 heads, keys 8 semantic + 16 geometric wide, values 64, RoPE base 500000 stretched 4 times, dynamic gate, learned temperature, null attention, MLP 1536 wide
+        ");
+    }
+}

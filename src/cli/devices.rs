@@ -1,0 +1,102 @@
+//! `caramba devices`: what each adapter is, and which one would be used.
+
+use super::columns::{bytes, facts};
+use crate::error::{Error, Result};
+use crate::gpu::{AdapterSummary, DeviceChoice, Gpu};
+use crate::terminal;
+use clap::Args;
+use std::sync::Arc;
+
+/// List the adapters, what they can do, and which one is used
+#[derive(Debug, Args)]
+pub struct Devices {}
+
+impl Devices {
+    pub fn run(self, choice: &DeviceChoice) -> Result<()> {
+        let adapters = Gpu::list(&DeviceChoice { device: None, ..choice.clone() })?;
+        if adapters.is_empty() {
+            return Err(Error::new("no adapter was found").remedy(NO_ADAPTER));
+        }
+        let used = Gpu::open(choice).map(|gpu| gpu.summary().clone());
+        let mut out = String::new();
+        for (index, adapter) in adapters.iter().enumerate() {
+            out += &describe(index, adapter, used.as_ref().is_ok_and(|used| same(used, adapter)));
+        }
+        terminal::print(&out)?;
+        used.map(|_| ())
+    }
+}
+
+const NO_ADAPTER: &str = "install a Vulkan driver for your GPU, or Mesa's software driver (Debian and Ubuntu: mesa-vulkan-drivers)";
+
+/// Opens the chosen adapter, and says so when it is a software one: it is slow, and one should know why.
+pub fn open(choice: &DeviceChoice) -> Result<Arc<Gpu>> {
+    let gpu = Gpu::open(choice)?;
+    if gpu.summary().software {
+        terminal::note(&software(gpu.summary()));
+    }
+    Ok(gpu)
+}
+
+fn software(adapter: &AdapterSummary) -> String {
+    format!("no GPU is used: {} computes on the CPU, which is slow", adapter.name)
+}
+
+fn same(a: &AdapterSummary, b: &AdapterSummary) -> bool {
+    (&a.name, &a.backend, &a.device_type) == (&b.name, &b.backend, &b.device_type)
+}
+
+fn describe(index: usize, adapter: &AdapterSummary, used: bool) -> String {
+    let kind = if adapter.software { "software, on the CPU".to_string() } else { adapter.device_type.clone() };
+    let features = if adapter.features.is_empty() { "none of the optional ones".to_string() } else { adapter.features.join(", ") };
+    let [smallest, largest] = adapter.subgroup_sizes;
+    let subgroups = if smallest == largest { smallest.to_string() } else { format!("{smallest} to {largest}") };
+    let limits = facts(&[
+        ("type", kind),
+        ("driver", format!("{} {}", adapter.driver, adapter.driver_info).trim().to_string()),
+        ("features", features),
+        ("buffers", format!("up to {}, {} in one binding", bytes(adapter.max_buffer_bytes), bytes(adapter.max_binding_bytes))),
+        (
+            "workgroups",
+            format!(
+                "up to {} invocations, {} of storage, subgroups of {subgroups}",
+                adapter.max_invocations_per_workgroup,
+                bytes(u64::from(adapter.max_workgroup_storage_bytes)),
+            ),
+        ),
+    ]);
+    let mark = if used { "  <- used" } else { "" };
+    format!("{index}  {}, {}{mark}\n{limits}", adapter.name, adapter.backend)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_adapter_is_described() {
+        let adapter = AdapterSummary {
+            name: "llvmpipe (LLVM 19.1.7, 256 bits)".into(),
+            backend: "vulkan".into(),
+            driver: "llvmpipe".into(),
+            driver_info: "Mesa 25.0.7".into(),
+            device_type: "cpu".into(),
+            software: true,
+            features: vec!["f16".into(), "subgroups".into()],
+            max_buffer_bytes: 2 << 30,
+            max_binding_bytes: 128 << 20,
+            max_workgroup_storage_bytes: 32 << 10,
+            max_invocations_per_workgroup: 1024,
+            subgroup_sizes: [8, 8],
+        };
+        insta::assert_snapshot!(describe(0, &adapter, true), @r"
+        0  llvmpipe (LLVM 19.1.7, 256 bits), vulkan  <- used
+          type        software, on the CPU
+          driver      llvmpipe Mesa 25.0.7
+          features    f16, subgroups
+          buffers     up to 2.0 GB, 128.0 MB in one binding
+          workgroups  up to 1024 invocations, 32.0 KB of storage, subgroups of 8
+        ");
+        insta::assert_snapshot!(software(&adapter), @"no GPU is used: llvmpipe (LLVM 19.1.7, 256 bits) computes on the CPU, which is slow");
+    }
+}

@@ -1,0 +1,123 @@
+//! `caramba inspect`: what is in a model, and what its cache costs.
+
+use super::columns::{bytes, columns, facts, grouped};
+use super::describe::layers;
+use crate::error::{At, Result};
+use crate::model::{Model, OpenOptions};
+use crate::runtime::cache::CACHE_KINDS;
+use crate::runtime::{CacheKinds, bytes_per_token};
+use crate::{manifest, terminal};
+use clap::Args;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Show a model's architecture, its tensors, and the bytes per token of each cache kind
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  caramba inspect models/SmolLM2-135M.gguf
+  caramba inspect runs/student.pt --manifest experiment.yml --target paper")]
+pub struct Inspect {
+    /// The model: a directory, a .gguf, .safetensors or .pt file
+    model: PathBuf,
+    /// List every tensor
+    #[arg(long)]
+    tensors: bool,
+    /// Read a training checkpoint by the model section of this manifest
+    #[arg(long, value_name = "MANIFEST")]
+    manifest: Option<PathBuf>,
+    /// The target whose model section it is [default: as for `caramba run`]
+    #[arg(long, value_name = "NAME", requires = "manifest")]
+    target: Option<String>,
+}
+
+impl Inspect {
+    pub fn run(self) -> Result<()> {
+        let model = Model::open(&self.model, &OpenOptions { topology: self.topology()? })?;
+        let mut out = summary(&model)?;
+        out += "\nLayers\n";
+        out += &layers(&model.architecture);
+        out += "\nTensors\n";
+        out += &types(&model);
+        out += "\nCache\n";
+        out += &cache(&model);
+        if self.tensors {
+            out += "\nAll tensors\n";
+            out += &all(&model);
+        }
+        terminal::print(&out)
+    }
+
+    /// The model section of the manifest that fits this model: that of the model with this path, else of the student.
+    fn topology(&self) -> Result<Option<serde_yaml::Value>> {
+        let Some(path) = &self.manifest else { return Ok(None) };
+        let experiment = manifest::open(path)?.experiment(self.target.as_deref())?;
+        let described = || experiment.models.iter().filter(|model| model.options.get("model").is_some());
+        let chosen = described().find(|model| Path::new(&model.path) == self.model).or_else(|| described().next_back());
+        Ok(chosen.and_then(|model| model.options.get("model").cloned()))
+    }
+}
+
+fn summary(model: &Model) -> Result<String> {
+    let architecture = &model.architecture;
+    let mut size = 0;
+    for file in &model.files {
+        size += std::fs::metadata(file).at(file.display())?.len();
+    }
+    let parameters: u64 = model.tensors.values().map(|tensor| tensor.elements() as u64).sum();
+    let head = if architecture.tied_embeddings { "the head is the embedding" } else { "a head of its own" };
+    let tokenizer = match model.tokenizer() {
+        Ok(tokenizer) => format!("{} tokens", grouped(tokenizer.vocab() as u64)),
+        Err(reason) => format!("none: {}", reason.message()),
+    };
+    let list = |tokens: &[u32]| tokens.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let ends = match architecture.eos.as_slice() {
+        [] => "no end-of-text token".to_string(),
+        tokens => format!("texts end with {}", list(tokens)),
+    };
+    let begins = architecture.bos.map_or_else(|| "no begin-of-text token".to_string(), |token| format!("texts begin with {token}"));
+    let facts = facts(&[
+        ("family", architecture.family.clone()),
+        ("files", format!("{}, {}", model.files.len(), bytes(size))),
+        ("parameters", grouped(parameters)),
+        ("width", format!("{}, {} layers", architecture.d_model, architecture.layers.len())),
+        ("vocabulary", format!("{} tokens, {head}", grouped(architecture.vocab as u64))),
+        ("context", format!("{} tokens", grouped(architecture.context as u64))),
+        ("tokenizer", tokenizer),
+        ("special", format!("{begins}, {ends}")),
+    ]);
+    Ok(format!("{}\n{facts}", model.name))
+}
+
+/// Number, parameters and bytes of each stored type.
+fn types(model: &Model) -> String {
+    let mut types: BTreeMap<&str, (u64, u64, u64)> = BTreeMap::new();
+    for tensor in model.tensors.values() {
+        let (count, elements, size) = types.entry(tensor.data_type.name()).or_default();
+        *count += 1;
+        *elements += tensor.elements() as u64;
+        *size += tensor.stored_bytes() as u64;
+    }
+    let mut rows = vec![["  type", "tensors", "parameters", "size"].map(String::from).to_vec()];
+    rows.extend(
+        types.iter().map(|(name, (count, elements, size))| vec![format!("  {name}"), count.to_string(), grouped(*elements), bytes(*size)]),
+    );
+    columns(&rows, &[1, 2, 3])
+}
+
+/// What each cache kind takes.
+fn cache(model: &Model) -> String {
+    let longest = model.architecture.context as u64;
+    let mut rows = vec![vec!["  kind".into(), "bytes/token".into(), format!("{} tokens", grouped(longest))]];
+    for entry in CACHE_KINDS.iter().filter(|entry| entry.block_bytes > 0) {
+        let per_token = bytes_per_token(&model.architecture, CacheKinds::uniform(entry.kind));
+        rows.push(vec![format!("  {}", entry.name), grouped(per_token), bytes(per_token * longest)]);
+    }
+    columns(&rows, &[1, 2])
+}
+
+fn all(model: &Model) -> String {
+    let shape = |shape: &[usize]| format!("[{}]", shape.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
+    let rows = model.tensors.iter().map(|(name, tensor)| vec![format!("  {name}"), tensor.data_type.name().into(), shape(&tensor.shape)]);
+    columns(&rows.collect::<Vec<_>>(), &[])
+}

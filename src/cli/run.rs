@@ -1,0 +1,55 @@
+//! `caramba run`: a target of a manifest is run.
+
+use super::plan::plan;
+use crate::error::{Error, Result};
+use crate::gpu::DeviceChoice;
+use crate::manifest::{self, Experiment};
+use crate::script::{HostOptions, run_builtin};
+use crate::terminal;
+use clap::Args;
+use std::path::PathBuf;
+
+/// The built-in script that does what an experiment asks for.
+const SCRIPT: &str = "experiment";
+
+/// Run an experiment: a target of a YAML manifest
+#[derive(Debug, Args)]
+#[command(after_help = presets())]
+pub struct Run {
+    /// The manifest, or the name of a preset
+    manifest: PathBuf,
+    /// The target to run [default: the manifest's default, or its only target]
+    #[arg(long, value_name = "NAME")]
+    target: Option<String>,
+    /// Check the manifest and say what would be done, but do nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+fn presets() -> String {
+    let names = manifest::PRESETS.iter().map(|(name, _)| format!("  {name}\n")).collect::<String>();
+    format!("Presets:\n{names}\n`caramba check MANIFEST` checks every target.")
+}
+
+impl Run {
+    pub fn run(self, device: DeviceChoice) -> Result<()> {
+        let experiment = manifest::open(&self.manifest)?.experiment(self.target.as_deref())?;
+        if self.dry_run {
+            return terminal::print(&plan(&experiment));
+        }
+        has_commands(&experiment)?;
+        run_builtin(SCRIPT, &HostOptions { device, experiment: Some(experiment), ..HostOptions::default() })
+    }
+}
+
+/// Runs made for the wider platform's own trainer can't be done here, and silently measuring an untrained model would be worse.
+fn has_commands(experiment: &Experiment) -> Result<()> {
+    match experiment.runs.iter().find(|run| run.command.is_none()) {
+        None => Ok(()),
+        Some(run) => {
+            let error = Error::new(format!("the run `{}` has no `command`", run.id))
+                .remedy("caramba has no trainer: give the command of yours, or `runs: []` to measure the models as they are");
+            Err(experiment.point(&format!("runs.{}", run.id), error))
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! `caramba script`: a Rhai script is run.
+
+use crate::error::Result;
+use crate::gpu::DeviceChoice;
+use crate::script::{HostOptions, run_file};
+use clap::Args;
+use std::path::PathBuf;
+
+/// Run a script: a .rhai file, or a built-in one by its name
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  caramba script full_paper.rhai
+  caramba script upcycle.rhai --set teacher=models/Llama-3.2-1B --set sem_dim=128
+  caramba script mine.rhai --set lengths='[128, 512]' -- first second")]
+pub struct Script {
+    /// The script; a file of a built-in script's name wins over it
+    file: PathBuf,
+    /// A value for the script's `args.KEY`, read like a value in YAML
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_and_value)]
+    set: Vec<(String, String)>,
+    /// What the script finds in `args.rest`
+    #[arg(last = true)]
+    args: Vec<String>,
+}
+
+impl Script {
+    pub fn run(self, device: DeviceChoice) -> Result<()> {
+        run_file(&self.file, &HostOptions { device, set: self.set, args: self.args, experiment: None })
+    }
+}
+
+fn key_and_value(typed: &str) -> Result<(String, String), String> {
+    match typed.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_string(), value.to_string())),
+        _ => Err("write key=value".to_string()),
+    }
+}
