@@ -2,6 +2,7 @@
 
 pub mod architecture;
 mod blocks;
+mod checkpoint;
 mod file;
 mod gguf;
 mod hashes;
@@ -13,6 +14,7 @@ pub mod tensor;
 #[cfg(test)]
 mod testing;
 pub mod tokenizer;
+pub mod topology;
 mod write;
 
 pub use architecture::{Architecture, Attention, Gate, Layer, Rope, RopeScaling};
@@ -60,12 +62,11 @@ impl Model {
     /// # Errors
     /// What is wrong with which file, tensor or key.
     pub fn open(path: &Path, options: &OpenOptions) -> Result<Model> {
-        let _ = options;
         match Kind::of(path)? {
             Kind::Gguf => gguf::open(path),
             Kind::Directory => huggingface::open(path, None),
             Kind::Safetensors => huggingface::open(parent(path), Some(path)),
-            Kind::Checkpoint => Err(Error::new("PyTorch checkpoints can't be read yet").at(path.display())),
+            Kind::Checkpoint => checkpoint::open(path, options),
         }
     }
 

