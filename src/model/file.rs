@@ -24,6 +24,10 @@ pub(crate) fn map(path: &Path) -> Result<Bytes> {
         // can't be excluded is another process that shortens the file meanwhile; the system then stops ours, as it would any program
         // that maps its weights. Nothing in caramba writes into a model's files: new ones are written beside and renamed.
         let map = unsafe { memmap2::Mmap::map(&file) }?;
+        if map.starts_with(b"version https://git-lfs") {
+            return Err(Error::new("this is not the file but a pointer to it, as Git leaves it where Git LFS is missing")
+                .remedy("run `git lfs pull` there"));
+        }
         Ok(Arc::new(map))
     };
     attempt().at(path.display())

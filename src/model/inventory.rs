@@ -109,7 +109,7 @@ impl Architecture {
             .filter(|(_, names)| !names.is_empty())
             .map(|(what, names)| format!("{} {what}:{}", names.len(), shortened(names)))
             .collect();
-        Err(Error::new(format!("the tensors are not those that the configuration asks for; {}", told.join("\n  ")))
+        Err(Error::new(format!("the tensors are not those that the configuration asks for\n  {}", told.join("\n  ")))
             .remedy("use weights and configuration of the same model, and fetch again what was cut short"))
     }
 

@@ -130,11 +130,6 @@ impl Container {
         self.bytes.as_ref().as_ref()
     }
 
-    /// Whether the file has `key`, whatever its type.
-    pub fn has(&self, key: &str) -> bool {
-        self.values.contains_key(key)
-    }
-
     /// A whole number of any type.
     pub fn integer(&self, key: &str) -> Result<Option<u64>> {
         self.one(key, "a whole number", |value| match value {

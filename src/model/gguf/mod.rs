@@ -2,6 +2,8 @@
 //!
 //! Sources: llama.cpp's `convert_hf_to_gguf.py` (what was done to the weights), `gguf.constants` and `gguf.tensor_mapping` (names).
 
+#[cfg(test)]
+mod build;
 mod container;
 mod vocabulary;
 
@@ -266,3 +268,6 @@ fn halves_from_pairs(tensor: &Tensor, heads: usize) -> Result<Tensor> {
     let values = tensor.to_f32();
     Tensor::from_f32(tensor.shape.clone(), (0..rows).map(|row| values[stored(row)]).collect())
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,6 +27,8 @@ struct Cut {
     whole_words: bool,
     /// Unicode normalisation C first.
     nfc: bool,
+    /// A begin-of-text token is wanted where the file doesn't say.
+    bos: bool,
 }
 
 const LLAMA_3: &str =
@@ -35,11 +37,19 @@ const QWEN_2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{
 const TEKKEN: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
 const CUTS: &[Cut] = &[
-    Cut { names: &["gpt-2", "default"], digits: false, pattern: None, whole_words: false, nfc: false },
-    Cut { names: &["smollm"], digits: true, pattern: None, whole_words: false, nfc: false },
-    Cut { names: &["llama-bpe", "llama3", "llama-v3"], digits: false, pattern: Some(LLAMA_3), whole_words: true, nfc: false },
-    Cut { names: &["qwen2", "deepseek-r1-qwen"], digits: false, pattern: Some(QWEN_2), whole_words: false, nfc: true },
-    Cut { names: &["tekken"], digits: false, pattern: Some(TEKKEN), whole_words: true, nfc: false },
+    // A file that names none was made before there was a choice.
+    Cut { names: &["gpt-2", "default"], digits: false, pattern: None, whole_words: false, nfc: false, bos: false },
+    Cut { names: &["smollm", "starcoder", "refact", "codeshell"], digits: true, pattern: None, whole_words: false, nfc: false, bos: false },
+    Cut {
+        names: &["llama-bpe", "llama3", "llama-v3", "falcon3"],
+        digits: false,
+        pattern: Some(LLAMA_3),
+        whole_words: true,
+        nfc: false,
+        bos: true,
+    },
+    Cut { names: &["qwen2", "deepseek-r1-qwen"], digits: false, pattern: Some(QWEN_2), whole_words: false, nfc: true, bos: false },
+    Cut { names: &["tekken"], digits: false, pattern: Some(TEKKEN), whole_words: true, nfc: false, bos: true },
 ];
 
 /// The tokenizer of the file; `None` if it has no vocabulary.
@@ -165,8 +175,7 @@ fn byte_pairs(container: &Container) -> Result<Value> {
         "added_tokens": vocabulary.added(),
         "normalizer": if cut.nfc { json!({ "type": "NFC" }) } else { Value::Null },
         "pre_tokenizer": { "type": "Sequence", "pretokenizers": steps },
-        // llama.cpp: only this one adds a begin-of-text token where the file doesn't say.
-        "post_processor": vocabulary.around(container, cut.pattern == Some(LLAMA_3))?,
+        "post_processor": vocabulary.around(container, cut.bos)?,
         "decoder": byte_level,
         "model": {
             "type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null, "end_of_word_suffix": null,

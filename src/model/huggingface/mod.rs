@@ -130,3 +130,6 @@ fn shards(directory: &Path, index: &Value) -> Result<Vec<PathBuf>> {
         false => Ok(names.into_iter().map(|name| directory.join(name)).collect()),
     }
 }
+
+#[cfg(test)]
+mod tests;
