@@ -100,7 +100,7 @@ pub fn main() -> ExitCode {
 
 impl Cli {
     fn run(self) -> Result<()> {
-        let device = DeviceChoice { device: self.device.device, backend: self.device.backend };
+        let device = DeviceChoice { device: self.device.device, backend: self.device.backend, ..DeviceChoice::default() };
         match self.verb {
             // With colour where there is a terminal, without elsewhere.
             None => terminal::print(&Cli::command().render_help().ansi().to_string()),

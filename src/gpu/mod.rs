@@ -1,11 +1,18 @@
-//! The device: adapter choice, limits, buffers, pipelines, timestamps, memory accounting.
+//! The device: adapter choice, limits, buffers, kernels, timestamps, memory accounting.
 
+mod adapter;
+pub mod buffer;
+pub mod kernel;
 pub mod memory;
+pub mod timing;
 
+pub use buffer::{Buffer, Usage};
+pub use kernel::{Count, Counts, Kernel, Step};
 pub use memory::{Memory, Purpose};
+pub use timing::{KernelTime, Stopwatch};
 
-use crate::error::Result;
-use std::sync::Arc;
+use crate::error::{Error, Result};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Which adapter to use: what `--device` and `--backend` say.
 #[derive(Debug, Clone, Default)]
@@ -14,6 +21,10 @@ pub struct DeviceChoice {
     pub device: Option<String>,
     /// `vulkan`, `metal`, `dx12` or `gl`.
     pub backend: Option<String>,
+    /// Optional features to do without, by the names in [`AdapterSummary::features`]: for tests and comparisons.
+    pub without: Vec<String>,
+    /// Shaders keep wgpu's own bounds checks: slow, for tests.
+    pub checked: bool,
 }
 
 /// What an adapter says of itself.
@@ -41,19 +52,65 @@ pub struct AdapterSummary {
 pub struct Gpu {
     summary: AdapterSummary,
     memory: Arc<Memory>,
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    checked: bool,
+    kernels: kernel::Kernels,
+    pipeline_cache: Option<wgpu::PipelineCache>,
+    /// The first thing that went wrong where wgpu had nobody to tell.
+    failure: Arc<Mutex<Option<String>>>,
 }
 
 impl Gpu {
     /// Every adapter there is, best first: the order that [`DeviceChoice::device`] indices refer to.
+    ///
+    /// # Errors
+    /// A backend that there isn't.
     pub fn list(choice: &DeviceChoice) -> Result<Vec<AdapterSummary>> {
-        let _ = choice;
-        Ok(Vec::new())
+        Ok(adapter::all(choice)?.iter().map(|adapter| adapter::summarise(adapter, adapter.features())).collect())
     }
 
     /// Opens the chosen adapter, or the best one.
+    ///
+    /// # Errors
+    /// No such adapter, or one that doesn't open.
     pub fn open(choice: &DeviceChoice) -> Result<Arc<Gpu>> {
-        let _ = choice;
-        Err(crate::Error::new("the device floor is being written"))
+        let adapter = adapter::choose(choice)?;
+        let mut features = wgpu::Features::empty();
+        for (name, feature) in adapter::FEATURES {
+            if !choice.without.iter().any(|without| without == name) {
+                features |= feature & adapter.features();
+            }
+        }
+        if let Some(name) = choice.without.iter().find(|name| adapter::FEATURES.iter().all(|(known, _)| known != name)) {
+            return Err(crate::error::unknown("feature", name, adapter::FEATURES.map(|(name, _)| name)));
+        }
+        let summary = adapter::summarise(&adapter, features);
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("caramba"),
+            required_features: features,
+            required_limits: adapter.limits(),
+            // SAFETY: cooperative matrices are the only experimental feature asked for; the kernels that use them are ours and tested.
+            experimental_features: unsafe { wgpu::ExperimentalFeatures::enabled() },
+            memory_hints: wgpu::MemoryHints::MemoryUsage,
+            trace: wgpu::Trace::Off,
+        };
+        let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))
+            .map_err(|error| Error::new(format!("{} ({}) did not open: {error}", summary.name, summary.backend)))?;
+        let failure = Arc::new(Mutex::new(None));
+        let keep = |failure: &Arc<Mutex<Option<String>>>, message: String| {
+            failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(message);
+        };
+        let (on_error, on_loss) = (failure.clone(), failure.clone());
+        device.on_uncaptured_error(Arc::new(move |error| keep(&on_error, error.to_string())));
+        device.set_device_lost_callback(move |reason, message| {
+            if reason != wgpu::DeviceLostReason::Destroyed {
+                keep(&on_loss, message);
+            }
+        });
+        let memory = Arc::new(Memory::default());
+        let kernels = kernel::Kernels::new();
+        Ok(Arc::new(Gpu { summary, memory, device, queue, checked: choice.checked, kernels, pipeline_cache: None, failure }))
     }
 
     pub fn summary(&self) -> &AdapterSummary {
@@ -63,5 +120,73 @@ impl Gpu {
     /// Live and peak bytes by purpose.
     pub fn memory(&self) -> &Memory {
         &self.memory
+    }
+
+    /// What wgpu allows on this device.
+    pub fn limits(&self) -> wgpu::Limits {
+        self.device.limits()
+    }
+
+    /// Whether an optional feature is there and not to be done without.
+    pub fn has(&self, feature: wgpu::Features) -> bool {
+        self.device.features().contains(feature)
+    }
+
+    /// Lanes of a subgroup, if there are subgroups and all of one size: only then can code be written for that size.
+    pub fn subgroup_size(&self) -> Option<u32> {
+        let [low, high] = self.summary.subgroup_sizes;
+        (self.has(wgpu::Features::SUBGROUP) && low == high && low.is_power_of_two() && low >= 4).then_some(low)
+    }
+
+    pub(crate) fn device(&self) -> &wgpu::Device {
+        &self.device
+    }
+
+    pub(crate) fn queue(&self) -> &wgpu::Queue {
+        &self.queue
+    }
+
+    /// Hands what was written to the device, so that wgpu's own copy of it can go.
+    ///
+    /// # Errors
+    /// As [`Gpu::wait`].
+    pub fn flush(&self) -> Result<()> {
+        let submission = self.queue.submit([]);
+        self.wait_for(Some(submission))
+    }
+
+    /// Returns when the device has done all that was submitted.
+    ///
+    /// # Errors
+    /// A lost device, or whatever went wrong on it meanwhile.
+    pub fn wait(&self) -> Result<()> {
+        self.wait_for(None)
+    }
+
+    /// Returns when the device has done `submission` (`None`: all).
+    ///
+    /// # Errors
+    /// As [`Gpu::wait`].
+    pub fn wait_for(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<()> {
+        let poll = wgpu::PollType::Wait { submission_index: submission, timeout: None };
+        self.device.poll(poll).map_err(|error| self.lost(&error.to_string()))?;
+        self.check()
+    }
+
+    /// Whether something has gone wrong on the device.
+    ///
+    /// # Errors
+    /// What it was.
+    pub fn check(&self) -> Result<()> {
+        match self.failure.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            Some(message) => Err(self.lost(message)),
+            None => Ok(()),
+        }
+    }
+
+    fn lost(&self, message: &str) -> Error {
+        let message = message.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+        Error::new(format!("{} failed: {message}", self.summary.name))
+            .remedy("if this happens again, try a smaller `chunk`, another --backend or a newer driver")
     }
 }

@@ -1,0 +1,293 @@
+{#-
+attention_decode: one query row against a part of the cache, for all query heads of one key/value head at once, so that a key is fetched once for its group.
+
+Scores: each lane takes a position. Values: each lane takes a word of the row and adds up all positions of the tile, whose weights come from the other lanes
+by broadcasts (through workgroup memory where there are no subgroups).
+
+Grid: (kv_heads * head tiles, rows, splits). With one split the result is final; otherwise attention_merge puts the splits together
+(T. Dao and others, "Flash-Decoding for long-context inference", 2023).
+
+Parameters: as attention_prefill; tile_heads (query heads at once), split (positions of a split; 0: all), partial_stride.
+-#}
+{% import "cache.wgsl" as cache %}
+{% set group_size = heads // kv_heads %}
+{% set tiles = group_size // tile_heads %}
+{% set key_width = sem + geo %}
+// Token rows of this call; positions of a sequence; sequences times context; room for splits.
+struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
+@group(0) @binding(0) var<uniform> call: Call;
+@group(0) @binding(1) var<storage, read> rows: array<vec2<u32>>;  // (sequence, position)
+@group(0) @binding(2) var<storage, read> qkv: array<f32>;  // [rows, {{ stride }}]: q_sem, q_geo first
+// Final: [rows, {{ out_stride }}]. Partial: [rows, heads, splits, value + 2], the last two the largest score and the sum of weights.
+@group(0) @binding(3) var<storage, read_write> out: array<f32>;
+{% for name, part in parts | items %}
+{{ cache.reader(name, part) }}
+{%- endfor %}
+{% if null_attn %}
+@group(0) @binding({{ null_binding }}) var<storage, read> nulls: array<f32>;  // [heads, sem + geo + value]
+{% endif %}
+{#- The queries [tile_heads, sem + geo] lie in the lanes' registers, one element each in turn, or in workgroup memory. -#}
+{% if not subgroup %}
+var<workgroup> queries: array<f32, {{ tile_heads * key_width }}>;
+var<workgroup> shared_score: array<f32, {{ workgroup * tile_heads }}>;
+{% endif %}
+{% set v_per = cache.per_word(parts.value.kind) | int %}
+{% set v_aligned = parts.value.head % v_per == 0 and (parts.value.kind in ["f32", "f16"] or parts.value.head % 8 == 0) %}
+{% set v_each = v_per if v_aligned else 1 %}
+{% set v_words = value // v_each %}
+{% set v_turns = (v_words + workgroup - 1) // workgroup %}
+{#- Adds q . k for the elements of one part of token `token`. -#}
+{% macro add_scores(name, part, start) %}
+{% set per = cache.per_word(part.kind) | int %}
+{% set quantised = part.kind in ["q8", "q4"] %}
+{% set aligned = part.head % per == 0 and (not quantised or part.head % 8 == 0) %}
+{% set step = 8 if quantised else [per, 2] | max %}
+{% if subgroup %}
+{% if aligned and quantised %}
+{% for b in range(part.head // 8) %}
+        let {{ name }}_scale{{ b }} = {{ name }}_scale(token, {{ name }}_from + {{ 8 * b }}u);
+{% endfor %}
+{% endif %}
+{% for w in range(part.head // per if aligned else part.head) %}
+        {
+{% if aligned %}
+            let word = {{ name }}_word(token, {{ name }}_from / {{ per }}u + {{ w }}u);
+            {{ cache.unpack(part.kind, "word", "k") }}
+{%- else %}
+            let k0 = {{ name }}_element(token, {{ name }}_from + {{ w }}u);
+{% endif %}
+{% set each = per if aligned else 1 %}
+{% for h in range(tile_heads) %}{% for i in range(each) %}
+{% set q = h * key_width + start + w * each + i %}
+            score{{ h }} = fma(subgroupBroadcast(query{{ q // workgroup }}, {{ q % workgroup }}u), k{{ i }}{{ " * " ~ name ~ "_scale" ~ (w * each // 8) if aligned and quantised else "" }}, score{{ h }});
+{% endfor %}{% endfor %}
+        }
+{% endfor %}
+{% elif aligned and part.head % step == 0 %}
+        for (var e = 0u; e < {{ part.head }}u; e += {{ step }}u) {
+{% if quantised %}
+            let scale = {{ name }}_scale(token, {{ name }}_from + e);
+{% endif %}
+{% for w in range(step // per) %}
+            let word{{ w }} = {{ name }}_word(token, ({{ name }}_from + e) / {{ per }}u + {{ w }}u);
+            {{ cache.unpack(part.kind, "word" ~ w, "k" ~ w ~ "_") }}
+{%- endfor %}
+{% for h in range(tile_heads) %}
+            score{{ h }} += {{ "scale * " if quantised else "" }}({% for i in range(step) %}{{ " + " if i else "" }}queries[{{ h * key_width + start }}u + e + {{ i }}u] * k{{ i // per }}_{{ i % per }}{% endfor %});
+{% endfor %}
+        }
+{% else %}
+        for (var e = 0u; e < {{ part.head }}u; e++) {
+            let k = {{ name }}_element(token, {{ name }}_from + e);
+{% for h in range(tile_heads) %}
+            score{{ h }} += queries[{{ h * key_width + start }}u + e] * k;
+{% endfor %}
+        }
+{% endif %}
+{% endmacro %}
+
+// Element `i` of the queries [tile_heads, sem + geo] of heads `head` and on.
+fn query_element(row: u32, head: u32, i: u32) -> f32 {
+    let h = head + i / {{ key_width }}u;
+    let e = i % {{ key_width }}u;
+{% if sem > 0 %}
+    if (e < {{ sem }}u) {
+        return qkv[row * {{ stride }}u + h * {{ sem }}u + e];
+    }
+{% endif %}
+    return qkv[row * {{ stride }}u + {{ heads * sem }}u + h * {{ geo }}u + e - {{ sem }}u];
+}
+
+@compute @workgroup_size({{ workgroup }})
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let kv_head = group.x / {{ tiles }}u;
+    let head = kv_head * {{ group_size }}u + (group.x % {{ tiles }}u) * {{ tile_heads }}u;
+    let row = group.y;
+    let sequence = rows[row].x;
+    let position = rows[row].y;
+{% for name, part in parts | items %}
+    let {{ name }}_from = kv_head * {{ part.head }}u;
+{% endfor %}
+{% if window > 0 %}
+    let oldest = select(0u, position - {{ window - 1 }}u, position >= {{ window }}u);
+{% else %}
+    let oldest = 0u;
+{% endif %}
+{% if split > 0 %}
+    let begin = max(oldest, group.z * {{ split }}u);
+    let end = min(position + 1u, (group.z + 1u) * {{ split }}u);
+{% else %}
+    let begin = oldest;
+    let end = position + 1u;
+{% endif %}
+{% if subgroup %}
+{% for n in range((tile_heads * key_width + workgroup - 1) // workgroup) %}
+    let query{{ n }} = query_element(row, head, min({{ n * workgroup }}u + local, {{ tile_heads * key_width - 1 }}u));
+{% endfor %}
+{% else %}
+    for (var i = local; i < {{ tile_heads * key_width }}u; i += {{ workgroup }}u) {
+        queries[i] = query_element(row, head, i);
+    }
+    workgroupBarrier();
+{% endif %}
+{% for h in range(tile_heads) %}
+    var most{{ h }} = -3.0e38;
+    var total{{ h }} = 0.0;  // of this lane's own positions
+{% for turn in range(v_turns) %}{% for j in range(v_each) %}
+    var sum{{ h }}_{{ turn }}_{{ j }} = 0.0;
+{% endfor %}{% endfor %}
+{% endfor %}
+    for (var tile = begin; tile < end; tile += {{ workgroup }}u) {
+        let mine = tile + local;
+        let token = sequence * call.context + min(mine, end - 1u);
+{% for h in range(tile_heads) %}
+        var score{{ h }} = 0.0;
+{% endfor %}
+{% if sem > 0 %}
+{{ add_scores("semantic", parts.semantic, 0) }}
+{%- endif %}
+{{ add_scores("geometric", parts.geometric, sem) }}
+{%- for h in range(tile_heads) %}
+        score{{ h }} = select(-3.0e38, score{{ h }}, mine < end);
+{% endfor %}
+{% if subgroup %}
+{% for h in range(tile_heads) %}
+        let peak{{ h }} = max(most{{ h }}, subgroupMax(score{{ h }}));
+{% endfor %}
+{% else %}
+        workgroupBarrier();
+{% for h in range(tile_heads) %}
+        shared_score[{{ h * workgroup }}u + local] = score{{ h }};
+{% endfor %}
+        workgroupBarrier();
+{% for h in range(tile_heads) %}
+        var peak{{ h }} = most{{ h }};
+        for (var i = 0u; i < {{ workgroup }}u; i++) {
+            peak{{ h }} = max(peak{{ h }}, shared_score[{{ h * workgroup }}u + i]);
+        }
+{% endfor %}
+{% endif %}
+{% for h in range(tile_heads) %}
+        let fade{{ h }} = exp(most{{ h }} - peak{{ h }});
+        most{{ h }} = peak{{ h }};
+        let weight{{ h }} = select(0.0, exp(score{{ h }} - peak{{ h }}), mine < end);
+        total{{ h }} = total{{ h }} * fade{{ h }} + weight{{ h }};
+{% for turn in range(v_turns) %}{% for j in range(v_each) %}
+        sum{{ h }}_{{ turn }}_{{ j }} *= fade{{ h }};
+{% endfor %}{% endfor %}
+{% endfor %}
+        let tile_token = sequence * call.context + tile;
+{% macro add_values() %}
+{% for turn in range(v_turns) %}
+            {
+{% if v_aligned %}
+                let at = value_from / {{ v_per }}u + min({{ turn * workgroup }}u + local, {{ v_words - 1 }}u);
+                {{ cache.unpack(parts.value.kind, "value_word(value_token, at)", "u") }}
+{% else %}
+                let at = value_from + min({{ turn * workgroup }}u + local, {{ v_words - 1 }}u);
+                let u0 = value_element(value_token, at);
+{% endif %}
+{% if v_aligned and parts.value.kind in ["q8", "q4"] %}
+                let scale = value_scale(value_token, at * {{ v_per }}u);
+{% for h in range(tile_heads) %}
+                let scaled{{ h }} = w{{ h }} * scale;
+{% endfor %}
+{% endif %}
+{% for h in range(tile_heads) %}{% for j in range(v_each) %}
+                sum{{ h }}_{{ turn }}_{{ j }} = fma({{ "scaled" if v_aligned and parts.value.kind in ["q8", "q4"] else "w" }}{{ h }}, u{{ j }}, sum{{ h }}_{{ turn }}_{{ j }});
+{% endfor %}{% endfor %}
+            }
+{% endfor %}
+{% endmacro %}
+{% if subgroup %}
+{% for j in range(workgroup) %}
+        {
+            let value_token = sequence * call.context + min(tile + {{ j }}u, end - 1u);
+{% for h in range(tile_heads) %}
+            let w{{ h }} = subgroupBroadcast(weight{{ h }}, {{ j }}u);
+{% endfor %}
+{{ add_values() }}
+        }
+{% endfor %}
+{% else %}
+        workgroupBarrier();
+{% for h in range(tile_heads) %}
+        shared_score[{{ h * workgroup }}u + local] = weight{{ h }};
+{% endfor %}
+        workgroupBarrier();
+        for (var j = 0u; j < min({{ workgroup }}u, end - tile); j++) {
+            let value_token = tile_token + j;
+{% for h in range(tile_heads) %}
+            let w{{ h }} = shared_score[{{ h * workgroup }}u + j];
+{% endfor %}
+{{ add_values() }}
+        }
+{% endif %}
+    }
+{% if subgroup %}
+{% for h in range(tile_heads) %}
+    total{{ h }} = subgroupAdd(total{{ h }});
+{% endfor %}
+{% else %}
+    workgroupBarrier();
+{% for h in range(tile_heads) %}
+    shared_score[{{ h * workgroup }}u + local] = total{{ h }};
+{% endfor %}
+    workgroupBarrier();
+{% for h in range(tile_heads) %}
+    total{{ h }} = 0.0;
+    for (var i = 0u; i < {{ workgroup }}u; i++) {
+        total{{ h }} += shared_score[{{ h * workgroup }}u + i];
+    }
+{% endfor %}
+{% endif %}
+{% if null_attn %}
+    // The null key and value belong to the first split.
+    if (group.z == 0u) {
+{% for h in range(tile_heads) %}
+        {
+            let null_at = (head + {{ h }}u) * {{ key_width + value }}u;
+            var score = 0.0;
+            for (var e = 0u; e < {{ key_width }}u; e++) {
+                score += query_element(row, head, {{ h * key_width }}u + e) * nulls[null_at + e];
+            }
+            let peak = max(most{{ h }}, score);
+            let fade = exp(most{{ h }} - peak);
+            let weight = exp(score - peak);
+            most{{ h }} = peak;
+            total{{ h }} = total{{ h }} * fade + weight;
+{% for turn in range(v_turns) %}{% for j in range(v_each) %}
+            sum{{ h }}_{{ turn }}_{{ j }} = sum{{ h }}_{{ turn }}_{{ j }} * fade + weight * nulls[null_at + {{ key_width }}u + min({{ turn * workgroup }}u + local, {{ v_words - 1 }}u) * {{ v_each }}u + {{ j }}u];
+{% endfor %}{% endfor %}
+        }
+{% endfor %}
+    }
+{% endif %}
+{% for turn in range(v_turns) %}
+    if ({{ turn * workgroup }}u + local < {{ v_words }}u) {
+        let e = ({{ turn * workgroup }}u + local) * {{ v_each }}u;
+{% for h in range(tile_heads) %}
+{% if split > 0 %}
+        let to{{ h }} = ((row * {{ heads }}u + head + {{ h }}u) * call.splits + group.z) * {{ value + 2 }}u + e;
+{% for j in range(v_each) %}
+        out[to{{ h }} + {{ j }}u] = sum{{ h }}_{{ turn }}_{{ j }};
+{% endfor %}
+{% else %}
+        let to{{ h }} = row * {{ out_stride }}u + (head + {{ h }}u) * {{ value }}u + e;
+{% for j in range(v_each) %}
+        out[to{{ h }} + {{ j }}u] = sum{{ h }}_{{ turn }}_{{ j }} / total{{ h }};
+{% endfor %}
+{% endif %}
+{% endfor %}
+    }
+{% endfor %}
+{% if split > 0 %}
+    if (local == 0u) {
+{% for h in range(tile_heads) %}
+        let at{{ h }} = ((row * {{ heads }}u + head + {{ h }}u) * call.splits + group.z) * {{ value + 2 }}u + {{ value }}u;
+        out[at{{ h }}] = most{{ h }};
+        out[at{{ h }} + 1u] = total{{ h }};
+{% endfor %}
+    }
+{% endif %}
+}

@@ -1,0 +1,168 @@
+{#-
+attention_prefill: out[t, h] = sum_p softmax_p(q[t, h] . k[p]) v[p] over the visible positions p of row t's sequence, each lane owning one row t.
+
+A key or value is fetched once for all rows of a tile: by the lanes of a subgroup, a word each, and handed on by broadcasts; without subgroups every lane
+loads it (all from one address). The softmax runs along (Milakov and Gimelshein, "Online normalizer calculation for softmax", 2018), so no score
+is ever stored; keys are taken {{ keys }} at a time, which makes rescaling rare.
+
+All rows of a tile of {{ workgroup }} are of one sequence (the host sees to it).
+
+Grid: (heads, row tiles, 1).
+
+Parameters: stride (of qkv), out_stride, heads, kv_heads, sem, geo, value, workgroup, subgroup, keys, window (0: all), null_attn, parts.
+-#}
+{% import "cache.wgsl" as cache %}
+{% set group_size = heads // kv_heads %}
+// Token rows of this call; positions of a sequence; sequences times context; room for splits.
+struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
+@group(0) @binding(0) var<uniform> call: Call;
+@group(0) @binding(1) var<storage, read> rows: array<vec2<u32>>;  // (sequence, position)
+@group(0) @binding(2) var<storage, read> qkv: array<f32>;  // [rows, {{ stride }}]: q_sem, q_geo first
+@group(0) @binding(3) var<storage, read_write> out: array<f32>;  // [rows, {{ out_stride }}]
+{% for name, part in parts | items %}
+{{ cache.reader(name, part) }}
+{%- endfor %}
+{% if null_attn %}
+@group(0) @binding({{ null_binding }}) var<storage, read> nulls: array<f32>;  // [heads, sem + geo + value]
+{% endif %}
+{#- Fetches elements [0, width) of a head of a part of token `t` and gives each to `use(i, f32 expression)`. -#}
+{% macro each_element(name, part, t, tag) %}
+{% set per = cache.per_word(part.kind) | int %}
+{% set aligned = part.head % per == 0 and (part.kind in ["f32", "f16"] or part.head % 8 == 0) %}
+{% set quantised = part.kind in ["q8", "q4"] %}
+{% if aligned and subgroup %}
+{#- Lanes take the head's words in turn. -#}
+{% set words = part.head // per %}
+{% for first in range(0, words, subgroup) %}
+        let {{ tag }}_word{{ first }} = {{ name }}_word({{ t }}, {{ name }}_from / {{ per }}u + min({{ first }}u + lane, {{ words - 1 }}u));
+        {{ cache.unpack(part.kind, tag ~ "_word" ~ first, tag ~ "_raw" ~ first ~ "_") }}
+{%- if quantised %}
+        let {{ tag }}_scale{{ first }} = {{ name }}_scale({{ t }}, {{ name }}_from + min({{ first }}u + lane, {{ words - 1 }}u) * {{ per }}u);
+{% endif %}
+{% for j in range(per) %}
+        let {{ tag }}_mine{{ first }}_{{ j }} = {{ tag }}_raw{{ first }}_{{ j }}{{ " * " ~ tag ~ "_scale" ~ first if quantised else "" }};
+{% endfor %}
+{% for w in range(first, [first + subgroup, words] | min) %}{% for j in range(per) %}
+        let {{ tag }}{{ w * per + j }} = subgroupBroadcast({{ tag }}_mine{{ first }}_{{ j }}, {{ w - first }}u);
+{% endfor %}{% endfor %}
+{% endfor %}
+{% elif aligned %}
+{% for w in range(part.head // per) %}
+        let {{ tag }}_word{{ w }} = {{ name }}_word({{ t }}, {{ name }}_from / {{ per }}u + {{ w }}u);
+        {{ cache.unpack(part.kind, tag ~ "_word" ~ w, tag ~ "_raw" ~ w ~ "_") }}
+{%- if quantised and (w * per) % 8 == 0 %}
+        let {{ tag }}_scale{{ w * per // 8 }} = {{ name }}_scale({{ t }}, {{ name }}_from + {{ w * per }}u);
+{% endif %}
+{% for j in range(per) %}
+        let {{ tag }}{{ w * per + j }} = {{ tag }}_raw{{ w }}_{{ j }}{{ " * " ~ tag ~ "_scale" ~ (w * per // 8) if quantised else "" }};
+{% endfor %}
+{% endfor %}
+{% else %}
+{% for i in range(part.head) %}
+        let {{ tag }}{{ i }} = {{ name }}_element({{ t }}, {{ name }}_from + {{ i }}u);
+{% endfor %}
+{% endif %}
+{% endmacro %}
+
+@compute @workgroup_size({{ workgroup }})
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+{% if subgroup %}
+    @builtin(subgroup_invocation_id) lane: u32,
+{% endif %}
+) {
+    let head = group.x;
+    let kv_head = head / {{ group_size }}u;
+    let first = group.y * {{ workgroup }}u;
+    let row = min(first + local, call.rows - 1u);
+    let sequence = rows[first].x;
+    let is_row = first + local < call.rows && rows[row].x != 0xffffffffu;
+    let position = select(0u, rows[row].y, is_row);
+{% for name, part in parts | items %}
+    let {{ name }}_from = kv_head * {{ part.head }}u;
+{% endfor %}
+{% if sem > 0 %}
+    let semantic_at = row * {{ stride }}u + head * {{ sem }}u;
+{% endif %}
+    let geometric_at = row * {{ stride }}u + {{ heads * sem }}u + head * {{ geo }}u;
+{% for i in range(sem) %}
+    let qs{{ i }} = qkv[semantic_at + {{ i }}u];
+{% endfor %}
+{% for i in range(geo) %}
+    let qg{{ i }} = qkv[geometric_at + {{ i }}u];
+{% endfor %}
+{% if null_attn %}
+    let null_at = head * {{ sem + geo + value }}u;
+    var most = 0.0{% for i in range(sem) %} + qs{{ i }} * nulls[null_at + {{ i }}u]{% endfor %}{% for i in range(geo) %} + qg{{ i }} * nulls[null_at + {{ sem + i }}u]{% endfor %};
+    var total = 1.0;
+{% for i in range(value) %}
+    var sum{{ i }} = nulls[null_at + {{ sem + geo + i }}u];
+{% endfor %}
+{% else %}
+    var most = -3.0e38;
+    var total = 0.0;
+{% for i in range(value) %}
+    var sum{{ i }} = 0.0;
+{% endfor %}
+{% endif %}
+    // The tile's rows see positions [begin, end): the first row's window to the last row's own position.
+    let last_row = min(first + {{ workgroup }}u, call.rows) - 1u;
+    var end = rows[first].y + 1u;
+    for (var r = first + 1u; r <= last_row; r++) {
+        end = max(end, select(0u, rows[r].y + 1u, rows[r].x == sequence));
+    }
+{% if window > 0 %}
+    let begin = select(0u, rows[first].y - {{ window - 1 }}u, rows[first].y >= {{ window }}u);
+    let oldest = select(0u, position - {{ window - 1 }}u, position >= {{ window }}u);
+{% else %}
+    let begin = 0u;
+{% endif %}
+    if (sequence == 0xffffffffu) {
+        end = 0u;
+    }
+    for (var key = begin; key < end; key += {{ keys }}u) {
+{% for j in range(keys) %}
+        let token{{ j }} = sequence * call.context + min(key + {{ j }}u, end - 1u);
+        var score{{ j }} = 0.0;
+{% endfor %}
+{% for j in range(keys) %}
+{% if sem > 0 %}
+{{ each_element("semantic", parts.semantic, "token" ~ j, "s" ~ j ~ "_") }}
+{%- for i in range(sem) %}
+        score{{ j }} = fma(qs{{ i }}, s{{ j }}_{{ i }}, score{{ j }});
+{% endfor %}
+{% endif %}
+{{ each_element("geometric", parts.geometric, "token" ~ j, "g" ~ j ~ "_") }}
+{%- for i in range(geo) %}
+        score{{ j }} = fma(qg{{ i }}, g{{ j }}_{{ i }}, score{{ j }});
+{% endfor %}
+        let seen{{ j }} = key + {{ j }}u <= position && key + {{ j }}u < end{{ " && key + " ~ j ~ "u >= oldest" if window > 0 else "" }};
+        score{{ j }} = select(-3.0e38, score{{ j }}, seen{{ j }});
+{% endfor %}
+        var peak = most;
+{% for j in range(keys) %}
+        peak = max(peak, score{{ j }});
+{% endfor %}
+        let fade = exp(most - peak);
+        most = peak;
+        total *= fade;
+{% for i in range(value) %}
+        sum{{ i }} *= fade;
+{% endfor %}
+{% for j in range(keys) %}
+        let weight{{ j }} = select(0.0, exp(score{{ j }} - peak), seen{{ j }});
+        total += weight{{ j }};
+{{ each_element("value", parts.value, "token" ~ j, "v" ~ j ~ "_") }}
+{%- for i in range(value) %}
+        sum{{ i }} = fma(weight{{ j }}, v{{ j }}_{{ i }}, sum{{ i }});
+{% endfor %}
+{% endfor %}
+    }
+    if (is_row) {
+        let to = row * {{ out_stride }}u + head * {{ value }}u;
+{% for i in range(value) %}
+        out[to + {{ i }}u] = sum{{ i }} / total;
+{% endfor %}
+    }
+}

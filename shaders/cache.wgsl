@@ -1,0 +1,64 @@
+{#-
+cache: how keys and values lie on the device, for every kernel that reads or writes them.
+
+A part of a layer's cache (semantic keys, geometric keys, values) is one buffer. Token `t` of it (sequence * context + position) has `width` elements over
+all its heads, padded to blocks of 32:
+
+  kind  words of a block  codes                              scales, behind all codes
+  f32   32                floats                             -
+  f16   16                half floats, two in a word         -
+  q8    8                 signed bytes, four in a word       f16 per block: max abs / 127
+  q4    4                 signed nibbles, eight in a word    f16 per block: max abs / 7
+
+The scales begin behind the codes of all `call.tokens` tokens. A part is described by {kind, width (all heads), head (width of one), blocks (of a token), binding}.
+-#}
+{% macro per_word(kind) %}{{ {"f32": 1, "f16": 2, "q8": 4, "q4": 8}[kind] }}{% endmacro %}
+{% macro block_words(kind) %}{{ {"f32": 32, "f16": 16, "q8": 8, "q4": 4}[kind] }}{% endmacro %}
+{#- Functions to read part `name`. -#}
+{% macro reader(name, part) %}
+{% set per = per_word(part.kind) | int %}
+@group(0) @binding({{ part.binding }}) var<storage, read> {{ name }}_cache: array<u32>;
+{% if part.kind in ["q8", "q4"] %}
+// The scale of the block that holds element `e` of token `t`.
+fn {{ name }}_scale(t: u32, e: u32) -> f32 {
+    let half_word = call.tokens * {{ part.blocks * (block_words(part.kind) | int) * 2 }}u + t * {{ part.blocks }}u + e / 32u;
+    return unpack2x16float({{ name }}_cache[half_word / 2u] >> (16u * (half_word & 1u))).x;
+}
+{% endif %}
+// Word `w` of token `t`.
+fn {{ name }}_word(t: u32, w: u32) -> u32 {
+    return {{ name }}_cache[t * {{ part.blocks * (block_words(part.kind) | int) }}u + w];
+}
+// Element `e` of token `t`, wherever it lies in its word.
+fn {{ name }}_element(t: u32, e: u32) -> f32 {
+    let word = {{ name }}_word(t, e / {{ per }}u);
+{% if part.kind == "f32" %}
+    return bitcast<f32>(word);
+{% elif part.kind == "f16" %}
+    return unpack2x16float(word >> (16u * (e & 1u))).x;
+{% elif part.kind == "q8" %}
+    return f32(extractBits(i32(word), 8u * (e & 3u), 8u)) * {{ name }}_scale(t, e);
+{% else %}
+    return f32(extractBits(i32(word), 4u * (e & 7u), 4u)) * {{ name }}_scale(t, e);
+{% endif %}
+}
+{% endmacro %}
+{#- Unpacks the word `word` into f32 elements {{prefix}}0, {{prefix}}1, ... (codes without their scale for q8 and q4). -#}
+{% macro unpack(kind, word, prefix) %}
+{% if kind == "f32" %}
+let {{ prefix }}0 = bitcast<f32>({{ word }});
+{% elif kind == "f16" %}
+let {{ prefix }}_pair = unpack2x16float({{ word }});
+let {{ prefix }}0 = {{ prefix }}_pair.x;
+let {{ prefix }}1 = {{ prefix }}_pair.y;
+{% elif kind == "q8" %}
+let {{ prefix }}_four = vec4<f32>(unpack4xI8({{ word }}));
+{% for i in range(4) %}
+let {{ prefix }}{{ i }} = {{ prefix }}_four[{{ i }}];
+{% endfor %}
+{% else %}
+{% for i in range(8) %}
+let {{ prefix }}{{ i }} = f32(i32({{ word }} << {{ 28 - 4 * i }}u) >> 28u);
+{% endfor %}
+{% endif %}
+{% endmacro %}

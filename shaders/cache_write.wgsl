@@ -1,0 +1,185 @@
+{#-
+cache_write: what lies between a layer's projections and its attention. In row `t` of qkv [rows, stride], queries and keys are normalised, gated, rotated and
+scaled in place; then keys and values go to the cache.
+
+Order of a row: q_sem [heads, sem], q_geo [heads, geo], k_sem [kv_heads, sem], k_geo [kv_heads, geo], v [kv_heads, value], gate [heads]. For the formulas
+see `Attention` in src/model/architecture.rs: queries leave here with 1/sqrt(width), gate and temperature in them.
+
+One workgroup per row.
+
+Parameters: stride, heads, kv_heads, sem, geo, value, workgroup, rope, rope_semantic, qk_norm, eps, gate (`none`, `static`, `dynamic`),
+learned_temp, tie_qk, parts {semantic?, geometric, value}, and the bindings of what is there.
+-#}
+{% import "cache.wgsl" as cache %}
+{% set q_geo = heads * sem %}
+{% set k_sem = q_geo + heads * geo %}
+{% set k_geo = k_sem + kv_heads * sem %}
+{% set value_at = k_geo + kv_heads * geo %}
+{% set gate_at = value_at + kv_heads * value %}
+// Token rows of this call; positions of a sequence; sequences times context; room for splits.
+struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
+@group(0) @binding(0) var<uniform> call: Call;
+// (sequence, position) of a row; sequence 0xffffffff: a row that is only there to fill a tile.
+@group(0) @binding(1) var<storage, read> rows: array<vec2<u32>>;
+@group(0) @binding(2) var<storage, read_write> qkv: array<f32>;  // [rows, {{ stride }}]
+{% for name, part in parts | items %}
+@group(0) @binding({{ part.binding }}) var<storage, read_write> {{ name }}_cache: array<{{ "atomic<u32>" if part.kind in ["q8", "q4"] else "u32" }}>;
+{% endfor %}
+{% if rope %}
+@group(0) @binding({{ rope_binding }}) var<storage, read> turns: array<vec2<f32>>;  // [geo / 2]: cosine, sine
+{% endif %}
+{% if rope_semantic %}
+@group(0) @binding({{ rope_semantic_binding }}) var<storage, read> semantic_turns: array<vec2<f32>>;  // [sem / 2]
+{% endif %}
+{% if extras_binding %}
+// q_norm [geo], k_norm [geo], gate logit [heads], logit scale [heads]: those that the layer has, in this order.
+@group(0) @binding({{ extras_binding }}) var<storage, read> extras: array<f32>;
+{% set norm_size = 2 * geo if qk_norm else 0 %}
+{% set gate_size = heads if gate != "none" else 0 %}
+{% endif %}
+{% if qk_norm %}
+var<workgroup> inverse: array<f32, {{ heads + kv_heads }}>;
+{% endif %}
+
+{% if gate != "none" or learned_temp %}
+// What multiplies the semantic (x) and the geometric (y) query of a head beside 1/sqrt(width).
+fn query_factor(head: u32, row_at: u32) -> vec2<f32> {
+    var factor = vec2<f32>(1.0, 1.0);
+{% if gate != "none" %}
+    let logit = extras[{{ norm_size }}u + head]{{ " + qkv[row_at + " ~ gate_at ~ "u + head]" if gate == "dynamic" else "" }};
+    let g = 1.0 / (1.0 + exp(-logit));
+    factor = vec2<f32>(2.0 * g, 2.0 - 2.0 * g);
+{% endif %}
+{% if learned_temp %}
+    factor *= exp(clamp(extras[{{ norm_size + gate_size }}u + head], -8.0, 8.0));
+{% endif %}
+    return factor;
+}
+{% endif %}
+{% macro factor(path) %}{{ " * query_factor(head, row_at)." ~ path if gate != "none" or learned_temp else "" }}{% endmacro %}
+{#- Writes the blocks of one part: a thread takes a block of 32 elements at a time. -#}
+{% macro write(name, part, start) %}
+    for (var block = local; block < {{ part.blocks }}u; block += {{ workgroup }}u) {
+        let start = row_at + {{ start }}u + block * 32u;
+        let count = min(32u, {{ part.width }}u - block * 32u);
+        let word_at = (token * {{ part.blocks }}u + block) * {{ cache.block_words(part.kind) }}u;
+{% if part.kind == "f32" %}
+        for (var i = 0u; i < 32u; i++) {
+            {{ name }}_cache[word_at + i] = select(0u, bitcast<u32>(qkv[start + min(i, count - 1u)]), i < count);
+        }
+{% elif part.kind == "f16" %}
+        for (var i = 0u; i < 16u; i++) {
+            let low = select(0.0, qkv[start + min(2u * i, count - 1u)], 2u * i < count);
+            let high = select(0.0, qkv[start + min(2u * i + 1u, count - 1u)], 2u * i + 1u < count);
+            {{ name }}_cache[word_at + i] = pack2x16float(vec2<f32>(low, high));
+        }
+{% else %}
+{% set top = 127 if part.kind == "q8" else 7 %}
+        var largest = 0.0;
+        for (var i = 0u; i < count; i++) {
+            largest = max(largest, abs(qkv[start + i]));
+        }
+        let scale = largest / {{ top }}.0;
+        let inverse_scale = select(0.0, {{ top }}.0 / largest, largest > 0.0);
+{% set per = cache.per_word(part.kind) | int %}
+        for (var w = 0u; w < {{ 32 // per }}u; w++) {
+            var word = 0u;
+            for (var i = 0u; i < {{ per }}u; i++) {
+                let e = w * {{ per }}u + i;
+                let exact = select(0.0, qkv[start + min(e, count - 1u)], e < count);
+                let code = i32(clamp(round(exact * inverse_scale), {{ "-127.0" if part.kind == "q8" else "-8.0" }}, {{ top }}.0));
+                word |= (u32(code) & {{ "0xffu" if part.kind == "q8" else "0xfu" }}) << ({{ 32 // per }}u * i);
+            }
+            atomicStore(&{{ name }}_cache[word_at + w], word);
+        }
+        // Two scales share a word, and another workgroup may write the other one.
+        let half_word = call.tokens * {{ part.blocks * (cache.block_words(part.kind) | int) * 2 }}u + token * {{ part.blocks }}u + block;
+        let shift = 16u * (half_word & 1u);
+        atomicAnd(&{{ name }}_cache[half_word / 2u], ~(0xffffu << shift));
+        atomicOr(&{{ name }}_cache[half_word / 2u], (pack2x16float(vec2<f32>(scale, 0.0)) & 0xffffu) << shift);
+{% endif %}
+    }
+{% endmacro %}
+
+@compute @workgroup_size({{ workgroup }})
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let row = group.x;
+    if (row >= call.rows || rows[min(row, call.rows - 1u)].x == 0xffffffffu) {
+        return;
+    }
+    let position = rows[row].y;
+    let token = rows[row].x * call.context + position;
+    let row_at = row * {{ stride }}u;
+{% if tie_qk %}
+    for (var i = local; i < {{ heads * sem }}u; i += {{ workgroup }}u) {
+        qkv[row_at + {{ k_sem }}u + i] = qkv[row_at + i];
+    }
+    storageBarrier();
+{% endif %}
+{% if qk_norm %}
+    for (var head = local; head < {{ heads + kv_heads }}u; head += {{ workgroup }}u) {
+        let at = row_at + select({{ k_geo }}u + (head - {{ heads }}u) * {{ geo }}u, {{ q_geo }}u + head * {{ geo }}u, head < {{ heads }}u);
+        var squares = 0.0;
+        for (var i = 0u; i < {{ geo }}u; i++) {
+            squares += qkv[at + i] * qkv[at + i];
+        }
+        inverse[head] = inverseSqrt(squares / {{ geo }}.0 + {{ eps }});
+    }
+    workgroupBarrier();
+{% endif %}
+    // Geometric path: pairs (i, i + geo/2) of all query heads, then of all key heads.
+    for (var pair = local; pair < {{ (heads + kv_heads) * (geo // 2) }}u; pair += {{ workgroup }}u) {
+        let head = pair / {{ geo // 2 }}u;
+        let i = pair % {{ geo // 2 }}u;
+        let is_query = head < {{ heads }}u;
+        let at = row_at + i + select({{ k_geo }}u + (head - {{ heads }}u) * {{ geo }}u, {{ q_geo }}u + head * {{ geo }}u, is_query);
+        var low = qkv[at];
+        var high = qkv[at + {{ geo // 2 }}u];
+{% if qk_norm %}
+        let weight_at = select({{ geo }}u, 0u, is_query) + i;
+        low *= inverse[head] * extras[weight_at];
+        high *= inverse[head] * extras[weight_at + {{ geo // 2 }}u];
+{% endif %}
+{% if rope %}
+        let turn = turns[position * {{ geo // 2 }}u + i];
+        let turned = vec2<f32>(low * turn.x - high * turn.y, high * turn.x + low * turn.y);
+        low = turned.x;
+        high = turned.y;
+{% endif %}
+        if (is_query) {
+            let scale = {{ geo_scale }}{{ factor("y") }};
+            low *= scale;
+            high *= scale;
+        }
+        qkv[at] = low;
+        qkv[at + {{ geo // 2 }}u] = high;
+    }
+{% if sem > 0 and rope_semantic %}
+    for (var pair = local; pair < {{ (heads + kv_heads) * (sem // 2) }}u; pair += {{ workgroup }}u) {
+        let head = pair / {{ sem // 2 }}u;
+        let i = pair % {{ sem // 2 }}u;
+        let is_query = head < {{ heads }}u;
+        let at = row_at + i + select({{ k_sem }}u + (head - {{ heads }}u) * {{ sem }}u, head * {{ sem }}u, is_query);
+        let low = qkv[at];
+        let high = qkv[at + {{ sem // 2 }}u];
+        let turn = semantic_turns[position * {{ sem // 2 }}u + i];
+        var turned = vec2<f32>(low * turn.x - high * turn.y, high * turn.x + low * turn.y);
+        if (is_query) {
+            turned *= {{ sem_scale }}{{ factor("x") }};
+        }
+        qkv[at] = turned.x;
+        qkv[at + {{ sem // 2 }}u] = turned.y;
+    }
+{% elif sem > 0 %}
+    for (var i = local; i < {{ heads * sem }}u; i += {{ workgroup }}u) {
+        let head = i / {{ sem }}u;
+        qkv[row_at + i] *= {{ sem_scale }}{{ factor("x") }};
+    }
+{% endif %}
+    storageBarrier();
+{% if parts.semantic is defined %}
+{{ write("semantic", parts.semantic, k_sem) }}
+{%- endif %}
+{{ write("geometric", parts.geometric, k_geo) }}
+{{- write("value", parts.value, value_at) -}}
+}

@@ -1,0 +1,43 @@
+{#-
+embed: x[t, :] = w[token of row t, :], for the tokens that lie in this part of the embedding.
+
+Grid: (units of a row, rows, 1).
+
+Parameters: format, columns, first, rows (of this part), x_stride, width, workgroup.
+-#}
+{% import "weights.wgsl" as weights %}
+{% set unit = weights.unit(format) | int %}
+{% set per_word = weights.per_word(format) | int %}
+// Token rows of this call; positions of a sequence; sequences times context; room for splits.
+struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
+@group(0) @binding(0) var<uniform> call: Call;
+@group(0) @binding(1) var<storage, read> rows: array<vec2<u32>>;  // (sequence, position)
+@group(0) @binding(2) var<storage, read> history: array<u32>;  // [sequences, context + 1]: tokens
+@group(0) @binding(3) var<storage, read_write> x: array<f32>;  // [rows, {{ x_stride }}]
+{{ weights.bindings(format, 0, 4) }}
+@compute @workgroup_size({{ workgroup }})
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+    let u = id.x;
+    let row = id.y;
+    if (u >= {{ columns // unit }}u || row >= call.rows || rows[row].x == 0xffffffffu) {
+        return;
+    }
+    let token = history[rows[row].x * (call.context + 1u) + rows[row].y];
+    if (token < {{ first }}u || token >= {{ first + rows }}u) {
+        return;
+    }
+    let v = codes0[(token - {{ first }}u) * {{ columns // unit }}u + u];
+    let to = row * {{ x_stride }}u + u * {{ unit }}u;
+{% if format == "q8" %}
+    let block = u / 2u;
+    let scale = unpack2x16float(scales0[(token - {{ first }}u) * {{ (columns // 32 + 1) // 2 }}u + block / 2u] >> (16u * (block & 1u))).x;
+{% elif format == "q4" %}
+    let scale = unpack2x16float(scales0[(token - {{ first }}u) * {{ columns // 32 }}u + u]);
+{% endif %}
+{% for c in range(4) %}
+    {{ weights.unpack(format, "v", c, "w" ~ c) }}
+{%- for i in range(per_word) %}
+    x[to + {{ c * per_word + i }}u] = {{ weights.element(format, "w" ~ c, i) }}{{ " * scale" if format == "q8" else (" * scale.x + scale.y" if format == "q4" else "") }};
+{% endfor %}
+{% endfor %}
+}

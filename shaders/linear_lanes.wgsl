@@ -1,0 +1,171 @@
+{#-
+linear_lanes: y[t, r] = sum_k w[r, k] * x[t, k], each lane owning some rows r for a tile of tokens t.
+
+For devices where a load costs much more than arithmetic (software drivers): a weight is loaded once for all tokens of the tile, and an activation once
+per subgroup, each lane taking one column and handing it to the others by a broadcast. Without subgroups every lane loads it.
+
+Grid: (row tiles, token tiles, 1).
+
+Parameters: format, columns (padded to 32), rows, first (of the output), tokens (of a tile), lane_rows, workgroup, subgroup (0: none),
+x_stride, y_stride, epilogue (`store`, `add` to what is there, or `swiglu`: silu(gate) * up with two matrices), bias, norm (RMSNorm of x first:
+`norm_width`, `eps`).
+-#}
+{% import "weights.wgsl" as weights %}
+{% set matrices = 2 if epilogue == "swiglu" else 1 %}
+{% set quantised = format in ["q8", "q4"] %}
+{% set each = 2 if quantised else 1 %}
+{#- Columns in one turn of the loop: whole units and whole subgroups; fewer compile faster, and with many tokens the loop costs nothing. -#}
+{% set span = 32 if quantised or tokens * lane_rows < 8 else [8, subgroup] | max %}
+{% set unit = weights.unit(format) | int %}
+{% set per_word = weights.per_word(format) | int %}
+// Token rows of this call; positions of a sequence; sequences times context; room for splits.
+struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
+@group(0) @binding(0) var<uniform> call: Call;
+@group(0) @binding(1) var<storage, read> x: array<{{ "f32" if subgroup else "vec4<f32>" }}>;  // [rows, {{ x_stride }}]
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;  // [rows, {{ y_stride }}]
+{% for m in range(matrices) %}
+{{ weights.bindings(format, m, 3 + m * each) }}
+{%- endfor %}
+{% set next = 3 + matrices * each %}
+{% if norm %}
+@group(0) @binding({{ next }}) var<storage, read> norm: array<{{ "f32" if subgroup else "vec4<f32>" }}>;  // [{{ columns }}]
+{% endif %}
+{% if bias %}
+@group(0) @binding({{ next + (1 if norm else 0) }}) var<storage, read> bias: array<f32>;  // [{{ rows }}]
+{% endif %}
+
+@compute @workgroup_size({{ workgroup }})
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+{% if subgroup %}
+    @builtin(subgroup_invocation_id) lane: u32,
+{% endif %}
+) {
+{% for r in range(lane_rows) %}
+    let row{{ r }} = group.x * {{ workgroup * lane_rows }}u + {{ r * workgroup }}u + local;
+    let at{{ r }} = min(row{{ r }}, {{ rows - 1 }}u) * {{ columns // unit }}u;
+{% if format == "q8" %}
+    let scale_at{{ r }} = min(row{{ r }}, {{ rows - 1 }}u) * {{ (columns // 32 + 1) // 2 }}u;
+{% elif format == "q4" %}
+    let scale_at{{ r }} = min(row{{ r }}, {{ rows - 1 }}u) * {{ columns // 32 }}u;
+{% endif %}
+{% endfor %}
+{% for t in range(tokens) %}
+    let token{{ t }} = group.y * {{ tokens }}u + {{ t }}u;
+    let start{{ t }} = min(token{{ t }}, call.rows - 1u) * {{ x_stride if subgroup else x_stride // 4 }}u;
+{% if norm %}
+    var squares{{ t }} = 0.0;
+{% endif %}
+{% for m in range(matrices) %}{% for r in range(lane_rows) %}
+    var sum{{ m }}_{{ t }}_{{ r }} = 0.0;
+{% endfor %}{% endfor %}
+{% endfor %}
+    for (var block = 0u; block < {{ columns // span }}u; block++) {
+{% if quantised %}
+{% for m in range(matrices) %}{% for r in range(lane_rows) %}
+{% if format == "q8" %}
+        let scale{{ m }}_{{ r }} = unpack2x16float(scales{{ m }}[scale_at{{ r }} + block / 2u] >> (16u * (block & 1u))).x;
+{% else %}
+        let scale{{ m }}_{{ r }} = unpack2x16float(scales{{ m }}[scale_at{{ r }} + block]);
+{% endif %}
+{% endfor %}{% endfor %}
+{% for t in range(tokens) %}
+{% if format == "q4" %}
+        var total{{ t }} = 0.0;
+{% endif %}
+{% for m in range(matrices) %}{% for r in range(lane_rows) %}
+        var part{{ m }}_{{ t }}_{{ r }} = 0.0;
+{% endfor %}{% endfor %}
+{% endfor %}
+{% endif %}
+{% set sum = "part" if quantised else "sum" %}
+{% for k in range(0, span, per_word) %}
+{#- Weights: one vec4<u32> is loaded when its first word is due, and unpacked word by word. -#}
+{% if k % unit == 0 %}
+{% for m in range(matrices) %}{% for r in range(lane_rows) %}
+        let v{{ m }}_{{ r }}_{{ k // unit }} = codes{{ m }}[at{{ r }} + block * {{ span // unit }}u + {{ k // unit }}u];
+{% endfor %}{% endfor %}
+{% endif %}
+{% for m in range(matrices) %}{% for r in range(lane_rows) %}
+        {{ weights.unpack(format, "v" ~ m ~ "_" ~ r ~ "_" ~ (k // unit), (k % unit) // per_word, "w" ~ m ~ "_" ~ r ~ "_" ~ k) }}
+{%- endfor %}{% endfor %}
+{% for j in range(per_word) %}
+{% set column = k + j %}
+{#- Activations: a column for each lane. -#}
+{% if subgroup and column % subgroup == 0 %}
+{% if norm %}
+        let n{{ column }} = norm[block * {{ span }}u + {{ column }}u + lane];
+{% endif %}
+{% for t in range(tokens) %}
+        let x{{ t }}_{{ column // subgroup }}{{ "_raw" if norm else "" }} = x[start{{ t }} + block * {{ span }}u + {{ column }}u + lane];
+{% if norm %}
+        squares{{ t }} += x{{ t }}_{{ column // subgroup }}_raw * x{{ t }}_{{ column // subgroup }}_raw;
+        let x{{ t }}_{{ column // subgroup }} = x{{ t }}_{{ column // subgroup }}_raw * n{{ column }};
+{% endif %}
+{% if format == "q4" %}
+        total{{ t }} += x{{ t }}_{{ column // subgroup }};
+{% endif %}
+{% endfor %}
+{% elif not subgroup and column % 4 == 0 %}
+{% if norm %}
+        let n{{ column }} = norm[block * {{ span // 4 }}u + {{ column // 4 }}u];
+{% endif %}
+{% for t in range(tokens) %}
+        let x{{ t }}_{{ column // 4 }}{{ "_raw" if norm else "" }} = x[start{{ t }} + block * {{ span // 4 }}u + {{ column // 4 }}u];
+{% if norm %}
+        squares{{ t }} += dot(x{{ t }}_{{ column // 4 }}_raw, x{{ t }}_{{ column // 4 }}_raw);
+        let x{{ t }}_{{ column // 4 }} = x{{ t }}_{{ column // 4 }}_raw * n{{ column }};
+{% endif %}
+{% if format == "q4" %}
+        total{{ t }} += dot(x{{ t }}_{{ column // 4 }}, vec4<f32>(1.0));
+{% endif %}
+{% endfor %}
+{% endif %}
+{% for t in range(tokens) %}
+{% if subgroup %}
+        let b{{ t }}_{{ column }} = subgroupBroadcast(x{{ t }}_{{ column // subgroup }}, {{ column % subgroup }}u);
+{% else %}
+        let b{{ t }}_{{ column }} = x{{ t }}_{{ column // 4 }}[{{ column % 4 }}];
+{% endif %}
+{% for m in range(matrices) %}{% for r in range(lane_rows) %}
+        {{ sum }}{{ m }}_{{ t }}_{{ r }} = fma({{ weights.element(format, "w" ~ m ~ "_" ~ r ~ "_" ~ k, j) }}, b{{ t }}_{{ column }}, {{ sum }}{{ m }}_{{ t }}_{{ r }});
+{% endfor %}{% endfor %}
+{% endfor %}
+{% endfor %}
+{% endfor %}
+{% if quantised %}
+{% for t in range(tokens) %}
+{% if format == "q4" and subgroup %}
+        let all{{ t }} = subgroupAdd(total{{ t }});
+{% elif format == "q4" %}
+        let all{{ t }} = total{{ t }};
+{% endif %}
+{% for m in range(matrices) %}{% for r in range(lane_rows) %}
+{% if format == "q8" %}
+        sum{{ m }}_{{ t }}_{{ r }} = fma(part{{ m }}_{{ t }}_{{ r }}, scale{{ m }}_{{ r }}, sum{{ m }}_{{ t }}_{{ r }});
+{% else %}
+        sum{{ m }}_{{ t }}_{{ r }} += part{{ m }}_{{ t }}_{{ r }} * scale{{ m }}_{{ r }}.x + all{{ t }} * scale{{ m }}_{{ r }}.y;
+{% endif %}
+{% endfor %}{% endfor %}
+{% endfor %}
+{% endif %}
+    }
+{% for t in range(tokens) %}
+{% if norm %}
+    let inverse{{ t }} = inverseSqrt({{ "subgroupAdd(squares" ~ t ~ ")" if subgroup else "squares" ~ t }} / {{ norm_width }}.0 + {{ eps }});
+{% endif %}
+{% set scale = " * inverse" ~ t if norm else "" %}
+{% for r in range(lane_rows) %}
+    if (row{{ r }} < {{ rows }}u && token{{ t }} < call.rows) {
+        let to = token{{ t }} * {{ y_stride }}u + {{ first }}u + row{{ r }};
+{% if epilogue == "swiglu" %}
+        let gate = sum0_{{ t }}_{{ r }}{{ scale }};
+        y[to] = gate / (1.0 + exp(-gate)) * (sum1_{{ t }}_{{ r }}{{ scale }});
+{% else %}
+        y[to] = {{ "y[to] + " if epilogue == "add" else "" }}sum0_{{ t }}_{{ r }}{{ scale }}{{ " + bias[" ~ first ~ "u + row" ~ r ~ "]" if bias else "" }};
+{% endif %}
+    }
+{% endfor %}
+{% endfor %}
+}

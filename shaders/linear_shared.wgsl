@@ -1,0 +1,146 @@
+{#-
+linear_shared: y[t, r] = sum_k w[r, k] * x[t, k], {{ lanes }} lanes sharing some rows r, whose units they take in turn, and adding up at the end.
+
+For graphics cards and few tokens: neighbouring lanes read neighbouring words, so a row streams at the memory's speed, and the activations come from the cache.
+Lanes add up by subgroup operations where a subgroup is what shares a row, else through workgroup memory.
+
+Grid: (row tiles, token tiles, 1).
+
+Parameters: as linear_lanes, and lanes (that share rows; a power of two that divides workgroup). With a subgroup, lanes is its size.
+-#}
+{% import "weights.wgsl" as weights %}
+{% set matrices = 2 if epilogue == "swiglu" else 1 %}
+{% set quantised = format in ["q8", "q4"] %}
+{% set each = 2 if quantised else 1 %}
+{% set unit = weights.unit(format) | int %}
+{% set per_word = weights.per_word(format) | int %}
+{% set units = columns // unit %}
+{% set teams = workgroup // lanes %}
+{#- Sums that a lane keeps: of every matrix, token and row, and of squares. -#}
+// Token rows of this call; positions of a sequence; sequences times context; room for splits.
+struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
+@group(0) @binding(0) var<uniform> call: Call;
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;  // [rows, {{ x_stride }} / 4]
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;  // [rows, {{ y_stride }}]
+{% for m in range(matrices) %}
+{{ weights.bindings(format, m, 3 + m * each) }}
+{%- endfor %}
+{% set next = 3 + matrices * each %}
+{% if norm %}
+@group(0) @binding({{ next }}) var<storage, read> norm: array<vec4<f32>>;  // [{{ columns }} / 4]
+{% endif %}
+{% if bias %}
+@group(0) @binding({{ next + (1 if norm else 0) }}) var<storage, read> bias: array<f32>;  // [{{ rows }}]
+{% endif %}
+{% if not subgroup %}
+var<workgroup> shared_sum: array<f32, {{ workgroup }}>;
+
+// The sum of `value` over the lanes of this lane's team.
+fn team_sum(value: f32, local: u32) -> f32 {
+    workgroupBarrier();
+    shared_sum[local] = value;
+    workgroupBarrier();
+    for (var half = {{ lanes // 2 }}u; half > 0u; half /= 2u) {
+        if (local % {{ lanes }}u < half) {
+            shared_sum[local] += shared_sum[local + half];
+        }
+        workgroupBarrier();
+    }
+    return shared_sum[local - local % {{ lanes }}u];
+}
+{% endif %}
+
+@compute @workgroup_size({{ workgroup }})
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let lane = local % {{ lanes }}u;
+    let team = group.x * {{ teams }}u + local / {{ lanes }}u;
+{% for r in range(lane_rows) %}
+    let row{{ r }} = team * {{ lane_rows }}u + {{ r }}u;
+    let safe{{ r }} = min(row{{ r }}, {{ rows - 1 }}u);
+{% endfor %}
+{% for t in range(tokens) %}
+    let token{{ t }} = group.y * {{ tokens }}u + {{ t }}u;
+    let start{{ t }} = min(token{{ t }}, call.rows - 1u) * {{ x_stride // 4 }}u;
+{% if norm %}
+    var squares{{ t }} = 0.0;
+{% endif %}
+{% for m in range(matrices) %}{% for r in range(lane_rows) %}
+    var sum{{ m }}_{{ t }}_{{ r }} = 0.0;
+{% endfor %}{% endfor %}
+{% endfor %}
+    for (var u = lane; u < {{ units }}u; u += {{ lanes }}u) {
+{% for m in range(matrices) %}{% for r in range(lane_rows) %}
+        let v{{ m }}_{{ r }} = codes{{ m }}[safe{{ r }} * {{ units }}u + u];
+{% if format == "q8" %}
+        let scale{{ m }}_{{ r }} = unpack2x16float(scales{{ m }}[safe{{ r }} * {{ (columns // 32 + 1) // 2 }}u + u / 4u] >> (16u * ((u / 2u) & 1u))).x;
+{% elif format == "q4" %}
+        let scale{{ m }}_{{ r }} = unpack2x16float(scales{{ m }}[safe{{ r }} * {{ columns // 32 }}u + u]);
+{% endif %}
+{% if quantised %}
+{% for t in range(tokens) %}
+        var part{{ m }}_{{ t }}_{{ r }} = 0.0;
+{% endfor %}
+{% endif %}
+{% endfor %}{% endfor %}
+{% if format == "q4" %}
+{% for t in range(tokens) %}
+        var total{{ t }} = 0.0;
+{% endfor %}
+{% endif %}
+{% set sum = "part" if quantised else "sum" %}
+{% for c in range(4) %}
+{% for m in range(matrices) %}{% for r in range(lane_rows) %}
+        {{ weights.unpack(format, "v" ~ m ~ "_" ~ r, c, "w" ~ m ~ "_" ~ r ~ "_" ~ c) }}
+{%- endfor %}{% endfor %}
+{% for j in range(per_word) %}
+{% set column = c * per_word + j %}
+{% if column % 4 == 0 %}
+{% if norm %}
+        let n{{ column }} = norm[u * {{ unit // 4 }}u + {{ column // 4 }}u];
+{% endif %}
+{% for t in range(tokens) %}
+        let x{{ t }}_{{ column // 4 }}{{ "_raw" if norm else "" }} = x[start{{ t }} + u * {{ unit // 4 }}u + {{ column // 4 }}u];
+{% if norm %}
+        squares{{ t }} += dot(x{{ t }}_{{ column // 4 }}_raw, x{{ t }}_{{ column // 4 }}_raw);
+        let x{{ t }}_{{ column // 4 }} = x{{ t }}_{{ column // 4 }}_raw * n{{ column }};
+{% endif %}
+{% if format == "q4" %}
+        total{{ t }} += dot(x{{ t }}_{{ column // 4 }}, vec4<f32>(1.0));
+{% endif %}
+{% endfor %}
+{% endif %}
+{% for t in range(tokens) %}{% for m in range(matrices) %}{% for r in range(lane_rows) %}
+        {{ sum }}{{ m }}_{{ t }}_{{ r }} = fma({{ weights.element(format, "w" ~ m ~ "_" ~ r ~ "_" ~ c, j) }}, x{{ t }}_{{ column // 4 }}[{{ column % 4 }}], {{ sum }}{{ m }}_{{ t }}_{{ r }});
+{% endfor %}{% endfor %}{% endfor %}
+{% endfor %}
+{% endfor %}
+{% if quantised %}
+{% for t in range(tokens) %}{% for m in range(matrices) %}{% for r in range(lane_rows) %}
+{% if format == "q8" %}
+        sum{{ m }}_{{ t }}_{{ r }} = fma(part{{ m }}_{{ t }}_{{ r }}, scale{{ m }}_{{ r }}, sum{{ m }}_{{ t }}_{{ r }});
+{% else %}
+        sum{{ m }}_{{ t }}_{{ r }} += part{{ m }}_{{ t }}_{{ r }} * scale{{ m }}_{{ r }}.x + total{{ t }} * scale{{ m }}_{{ r }}.y;
+{% endif %}
+{% endfor %}{% endfor %}{% endfor %}
+{% endif %}
+    }
+{% macro all(name) %}{{ "subgroupAdd(" ~ name ~ ")" if subgroup else "team_sum(" ~ name ~ ", local)" }}{% endmacro %}
+{% for t in range(tokens) %}
+{% if norm %}
+    let inverse{{ t }} = inverseSqrt({{ all("squares" ~ t) }} / {{ norm_width }}.0 + {{ eps }});
+{% endif %}
+{% for r in range(lane_rows) %}
+{% for m in range(matrices) %}
+    let all{{ m }}_{{ t }}_{{ r }} = {{ all("sum" ~ m ~ "_" ~ t ~ "_" ~ r) }}{{ " * inverse" ~ t if norm else "" }};
+{% endfor %}
+    if (lane == 0u && row{{ r }} < {{ rows }}u && token{{ t }} < call.rows) {
+        let to = token{{ t }} * {{ y_stride }}u + {{ first }}u + row{{ r }};
+{% if epilogue == "swiglu" %}
+        y[to] = all0_{{ t }}_{{ r }} / (1.0 + exp(-all0_{{ t }}_{{ r }})) * all1_{{ t }}_{{ r }};
+{% else %}
+        y[to] = {{ "y[to] + " if epilogue == "add" else "" }}all0_{{ t }}_{{ r }}{{ " + bias[" ~ first ~ "u + row" ~ r ~ "]" if bias else "" }};
+{% endif %}
+    }
+{% endfor %}
+{% endfor %}
+}

@@ -1,0 +1,119 @@
+//! A session's keys and values on the device: one buffer for each part of each layer.
+
+use super::{CacheKind, CacheKinds};
+use crate::error::{At, Error, Result};
+use crate::gpu::{Buffer, Gpu, Purpose, Usage};
+use crate::model::{Architecture, Attention};
+use serde_json::{Value, json};
+
+/// Semantic keys, geometric keys or values of one layer; `shaders/cache.wgsl` has the layout.
+pub(super) struct CachePart {
+    pub buffer: Buffer,
+    pub kind: CacheKind,
+    /// Elements of a token over all heads.
+    width: usize,
+    /// Elements of a head.
+    head: usize,
+    /// Blocks of a token.
+    blocks: usize,
+}
+
+/// The cache of one layer.
+pub(super) struct LayerCache {
+    /// `None` in a standard layer.
+    pub semantic: Option<CachePart>,
+    pub geometric: CachePart,
+    pub value: CachePart,
+}
+
+/// What a layer's parts are: (kind, elements of a head) of semantic keys, geometric keys and values.
+fn parts(attention: &Attention, kinds: CacheKinds) -> [(CacheKind, usize); 3] {
+    let keys = if attention.decoupled { kinds.geometric } else { kinds.key };
+    [(kinds.semantic, attention.sem), (keys, attention.geo), (kinds.value, attention.value)]
+}
+
+/// Bytes of cache that one token takes in all layers, keys and values, scales included.
+pub fn bytes_per_token(architecture: &Architecture, kinds: CacheKinds) -> u64 {
+    let layer =
+        |attention: &Attention| -> u64 { parts(attention, kinds).iter().map(|(kind, head)| kind.bytes(head * attention.kv_heads)).sum() };
+    architecture.layers.iter().map(|each| layer(&each.attention)).sum()
+}
+
+impl CachePart {
+    fn new(gpu: &Gpu, label: &str, kind: CacheKind, kv_heads: usize, head: usize, tokens: usize, purpose: Purpose) -> Result<CachePart> {
+        let width = kv_heads * head;
+        let blocks = width.div_ceil(super::cache::BLOCK);
+        let (block_words, scaled) = match kind {
+            CacheKind::None => (32, false),
+            CacheKind::F16 => (16, false),
+            CacheKind::Q8 => (8, true),
+            CacheKind::Q4 => (4, true),
+        };
+        let code_words = tokens * blocks * block_words;
+        let bytes = code_words * 4 + if scaled { tokens * blocks * 2 } else { 0 };
+        let buffer = gpu.buffer(label, bytes as u64, purpose, Usage::Storage).map_err(|error| {
+            error.remedy("make the session with a smaller `context`, fewer `sequences` or a smaller cache kind (q8, q4)")
+        })?;
+        Ok(CachePart { buffer, kind, width, head, blocks })
+    }
+
+    /// What the shaders know of it.
+    fn parameters(&self, binding: usize) -> Value {
+        let kind = match self.kind {
+            CacheKind::None => "f32",
+            CacheKind::F16 => "f16",
+            CacheKind::Q8 => "q8",
+            CacheKind::Q4 => "q4",
+        };
+        json!({ "kind": kind, "width": self.width, "head": self.head, "blocks": self.blocks, "binding": binding })
+    }
+}
+
+impl LayerCache {
+    /// Room for `tokens` (sequences times context) tokens.
+    ///
+    /// # Errors
+    /// More than the device has, or allows in one buffer.
+    pub fn new(gpu: &Gpu, index: usize, attention: &Attention, kinds: CacheKinds, tokens: usize) -> Result<LayerCache> {
+        let [semantic, geometric, value] = parts(attention, kinds);
+        let purpose = |kind| if kind == CacheKind::None { Purpose::Activations } else { Purpose::Cache };
+        let part = |name: &str, (kind, head): (CacheKind, usize)| {
+            CachePart::new(gpu, &format!("the cache of {name}"), kind, attention.kv_heads, head, tokens, purpose(kind))
+                .at(format!("layer {index}"))
+        };
+        let semantic = if attention.sem > 0 { Some(part("semantic keys", semantic)?) } else { None };
+        Ok(LayerCache { semantic, geometric: part("keys", geometric)?, value: part("values", value)? })
+    }
+
+    /// The parts by name, bound from `binding` on; and their buffers in that order.
+    pub fn bind(&self, binding: usize) -> (Value, Vec<wgpu::BindingResource<'_>>) {
+        let named = [("semantic", self.semantic.as_ref()), ("geometric", Some(&self.geometric)), ("value", Some(&self.value))];
+        let mut parameters = serde_json::Map::new();
+        let mut buffers = Vec::new();
+        for (name, part) in named.into_iter().filter_map(|(name, part)| Some((name, part?))) {
+            parameters.insert(name.to_owned(), part.parameters(binding + buffers.len()));
+            buffers.push(part.buffer.binding());
+        }
+        (Value::Object(parameters), buffers)
+    }
+
+    /// Bytes that are cache, and not merely keys and values of one call.
+    pub fn bytes(&self) -> u64 {
+        let parts = [self.semantic.as_ref(), Some(&self.geometric), Some(&self.value)];
+        parts.into_iter().flatten().filter(|part| part.kind != CacheKind::None).map(|part| part.buffer.bytes()).sum()
+    }
+}
+
+/// Whether nothing is cached at all.
+///
+/// # Errors
+/// Some parts with a cache and some without: neither form of a session could run it.
+pub(super) fn uncached(kinds: CacheKinds) -> Result<bool> {
+    let all = [kinds.semantic, kinds.geometric, kinds.key, kinds.value];
+    let none = all.iter().filter(|kind| **kind == CacheKind::None).count();
+    match none {
+        0 => Ok(false),
+        4 => Ok(true),
+        _ => Err(Error::new("a cache kind of `none` for some parts and not for others").remedy("use `none` for all parts or for none")),
+    }
+}

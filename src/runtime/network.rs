@@ -1,0 +1,251 @@
+//! A model whose weights are on the device.
+
+use super::weights::{Format, Matrix, load_vector};
+use super::{LoadOptions, WeightKind};
+use crate::error::{At, Error, Result};
+use crate::gpu::{Buffer, Gpu};
+use crate::model::{Attention, Gate, Model, Tensor};
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// A model whose weights are on the device.
+pub struct Network {
+    gpu: Arc<Gpu>,
+    model: Arc<Model>,
+    pub(super) weights: WeightKind,
+    pub(super) embedding: Matrix,
+    pub(super) layers: Vec<LayerWeights>,
+    pub(super) final_norm: Buffer,
+    /// `None`: the embedding is the head.
+    head: Option<Matrix>,
+}
+
+/// One block's weights.
+pub(super) struct LayerWeights {
+    pub attention_norm: Buffer,
+    /// Queries, keys, values and dynamic gate, in the order of [`Offsets`].
+    pub qkv: Matrix,
+    pub qkv_bias: Option<Buffer>,
+    pub out: Matrix,
+    pub out_bias: Option<Buffer>,
+    /// What `cache_write` needs: q_norm, k_norm, gate logits, logit scales.
+    pub extras: Option<Buffer>,
+    /// `[heads, sem + geo + value]`
+    pub nulls: Option<Buffer>,
+    pub mlp_norm: Buffer,
+    pub gate: Matrix,
+    pub up: Matrix,
+    pub down: Matrix,
+}
+
+impl LayerWeights {
+    /// Multiply-adds with weights for one token.
+    pub fn multiply_adds(&self) -> u64 {
+        let of = |matrix: &Matrix| matrix.parts.iter().map(|part| (part.rows * matrix.columns) as u64).sum::<u64>();
+        [&self.qkv, &self.out, &self.gate, &self.up, &self.down].into_iter().map(of).sum()
+    }
+}
+
+/// Where the parts of a row of `qkv` begin.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Offsets {
+    pub q_geo: usize,
+    pub k_sem: usize,
+    pub k_geo: usize,
+    pub value: usize,
+    pub gate: usize,
+    pub width: usize,
+}
+
+impl Offsets {
+    pub fn of(attention: &Attention) -> Offsets {
+        let Attention { heads, kv_heads, sem, geo, value, .. } = *attention;
+        let q_geo = heads * sem;
+        let k_sem = q_geo + heads * geo;
+        let k_geo = k_sem + kv_heads * sem;
+        let at_value = k_geo + kv_heads * geo;
+        let gate = at_value + kv_heads * value;
+        let width = gate + if attention.gate == Gate::Dynamic { heads } else { 0 };
+        Offsets { q_geo, k_sem, k_geo, value: at_value, gate, width }
+    }
+}
+
+impl Network {
+    /// Streams the weights to the device.
+    ///
+    /// # Errors
+    /// No room on the device; Ctrl-C; a tensor that the model should have and hasn't.
+    pub fn load(gpu: &Arc<Gpu>, model: Arc<Model>, options: &LoadOptions) -> Result<Rc<Network>> {
+        let total: u64 = model.tensors.values().map(|tensor| tensor.stored_bytes() as u64).sum();
+        let done = Cell::new(0u64);
+        let report = |bytes: u64| {
+            done.set(done.get() + bytes);
+            if let Some(progress) = options.progress {
+                progress(done.get().min(total), total);
+            }
+        };
+        let loader = Loader { gpu, model: &model, kind: options.weights, report: &report };
+        let place = model.path.display().to_string();
+        let parts = loader.load().at(&place)?;
+        gpu.flush()?;
+        gpu.wait()?;
+        let (embedding, layers, final_norm, head) = parts;
+        Ok(Rc::new(Network { gpu: gpu.clone(), weights: options.weights, embedding, layers, final_norm, head, model }))
+    }
+
+    pub fn gpu(&self) -> &Arc<Gpu> {
+        &self.gpu
+    }
+
+    pub fn model(&self) -> &Arc<Model> {
+        &self.model
+    }
+
+    /// How the user wanted the weights.
+    pub fn weight_kind(&self) -> WeightKind {
+        self.weights
+    }
+
+    /// Bytes that the weights hold on the device.
+    pub fn weight_bytes(&self) -> u64 {
+        let vectors = |layer: &LayerWeights| {
+            let optional = [&layer.qkv_bias, &layer.out_bias, &layer.extras, &layer.nulls];
+            layer.attention_norm.bytes()
+                + layer.mlp_norm.bytes()
+                + optional.iter().flat_map(|buffer| buffer.as_ref()).map(Buffer::bytes).sum::<u64>()
+        };
+        let matrices = |layer: &LayerWeights| {
+            [&layer.qkv, &layer.out, &layer.gate, &layer.up, &layer.down].iter().map(|matrix| matrix.bytes()).sum::<u64>()
+        };
+        let layers: u64 = self.layers.iter().map(|layer| vectors(layer) + matrices(layer)).sum();
+        layers + self.embedding.bytes() + self.final_norm.bytes() + self.head.as_ref().map_or(0, Matrix::bytes)
+    }
+
+    /// The matrix that makes logits.
+    pub(super) fn head(&self) -> &Matrix {
+        self.head.as_ref().unwrap_or(&self.embedding)
+    }
+}
+
+struct Loader<'a> {
+    gpu: &'a Gpu,
+    model: &'a Model,
+    kind: WeightKind,
+    report: &'a dyn Fn(u64),
+}
+
+type Loaded = (Matrix, Vec<LayerWeights>, Buffer, Option<Matrix>);
+
+impl Loader<'_> {
+    fn load(&self) -> Result<Loaded> {
+        let architecture = &self.model.architecture;
+        let embedding = self.matrix("model.embed_tokens.weight")?;
+        let layers = (0..architecture.layers.len()).map(|index| self.layer(index)).collect::<Result<_>>()?;
+        let final_norm = self.vector("model.norm.weight")?;
+        let head = if architecture.tied_embeddings { None } else { Some(self.matrix("lm_head.weight")?) };
+        Ok((embedding, layers, final_norm, head))
+    }
+
+    fn layer(&self, index: usize) -> Result<LayerWeights> {
+        let attention = &self.model.architecture.layers[index].attention;
+        let name = |name: &str| format!("model.layers.{index}.{name}");
+        let own = |tensor: &str| name(&format!("self_attn.{tensor}"));
+        let offsets = Offsets::of(attention);
+        let mut stack: Vec<(String, usize)> = Vec::new();
+        if attention.decoupled {
+            stack.push((own("q_sem.weight"), 0));
+            stack.push((own("q_geo.weight"), offsets.q_geo));
+            if !attention.tie_qk {
+                stack.push((own("k_sem.weight"), offsets.k_sem));
+            }
+            stack.push((own("k_geo.weight"), offsets.k_geo));
+        } else {
+            stack.push((own("q_proj.weight"), 0));
+            stack.push((own("k_proj.weight"), offsets.k_geo));
+        }
+        stack.push((own("v_proj.weight"), offsets.value));
+        if attention.gate == Gate::Dynamic {
+            stack.push((own("decoupled_gate_proj.weight"), offsets.gate));
+        }
+        let stacked: Vec<(&Tensor, usize, Format)> = stack
+            .iter()
+            .map(|(name, at)| self.tensor(name).map(|tensor| (tensor, *at, Format::of(tensor, self.kind))))
+            .collect::<Result<_>>()?;
+        let qkv = Matrix::load(self.gpu, &name("self_attn.qkv"), &stacked, self.report)?;
+        let qkv_bias = if attention.qkv_bias {
+            let mut bias = Vec::new();
+            for part in ["q_proj.bias", "k_proj.bias", "v_proj.bias"] {
+                bias.extend(self.values(&own(part))?);
+            }
+            Some(load_vector(self.gpu, &own("bias"), &bias)?)
+        } else {
+            None
+        };
+        let out = if attention.decoupled { "out_proj" } else { "o_proj" };
+        let out_bias = if attention.out_bias { Some(self.vector(&own(&format!("{out}.bias")))?) } else { None };
+        let mut extras = Vec::new();
+        if attention.qk_norm {
+            extras.extend(self.values(&own("q_norm.weight"))?);
+            extras.extend(self.values(&own("k_norm.weight"))?);
+        }
+        if attention.gate != Gate::None {
+            extras.extend(self.values(&own("decoupled_gate_logit"))?);
+        }
+        if attention.learned_temp {
+            extras.extend(self.values(&own("logit_scale"))?);
+        }
+        let extras = if extras.is_empty() { None } else { Some(load_vector(self.gpu, &own("extras"), &extras)?) };
+        let gate_tensor = self.tensor(&name("mlp.gate_proj.weight"))?;
+        let up_tensor = self.tensor(&name("mlp.up_proj.weight"))?;
+        // One kernel reads both, so they have one format.
+        let (gate_format, up_format) = (Format::of(gate_tensor, self.kind), Format::of(up_tensor, self.kind));
+        let mlp_format = if gate_format == up_format { gate_format } else { Format::F16 };
+        Ok(LayerWeights {
+            attention_norm: self.vector(&name("input_layernorm.weight"))?,
+            qkv,
+            qkv_bias,
+            out: self.matrix(&own(&format!("{out}.weight")))?,
+            out_bias,
+            extras,
+            nulls: if attention.null_attn { Some(self.nulls(index)?) } else { None },
+            mlp_norm: self.vector(&name("post_attention_layernorm.weight"))?,
+            gate: Matrix::of(self.gpu, &name("mlp.gate_proj"), gate_tensor, mlp_format, self.report)?,
+            up: Matrix::of(self.gpu, &name("mlp.up_proj"), up_tensor, mlp_format, self.report)?,
+            down: self.matrix(&name("mlp.down_proj.weight"))?,
+        })
+    }
+
+    /// The null keys and values of all heads: `[heads, sem + geo + value]`.
+    fn nulls(&self, index: usize) -> Result<Buffer> {
+        let attention = &self.model.architecture.layers[index].attention;
+        let own = |tensor: &str| format!("model.layers.{index}.self_attn.{tensor}");
+        let (sem, geo, value) = (self.values(&own("k_sem_null"))?, self.values(&own("k_geo_null"))?, self.values(&own("v_null"))?);
+        let mut all = Vec::with_capacity(sem.len() + geo.len() + value.len());
+        for head in 0..attention.heads {
+            for (values, width) in [(&sem, attention.sem), (&geo, attention.geo), (&value, attention.value)] {
+                all.extend_from_slice(values.get(head * width..(head + 1) * width).unwrap_or_default());
+            }
+        }
+        load_vector(self.gpu, &own("nulls"), &all)
+    }
+
+    fn tensor(&self, name: &str) -> Result<&Tensor> {
+        self.model.tensors.get(name).ok_or_else(|| Error::new("the model has no such tensor").at(name))
+    }
+
+    fn values(&self, name: &str) -> Result<Vec<f32>> {
+        Ok(self.tensor(name)?.to_f32())
+    }
+
+    fn vector(&self, name: &str) -> Result<Buffer> {
+        let tensor = self.tensor(name)?;
+        (self.report)(tensor.stored_bytes() as u64);
+        load_vector(self.gpu, name, &tensor.to_f32())
+    }
+
+    fn matrix(&self, name: &str) -> Result<Matrix> {
+        let tensor = self.tensor(name)?;
+        Matrix::of(self.gpu, name, tensor, Format::of(tensor, self.kind), self.report)
+    }
+}

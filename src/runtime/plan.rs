@@ -1,0 +1,433 @@
+//! The steps of a forward pass over rows of tokens: made once per session, recorded at every call.
+
+use super::forms;
+use super::kv_cache::LayerCache;
+use super::linear::{Epilogue, Norm, Product};
+use super::network::{LayerWeights, Network, Offsets};
+use super::weights::{BLOCK, Matrix};
+use crate::error::Result;
+use crate::gpu::{Buffer, Count, Counts, Gpu, Purpose, Step, Usage};
+use crate::model::{Attention, Gate, Rope};
+use serde_json::{Value, json};
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// When a step is part of a pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum When {
+    Always,
+    /// The cache is short enough for one workgroup per head.
+    Whole,
+    /// The cache is read in several parts at once.
+    Split,
+}
+
+/// Steps in the order in which they run.
+pub(super) struct Plan {
+    steps: Vec<(When, Step)>,
+}
+
+impl Plan {
+    /// The steps of a pass over a cache that is (or isn't) split.
+    pub fn steps(&self, split: bool) -> impl Iterator<Item = &Step> {
+        let other = if split { When::Whole } else { When::Split };
+        self.steps.iter().filter(move |(when, _)| *when != other).map(|(_, step)| step)
+    }
+
+    pub fn record(&self, pass: &mut wgpu::ComputePass, counts: Counts) {
+        self.steps(counts.splits > 1).for_each(|step| step.record(pass, counts));
+    }
+}
+
+/// Positions that one workgroup of `attention_decode` goes through when the cache is split. Shorter ones would fill a large device sooner and
+/// leave more to merge.
+pub(super) const SPLIT: usize = 256;
+
+/// What every pass of a session works on. Strides are in elements; rows are padded to whole blocks, and what pads them stays zero or is
+/// multiplied by weights that are zero.
+pub(super) struct Activations {
+    /// Token rows there is room for.
+    pub rows: usize,
+    /// The residual stream: `[rows, x_stride]`.
+    pub x: Buffer,
+    pub x_stride: usize,
+    qkv: Buffer,
+    attention: Buffer,
+    hidden: Buffer,
+}
+
+fn padded(width: usize) -> usize {
+    width.next_multiple_of(BLOCK)
+}
+
+impl Activations {
+    /// Room for `rows` token rows of the widest layer.
+    ///
+    /// # Errors
+    /// No room on the device.
+    pub fn new(network: &Network, rows: usize) -> Result<Activations> {
+        let architecture = &network.model().architecture;
+        let widest = |width: &dyn Fn(usize) -> usize| (0..architecture.layers.len()).map(width).max().unwrap_or(BLOCK);
+        let attention = |index: usize| &architecture.layers[index].attention;
+        let buffer =
+            |label: &str, stride: usize| network.gpu().buffer(label, (rows * stride * 4) as u64, Purpose::Activations, Usage::Storage);
+        let x_stride = padded(architecture.d_model);
+        Ok(Activations {
+            rows,
+            x_stride,
+            x: buffer("the residual stream", x_stride)?,
+            qkv: buffer("queries, keys and values", widest(&|index| padded(Offsets::of(attention(index)).width)))?,
+            attention: buffer("the attention's outputs", widest(&|index| padded(attention(index).heads * attention(index).value)))?,
+            hidden: buffer("the SwiGLU's outputs", widest(&|index| padded(architecture.layers[index].d_ff)))?,
+        })
+    }
+}
+
+/// Cosines and sines of all positions, for one rotation: `[context, width / 2]` pairs.
+pub(super) struct Turns {
+    rope: Rope,
+    width: usize,
+    pub buffer: Buffer,
+}
+
+/// The tables of a session: layers that rotate alike share one.
+#[derive(Default)]
+pub(super) struct TurnTables(Vec<Turns>);
+
+impl TurnTables {
+    /// Makes the table for `rope` over `width` elements, unless it is there.
+    ///
+    /// # Errors
+    /// No room on the device.
+    pub fn add(&mut self, gpu: &Gpu, rope: &Rope, width: usize, context: usize) -> Result<()> {
+        if self.0.iter().any(|turns| turns.rope == *rope && turns.width == width) {
+            return Ok(());
+        }
+        let frequencies = rope.inverse_frequencies(width);
+        // In f64: at position 100 000 an f32 angle is off by hundredths.
+        let table: Vec<[f32; 2]> = (0..context)
+            .flat_map(|position| {
+                frequencies.iter().map(move |&frequency| {
+                    let (sine, cosine) = (position as f64 * f64::from(frequency)).sin_cos();
+                    [cosine as f32, sine as f32]
+                })
+            })
+            .collect();
+        let buffer = gpu.buffer_of("the rotations", &table, Purpose::Activations)?;
+        self.0.push(Turns { rope: rope.clone(), width, buffer });
+        Ok(())
+    }
+
+    fn get(&self, rope: &Rope, width: usize) -> Option<&Buffer> {
+        self.0.iter().find(|turns| turns.rope == *rope && turns.width == width).map(|turns| &turns.buffer)
+    }
+}
+
+/// How rows attend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// Tiles of rows of one sequence.
+    Prefill,
+    /// One row per sequence.
+    Decode,
+}
+
+/// Everything that the steps of one kind of pass are made from.
+pub(super) struct Planner<'a> {
+    pub network: &'a Network,
+    pub mode: Mode,
+    /// Rows of a typical call: chooses the forms of products.
+    pub typical_rows: usize,
+    pub call: &'a Buffer,
+    /// `[rows]` pairs (sequence, position)
+    pub rows: &'a Buffer,
+    pub history: &'a Buffer,
+    pub activations: &'a Activations,
+    pub caches: &'a [Rc<LayerCache>],
+    pub turns: &'a TurnTables,
+    /// Partial results of a split cache; decode only.
+    pub partial: Option<&'a Buffer>,
+    /// Where each layer's attention output goes when somebody wants to see it: a buffer per layer, `[rows, x_stride]`.
+    pub captures: Option<&'a [Buffer]>,
+}
+
+impl Planner<'_> {
+    fn gpu(&self) -> &Arc<Gpu> {
+        self.network.gpu()
+    }
+
+    /// Tokens to the last layer's output in `activations.x`.
+    ///
+    /// # Errors
+    /// A shader that the device refuses.
+    pub fn forward(&self) -> Result<Plan> {
+        let mut steps = self.embed()?;
+        for index in 0..self.network.layers.len() {
+            self.layer(index, &mut steps)?;
+        }
+        Ok(Plan { steps })
+    }
+
+    fn embed(&self) -> Result<Vec<(When, Step)>> {
+        let matrix = &self.network.embedding;
+        let mut steps = Vec::new();
+        for part in &matrix.parts {
+            let unit = match part.format.name() {
+                "f32" => 4,
+                "f16" => 8,
+                "q8" => 16,
+                _ => 32,
+            };
+            let workgroup = 64u32;
+            let parameters = json!({
+                "format": part.format.name(), "columns": matrix.columns, "first": part.first, "rows": part.rows,
+                "x_stride": self.activations.x_stride, "workgroup": workgroup,
+            });
+            let kernel = self.gpu().kernel("embed.wgsl", &parameters)?;
+            let mut bindings = vec![self.call.binding(), self.rows.binding(), self.history.binding(), self.activations.x.binding()];
+            bindings.push(part.codes.binding());
+            bindings.extend(part.scales.as_ref().map(Buffer::binding));
+            let grid = [Count::Of((matrix.columns as u32 / unit).div_ceil(workgroup)), Count::Rows(1), Count::Of(1)];
+            steps.push((When::Always, self.gpu().step("embedding", &kernel, bindings, grid)?));
+        }
+        Ok(steps)
+    }
+
+    fn layer(&self, index: usize, steps: &mut Vec<(When, Step)>) -> Result<()> {
+        let architecture = &self.network.model().architecture;
+        let (layer, weights) = (&architecture.layers[index], &self.network.layers[index]);
+        let attention = &layer.attention;
+        let Activations { x, x_stride, qkv, attention: attended, hidden, .. } = self.activations;
+        let (d_model, eps) = (architecture.d_model, architecture.norm_eps);
+        let qkv_stride = padded(Offsets::of(attention).width);
+        let attended_stride = padded(attention.heads * attention.value);
+
+        self.product(
+            steps,
+            Product {
+                label: "qkv",
+                call: self.call,
+                x,
+                x_offset: 0,
+                x_stride: *x_stride,
+                matrix: &weights.qkv,
+                y: qkv,
+                y_stride: qkv_stride,
+                epilogue: Epilogue::Store,
+                norm: Some(Norm { weight: &weights.attention_norm, width: d_model, eps }),
+                bias: weights.qkv_bias.as_ref(),
+            },
+        )?;
+        steps.push((When::Always, self.cache_write(index, attention, weights, qkv_stride)?));
+        self.attend(index, attention, weights, qkv_stride, attended_stride, steps)?;
+        let out = |y, epilogue| Product {
+            label: "out",
+            call: self.call,
+            x: attended,
+            x_offset: 0,
+            x_stride: attended_stride,
+            matrix: &weights.out,
+            y,
+            y_stride: *x_stride,
+            epilogue,
+            norm: None,
+            bias: weights.out_bias.as_ref(),
+        };
+        if let Some(captures) = self.captures {
+            self.product(steps, out(&captures[index], Epilogue::Store))?;
+        }
+        self.product(steps, out(x, Epilogue::Add))?;
+        self.product(
+            steps,
+            Product {
+                label: "gate and up",
+                call: self.call,
+                x,
+                x_offset: 0,
+                x_stride: *x_stride,
+                matrix: &weights.gate,
+                y: hidden,
+                y_stride: padded(layer.d_ff),
+                epilogue: Epilogue::SwiGlu(&weights.up),
+                norm: Some(Norm { weight: &weights.mlp_norm, width: d_model, eps }),
+                bias: None,
+            },
+        )?;
+        self.product(
+            steps,
+            Product {
+                label: "down",
+                call: self.call,
+                x: hidden,
+                x_offset: 0,
+                x_stride: padded(layer.d_ff),
+                matrix: &weights.down,
+                y: x,
+                y_stride: *x_stride,
+                epilogue: Epilogue::Add,
+                norm: None,
+                bias: None,
+            },
+        )
+    }
+
+    fn product(&self, steps: &mut Vec<(When, Step)>, product: Product) -> Result<()> {
+        let choose = |_: &super::weights::Part, _| forms::likely(self.gpu(), self.typical_rows);
+        steps.extend(product.steps(self.gpu(), &choose)?.into_iter().map(|step| (When::Always, step)));
+        Ok(())
+    }
+
+    fn cache_write(&self, index: usize, attention: &Attention, weights: &LayerWeights, qkv_stride: usize) -> Result<Step> {
+        let (parts, buffers) = self.caches[index].bind(3);
+        let mut bindings = vec![self.call.binding(), self.rows.binding(), self.activations.qkv.binding()];
+        bindings.extend(buffers);
+        let turns = attention.rope.as_ref().and_then(|rope| self.turns.get(rope, attention.geo));
+        let semantic_turns = match &attention.rope {
+            Some(rope) if attention.rope_semantic && attention.sem > 0 => self.turns.get(rope, attention.sem),
+            _ => None,
+        };
+        // 0 is the call's own binding: it stands for what isn't there.
+        let optional = [turns, semantic_turns, weights.extras.as_ref()].map(|buffer| match buffer {
+            Some(buffer) => {
+                bindings.push(buffer.binding());
+                bindings.len() - 1
+            }
+            None => 0,
+        });
+        let parameters = json!({
+            "stride": qkv_stride,
+            "heads": attention.heads, "kv_heads": attention.kv_heads,
+            "sem": attention.sem, "geo": attention.geo, "value": attention.value,
+            "sem_scale": scale(attention.sem), "geo_scale": scale(attention.geo),
+            "workgroup": 64,
+            "rope": turns.is_some(), "rope_binding": optional[0],
+            "rope_semantic": semantic_turns.is_some(), "rope_semantic_binding": optional[1],
+            "extras_binding": optional[2],
+            "qk_norm": attention.qk_norm, "eps": self.network.model().architecture.norm_eps,
+            "gate": match attention.gate { Gate::None => "none", Gate::Static => "static", Gate::Dynamic => "dynamic" },
+            "learned_temp": attention.learned_temp, "tie_qk": attention.tie_qk,
+            "parts": parts,
+        });
+        let kernel = self.gpu().kernel("cache_write.wgsl", &parameters)?;
+        self.gpu().step("rope and cache", &kernel, bindings, [Count::Rows(1), Count::Of(1), Count::Of(1)])
+    }
+
+    fn attend(
+        &self,
+        index: usize,
+        attention: &Attention,
+        weights: &LayerWeights,
+        stride: usize,
+        out_stride: usize,
+        steps: &mut Vec<(When, Step)>,
+    ) -> Result<()> {
+        let (parts, buffers) = self.caches[index].bind(4);
+        let null_binding = 4 + buffers.len();
+        let subgroup = self.gpu().subgroup_size().unwrap_or(0);
+        let common = json!({
+            "stride": stride, "out_stride": out_stride,
+            "heads": attention.heads, "kv_heads": attention.kv_heads,
+            "sem": attention.sem, "geo": attention.geo, "value": attention.value,
+            "window": attention.window.unwrap_or(0), "null_attn": attention.null_attn, "null_binding": null_binding,
+            "parts": parts,
+        });
+        let with = |more: Value| {
+            let mut all = common.clone();
+            if let (Value::Object(all), Value::Object(more)) = (&mut all, more) {
+                all.extend(more);
+            }
+            all
+        };
+        let bind = |out| {
+            let mut bindings = vec![self.call.binding(), self.rows.binding(), self.activations.qkv.binding(), out];
+            bindings.extend(buffers.iter().cloned());
+            bindings.extend(weights.nulls.as_ref().map(Buffer::binding));
+            bindings
+        };
+        let out = &self.activations.attention;
+        match self.mode {
+            Mode::Prefill => {
+                let workgroup = prefill_tile(self.gpu());
+                let parameters = with(json!({ "workgroup": workgroup, "subgroup": subgroup, "keys": 4 }));
+                let kernel = self.gpu().kernel("attention_prefill.wgsl", &parameters)?;
+                let grid = [Count::Of(attention.heads as u32), Count::Rows(workgroup), Count::Of(1)];
+                steps.push((When::Always, self.gpu().step("attention", &kernel, bind(out.binding()), grid)?));
+            }
+            Mode::Decode => {
+                let group = attention.group();
+                let tile_heads = (1..=group.min(4)).rev().find(|heads| group.is_multiple_of(*heads)).unwrap_or(1);
+                let workgroup = if subgroup > 0 { subgroup } else { 32 };
+                let tiles = (attention.kv_heads * group / tile_heads) as u32;
+                let kernel = |split: usize| {
+                    let parameters =
+                        with(json!({ "workgroup": workgroup, "subgroup": subgroup, "tile_heads": tile_heads, "split": split }));
+                    self.gpu().kernel("attention_decode.wgsl", &parameters)
+                };
+                let grid = [Count::Of(tiles), Count::Rows(1), Count::Splits];
+                steps.push((When::Whole, self.gpu().step("attention", &kernel(0)?, bind(out.binding()), grid)?));
+                if let Some(partial) = self.partial {
+                    steps.push((When::Split, self.gpu().step("attention", &kernel(SPLIT)?, bind(partial.binding()), grid)?));
+                    let parameters = json!({
+                        "heads": attention.heads, "value": attention.value, "split": SPLIT, "out_stride": out_stride, "workgroup": 64,
+                    });
+                    let merge = self.gpu().kernel("attention_merge.wgsl", &parameters)?;
+                    let bindings = vec![self.call.binding(), self.rows.binding(), partial.binding(), out.binding()];
+                    let grid = [Count::Of(attention.heads as u32), Count::Rows(1), Count::Of(1)];
+                    steps.push((When::Split, self.gpu().step("merge", &merge, bindings, grid)?));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Rows of a tile of `attention_prefill`: they are of one sequence.
+pub(super) fn prefill_tile(gpu: &Gpu) -> u32 {
+    gpu.subgroup_size().unwrap_or(32)
+}
+
+fn scale(width: usize) -> f32 {
+    if width > 0 { 1.0 / (width as f32).sqrt() } else { 1.0 }
+}
+
+/// The steps from the residual stream to logits: final norm and head.
+pub(super) struct HeadCall<'a> {
+    pub network: &'a Network,
+    pub typical_rows: usize,
+    pub call: &'a Buffer,
+    /// `[rows, x_stride]`, from byte `x_offset` on.
+    pub x: &'a Buffer,
+    pub x_offset: u64,
+    pub x_stride: usize,
+    /// `[rows, logits_stride]`
+    pub logits: &'a Buffer,
+}
+
+/// Elements of a row of logits, padding included.
+pub(super) fn logits_stride(network: &Network) -> usize {
+    padded(network.model().architecture.vocab)
+}
+
+impl HeadCall<'_> {
+    /// # Errors
+    /// A shader that the device refuses.
+    pub fn steps(&self) -> Result<Vec<Step>> {
+        let architecture = &self.network.model().architecture;
+        let gpu = self.network.gpu();
+        let head: &Matrix = self.network.head();
+        let product = Product {
+            label: "head",
+            call: self.call,
+            x: self.x,
+            x_offset: self.x_offset,
+            x_stride: self.x_stride,
+            matrix: head,
+            y: self.logits,
+            y_stride: logits_stride(self.network),
+            epilogue: Epilogue::Store,
+            norm: Some(Norm { weight: &self.network.final_norm, width: architecture.d_model, eps: architecture.norm_eps }),
+            bias: None,
+        };
+        product.steps(gpu, &|_, _| forms::likely(gpu, self.typical_rows))
+    }
+}
