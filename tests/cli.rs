@@ -1,7 +1,11 @@
 //! What a user sees at the command line: helps, plans, messages, exit codes.
 
+mod common;
+
 use assert_cmd::Command;
+use ndarray_npy::ReadNpyExt;
 use std::path::Path;
+use std::process::Stdio;
 
 /// Runs caramba in an empty directory (or `directory`) as it would run without a terminal.
 fn caramba_in(directory: &Path, arguments: &[&str]) -> std::process::Output {
@@ -535,4 +539,92 @@ fn mistakes_in_a_manifest_are_shown_where_they_are() {
     7 |   verify: {type: compare, fail_fast: maybe}
       |                                      ^^^^^
     ");
+}
+
+#[test]
+fn a_real_model_is_inspected() {
+    let model = common::smollm2();
+    let model = model.to_str().unwrap();
+    insta::assert_snapshot!(caramba(&["inspect", model]), @r"
+    exit code 0
+    SmolLM2-135M-Instruct.Q4_1
+      family      llama
+      files       1, 93.8 MB
+      parameters  134,515,008
+      width       576, 30 layers
+      vocabulary  49,152 tokens, the head is the embedding
+      context     8,192 tokens
+      tokenizer   49,152 tokens
+      special     texts begin with 1, texts end with 2
+
+    Layers
+      0 to 29  standard: 9 query heads share 3 key heads, 64 wide, RoPE base 100000, MLP 1536 wide
+
+    Tensors
+      type  tensors   parameters      size
+      F32        61       35,136  137.2 KB
+      Q4_1      210  106,168,320   63.3 MB
+      Q8_0        1   28,311,552   28.7 MB
+
+    Cache
+      kind  bytes/token  8,192 tokens
+      fp16       23,040      180.0 MB
+      q8         12,240       95.6 MB
+      q4          6,480       50.6 MB
+    ");
+    let tensors = caramba(&["inspect", model, "--tensors"]);
+    let lines: Vec<&str> = tensors.lines().skip_while(|line| *line != "All tensors").collect();
+    insta::assert_snapshot!(lines[..5].join("\n"), @r"
+    All tensors
+      model.embed_tokens.weight                        Q8_0  [49152, 576]
+      model.layers.0.input_layernorm.weight            F32   [576]
+      model.layers.0.self_attn.q_proj.weight           Q4_1  [576, 576]
+      model.layers.0.self_attn.k_proj.weight           Q4_1  [192, 576]
+    ");
+    assert_eq!(lines.len(), 1 + 272);
+}
+
+#[test]
+fn a_text_becomes_a_dataset() {
+    let model = common::smollm2();
+    let model = model.to_str().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| shown(&caramba_in(directory.path(), &[&["tokenize", model], arguments].concat()));
+    std::fs::write(directory.path().join("sea.txt"), "The sea was calm.\nShips came \u{2014} and went.\n").unwrap();
+    insta::assert_snapshot!(run(&["sea.txt", "-o", "sea.npy"]), @r"
+    exit code 0
+    14 tokens, 3.07 bytes of text each, in sea.npy
+    ");
+    let file = std::fs::File::open(directory.path().join("sea.npy")).unwrap();
+    let ids = ndarray::Array1::<u16>::read_npy(file).unwrap().to_vec();
+    assert_eq!(ids, [504, 3426, 436, 9071, 30, 198, 67, 4452, 2422, 1841, 284, 3514, 30, 198]);
+
+    std::fs::write(directory.path().join("latin1.txt"), b"one\ntw\xf6\n").unwrap();
+    std::fs::write(directory.path().join("empty.txt"), "").unwrap();
+    insta::assert_snapshot!(run(&["latin1.txt", "-o", "x.npy"]), @r"
+    exit code 1
+    error: latin1.txt: line 2 is no UTF-8 text
+      help: convert the file to UTF-8
+    ");
+    insta::assert_snapshot!(run(&["empty.txt", "-o", "x.npy"]), @r"
+    exit code 1
+    error: empty.txt: the text is empty
+    ");
+    insta::assert_snapshot!(run(&["none.txt", "-o", "x.npy"]), @r"
+    exit code 1
+    error: none.txt: No such file or directory (os error 2)
+      help: check the path; it is relative to the current directory
+    ");
+    assert!(!directory.path().join("x.npy").exists());
+}
+
+#[test]
+fn a_closed_pipe_ends_it_quietly() {
+    let model = common::smollm2();
+    let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("caramba"));
+    let mut child =
+        command.args(["inspect", model.to_str().unwrap(), "--tensors"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
 }

@@ -113,11 +113,15 @@ fn cache(model: &Model) -> String {
         let per_token = bytes_per_token(&model.architecture, CacheKinds::uniform(entry.kind));
         rows.push(vec![format!("  {}", entry.name), grouped(per_token), bytes(per_token * longest)]);
     }
-    columns(&rows, &[1, 2])
+    let mixed = model.architecture.layers.iter().any(|layer| layer.attention.decoupled);
+    let remark = if mixed { "  q4 keeps the geometric keys of decoupled layers at q8\n" } else { "" };
+    columns(&rows, &[1, 2]) + remark
 }
 
 fn all(model: &Model) -> String {
     let shape = |shape: &[usize]| format!("[{}]", shape.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
-    let rows = model.tensors.iter().map(|(name, tensor)| vec![format!("  {name}"), tensor.data_type.name().into(), shape(&tensor.shape)]);
+    // In the order in which they are used.
+    let items = model.architecture.tensors().into_iter().filter_map(|(name, _)| model.tensors.get_key_value(&name));
+    let rows = items.map(|(name, tensor)| vec![format!("  {name}"), tensor.data_type.name().into(), shape(&tensor.shape)]);
     columns(&rows.collect::<Vec<_>>(), &[])
 }
