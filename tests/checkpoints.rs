@@ -62,7 +62,8 @@ fn a_pickle_that_wants_to_run_code_is_refused() {
 fn missing_surplus_and_misshapen_tensors_are_named_together() {
     // One layer with a gate and null attention, read as one with a temperature, and with wider values.
     insta::assert_snapshot!(message("gate_null.state_dict", "tie_temperature"), @r"
-    gate_null.state_dict.pt: the tensors are not those that the configuration asks for; 1 missing:
+    gate_null.state_dict.pt: the tensors are not those that the configuration asks for
+      1 missing:
         model.layers.0.self_attn.logit_scale [5]
       2 of another shape:
         model.layers.0.self_attn.v_proj.weight is [40, 40], expected [45, 40]

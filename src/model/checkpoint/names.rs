@@ -285,7 +285,7 @@ mod tests {
         let shaped: Vec<(&str, Vec<usize>)> = named.iter().map(|(name, source)| (name.as_str(), source.shape(tensors))).collect();
         match architecture().check_tensors(shaped.iter().map(|(name, shape)| (*name, shape.as_slice()))) {
             Ok(()) => String::new(),
-            Err(error) => error.message().split_once("asks for; ").unwrap().1.replace("\n ", ""),
+            Err(error) => error.message().split_once("asks for\n  ").unwrap().1.replace("\n ", ""),
         }
     }
 
