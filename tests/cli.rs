@@ -562,9 +562,9 @@ fn a_real_model_is_inspected() {
 
     Tensors
       type  tensors   parameters      size
-      F32        61       35,136  137.2 KB
       Q4_1      210  106,168,320   63.3 MB
       Q8_0        1   28,311,552   28.7 MB
+      F32        61       35,136  137.2 KB
 
     Cache
       kind  bytes/token  8,192 tokens

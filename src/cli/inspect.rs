@@ -8,7 +8,6 @@ use crate::runtime::cache::CACHE_KINDS;
 use crate::runtime::{CacheKinds, bytes_per_token};
 use crate::{manifest, terminal};
 use clap::Args;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Show a model's architecture, its tensors, and the bytes per token of each cache kind
@@ -64,7 +63,6 @@ fn summary(model: &Model) -> Result<String> {
     for file in &model.files {
         size += std::fs::metadata(file).at(file.display())?.len();
     }
-    let parameters: u64 = model.tensors.values().map(|tensor| tensor.elements() as u64).sum();
     let head = if architecture.tied_embeddings { "the head is the embedding" } else { "a head of its own" };
     let tokenizer = match model.tokenizer() {
         Ok(tokenizer) => format!("{} tokens", grouped(tokenizer.vocab() as u64)),
@@ -79,7 +77,7 @@ fn summary(model: &Model) -> Result<String> {
     let facts = facts(&[
         ("family", architecture.family.clone()),
         ("files", format!("{}, {}", model.files.len(), bytes(size))),
-        ("parameters", grouped(parameters)),
+        ("parameters", grouped(model.summary().parameters)),
         ("width", format!("{}, {} layers", architecture.d_model, architecture.layers.len())),
         ("vocabulary", format!("{} tokens, {head}", grouped(architecture.vocab as u64))),
         ("context", format!("{} tokens", grouped(architecture.context as u64))),
@@ -91,17 +89,10 @@ fn summary(model: &Model) -> Result<String> {
 
 /// Number, parameters and bytes of each stored type.
 fn types(model: &Model) -> String {
-    let mut types: BTreeMap<&str, (u64, u64, u64)> = BTreeMap::new();
-    for tensor in model.tensors.values() {
-        let (count, elements, size) = types.entry(tensor.data_type.name()).or_default();
-        *count += 1;
-        *elements += tensor.elements() as u64;
-        *size += tensor.stored_bytes() as u64;
-    }
     let mut rows = vec![["  type", "tensors", "parameters", "size"].map(String::from).to_vec()];
-    rows.extend(
-        types.iter().map(|(name, (count, elements, size))| vec![format!("  {name}"), count.to_string(), grouped(*elements), bytes(*size)]),
-    );
+    rows.extend(model.summary().types.iter().map(|entry| {
+        vec![format!("  {}", entry.data_type.name()), entry.tensors.to_string(), grouped(entry.parameters), bytes(entry.bytes)]
+    }));
     columns(&rows, &[1, 2, 3])
 }
 
