@@ -19,8 +19,8 @@ const CHECKPOINTS: [(&str, &str); 6] = [
     ("mixed.system_state_dict", "mixed"),
     ("gate_null.model_state_dict", "gate_null"),
     ("gate_null.state_dict", "gate_null"),
-    ("gate_null.bare", "gate_null"),
-    ("tie_temperature.bare", "tie_temperature"),
+    ("gate_null.legacy", "gate_null"),
+    ("tie_temperature.views", "tie_temperature"),
 ];
 
 #[test]
@@ -78,13 +78,13 @@ fn missing_surplus_and_misshapen_tensors_are_named_together() {
 
 #[test]
 fn a_checkpoint_needs_a_description() {
-    let error = Model::open(&fixture("checkpoints/gate_null.bare.pt"), &OpenOptions::default()).err().unwrap().to_string();
+    let error = Model::open(&fixture("checkpoints/gate_null.legacy.pt"), &OpenOptions::default()).err().unwrap().to_string();
     assert!(error.contains("neither a model section nor a config.json beside it"), "{error}");
 
     let directory = tempfile::tempdir().unwrap();
     std::fs::copy(fixture("decoupled/gate_null/config.json"), directory.path().join("config.json")).unwrap();
     let path = directory.path().join("step-1200.pt");
-    std::fs::copy(fixture("checkpoints/gate_null.bare.pt"), &path).unwrap();
+    std::fs::copy(fixture("checkpoints/gate_null.legacy.pt"), &path).unwrap();
     let model = Model::open(&path, &OpenOptions::default()).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!((model.name.as_str(), model.files.len()), ("step-1200", 2));
     assert_eq!(model.tensors.len(), open("decoupled/gate_null").tensors.len());
@@ -96,7 +96,7 @@ fn truncated_and_damaged_files_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let yaml = std::fs::read_to_string(fixture("checkpoints/gate_null.yml")).unwrap();
     let options = OpenOptions { topology: Some(serde_yaml::from_str(&yaml).unwrap()) };
-    for file in ["gate_null.state_dict", "gate_null.bare"] {
+    for file in ["gate_null.state_dict", "gate_null.legacy"] {
         let whole = std::fs::read(fixture(&format!("checkpoints/{file}.pt"))).unwrap();
         let path = directory.path().join("damaged.pt");
         for part in 0..24 {

@@ -1,182 +1,490 @@
-//! What a pickle would import when Python loads it. Nothing is executed here, and nothing is built: opcodes are only walked over.
+//! A pickle, read without executing anything: the stack machine that it is a program for, with nothing but data.
 //!
-//! A pickle is a program, and a checkpoint that comes from elsewhere can start any other. The library that reads the tensors executes
-//! nothing either; but it passes over calls that it doesn't know, and whoever got such a file should hear of it before loading it with
-//! PyTorch. So the names of all that is imported are compared with a list of what checkpoints need, as `torch.load` does with
-//! `weights_only`. Opcodes and their arguments: CPython's `Lib/pickletools.py`.
+//! Opcodes and their arguments: CPython's `Lib/pickletools.py`. Only what tells of tensors becomes a value; all other data is
+//! [`Object::Plain`]. Objects are kept in one list and refer to each other by their place in it: a pickle can tie objects into rings and
+//! nest them without end, and a list is neither walked nor freed recursively.
 
+use super::imports;
 use crate::error::{Error, Result};
-use std::collections::HashMap;
+use crate::model::tensor::DataType;
+use std::collections::{BTreeMap, HashMap};
 
-/// What checkpoints are made of: (module, names; empty for all of them). Constructors of plain data, and of tensors.
-const HARMLESS: &[(&str, &[&str])] = &[
-    ("collections", &["OrderedDict", "defaultdict", "Counter", "deque"]),
-    ("builtins", PLAIN),
-    ("__builtin__", PLAIN),
-    ("copyreg", &["_reconstructor"]),
-    ("copy_reg", &["_reconstructor"]),
-    ("_codecs", &["encode"]),
-    (
-        "torch._utils",
-        &["_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3", "_rebuild_parameter", "_rebuild_parameter_with_state"],
-    ),
-    ("torch._tensor", &["_rebuild_from_type_v2"]),
-    ("torch", &["Size", "Tensor", "device"]),
-    ("torch.nn.parameter", &["Parameter", "Buffer"]),
-    ("torch.storage", &["UntypedStorage", "TypedStorage"]),
-    ("torch.serialization", &["_get_layout"]),
-    ("torch.torch_version", &["TorchVersion"]),
-    ("numpy", &["dtype", "ndarray"]),
-    ("numpy.core.multiarray", &["scalar", "_reconstruct"]),
-    ("numpy._core.multiarray", &["scalar", "_reconstruct"]),
-    ("numpy.dtypes", &[]),
-    ("pathlib", &["Path", "PosixPath", "WindowsPath", "PurePath", "PurePosixPath", "PureWindowsPath"]),
-    ("pathlib._local", &["Path", "PosixPath", "WindowsPath", "PurePath", "PurePosixPath", "PureWindowsPath"]),
-    ("argparse", &["Namespace"]),
-    ("types", &["SimpleNamespace"]),
-    ("datetime", &["datetime", "date", "time", "timedelta", "timezone"]),
-    ("uuid", &["UUID"]),
-];
-const PLAIN: &[&str] = &[
-    "set",
-    "frozenset",
-    "dict",
-    "list",
-    "tuple",
-    "int",
-    "float",
-    "bool",
-    "str",
-    "bytes",
-    "bytearray",
-    "complex",
-    "slice",
-    "range",
-    "object",
-];
-/// Element types, which `torch` has as attributes of itself.
-const ELEMENTS: &[&str] = &[
-    "float32", "float64", "float16", "bfloat16", "float", "double", "half", "int64", "int32", "int16", "int8", "uint8", "bool", "long",
-    "int",
-];
+/// A checkpoint has some tens of objects for each tensor; this bounds the memory that a hostile one takes.
+const MAX_OBJECTS: usize = 1 << 22;
+/// What may be looked at to find the tensors in nested dictionaries, and how deep these may be nested.
+const MAX_VISITS: usize = 1 << 22;
+const MAX_DEPTH: usize = 16;
 
-fn harmless(module: &str, name: &str) -> bool {
-    let listed = |&(known, names): &(&str, &[&str])| known == module && (names.is_empty() || names.contains(&name));
-    HARMLESS.iter().any(listed) || (module == "torch" && (name.ends_with("Storage") || ELEMENTS.contains(&name)))
+/// The type of a storage's elements.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Element {
+    /// PyTorch's name of it.
+    pub name: &'static str,
+    /// Bytes.
+    pub size: usize,
+    /// `None`: read by no model.
+    pub data_type: Option<DataType>,
 }
 
-/// Refuses a pickle that would call anything but constructors of plain data and tensors. `bytes` begins with it; the number of its bytes
-/// is returned.
+/// By the prefix of the storage's class: `HalfStorage`.
+const STORAGES: &[(&str, Element)] = &[
+    ("Float", Element { name: "float32", size: 4, data_type: Some(DataType::F32) }),
+    ("Half", Element { name: "float16", size: 2, data_type: Some(DataType::F16) }),
+    ("BFloat16", Element { name: "bfloat16", size: 2, data_type: Some(DataType::BF16) }),
+    ("Double", Element { name: "float64", size: 8, data_type: None }),
+    ("Long", Element { name: "int64", size: 8, data_type: None }),
+    ("Int", Element { name: "int32", size: 4, data_type: None }),
+    ("Short", Element { name: "int16", size: 2, data_type: None }),
+    ("Char", Element { name: "int8", size: 1, data_type: None }),
+    ("Byte", Element { name: "uint8", size: 1, data_type: None }),
+    ("Bool", Element { name: "bool", size: 1, data_type: None }),
+    ("ComplexFloat", Element { name: "complex64", size: 8, data_type: None }),
+    ("ComplexDouble", Element { name: "complex128", size: 16, data_type: None }),
+    // Bytes without a type: the tensor has it.
+    ("Untyped", Element { name: "bytes", size: 1, data_type: None }),
+];
+
+/// Where the elements of tensors are kept.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Storage {
+    pub key: String,
+    pub element: Element,
+    pub elements: usize,
+}
+
+/// A view into a storage; offset and strides are in elements.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct StoredTensor {
+    pub storage: Storage,
+    pub offset: usize,
+    pub shape: Vec<usize>,
+    pub strides: Vec<usize>,
+}
+
+type Id = usize;
+
+#[derive(Debug, Clone)]
+enum Object<'a> {
+    Plain,
+    Int(i64),
+    Text(&'a str),
+    Tuple(Vec<Id>),
+    List(Vec<Id>),
+    Dict(Vec<(Id, Id)>),
+    Import(&'a str, &'a str),
+    Storage(Storage),
+    Tensor(StoredTensor),
+}
+
+/// What a pickle built.
+pub(super) struct Pickle<'a> {
+    objects: Vec<Object<'a>>,
+    root: Id,
+    /// Its length in bytes.
+    pub length: usize,
+    /// Every storage that it speaks of, by key.
+    pub storages: BTreeMap<String, Storage>,
+}
+
+/// Reads the pickle that `bytes` begins with.
 ///
 /// # Errors
-/// As above; bytes that are no pickle, or its end is missing.
-pub(super) fn inspect(bytes: &[u8]) -> Result<usize> {
-    let mut walk = Walk { bytes, at: 0, memo: HashMap::new(), recent: Vec::new() };
-    while walk.step()? {}
-    Ok(walk.at)
+/// It imports what no checkpoint needs, is damaged, or speaks of tensors in a way that PyTorch doesn't.
+pub(super) fn read(bytes: &[u8]) -> Result<Pickle<'_>> {
+    let mut machine = Machine {
+        bytes,
+        at: 0,
+        objects: Vec::new(),
+        stack: Vec::new(),
+        marks: Vec::new(),
+        memo: HashMap::new(),
+        storages: BTreeMap::new(),
+    };
+    while machine.step()? {}
+    let root = machine.pop()?;
+    Ok(Pickle { objects: machine.objects, root, length: machine.at, storages: machine.storages })
 }
 
-struct Walk<'a> {
+impl Pickle<'_> {
+    /// Every tensor in the dictionaries and lists of the pickle, under the path of keys that leads to it: `state_dict.norm.weight`.
+    ///
+    /// # Errors
+    /// Nested without end.
+    pub fn tensors(&self) -> Result<BTreeMap<String, StoredTensor>> {
+        let mut found = BTreeMap::new();
+        let mut visits = 0;
+        let mut waiting = vec![(self.root, String::new(), 0)];
+        while let Some((id, path, depth)) = waiting.pop() {
+            visits += 1;
+            if visits > MAX_VISITS {
+                return Err(damaged("its dictionaries are nested into each other without end".to_owned()));
+            }
+            let within = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+            match &self.objects[id] {
+                Object::Tensor(tensor) => drop(found.insert(path, tensor.clone())),
+                _ if depth == MAX_DEPTH => {}
+                Object::Dict(items) => {
+                    for &(key, value) in items {
+                        match self.objects[key] {
+                            Object::Text(key) => waiting.push((value, within(key), depth + 1)),
+                            Object::Int(key) => waiting.push((value, within(&key.to_string()), depth + 1)),
+                            _ => {}
+                        }
+                    }
+                }
+                Object::List(items) | Object::Tuple(items) => {
+                    waiting.extend(items.iter().enumerate().map(|(index, &item)| (item, within(&index.to_string()), depth + 1)));
+                }
+                _ => {}
+            }
+        }
+        Ok(found)
+    }
+
+    /// The texts of a list: the keys of the storages of a legacy file.
+    pub fn texts(&self) -> Vec<&str> {
+        let Object::List(items) = &self.objects[self.root] else { return Vec::new() };
+        items.iter().filter_map(|&item| if let Object::Text(text) = self.objects[item] { Some(text) } else { None }).collect()
+    }
+}
+
+struct Machine<'a> {
     bytes: &'a [u8],
     at: usize,
-    memo: HashMap<usize, Option<&'a str>>,
-    /// The texts pushed since the last operation that did anything else: those that are certainly on top of the stack. `None`: no text.
-    recent: Vec<Option<&'a str>>,
+    objects: Vec<Object<'a>>,
+    stack: Vec<Id>,
+    /// Heights of the stack.
+    marks: Vec<usize>,
+    memo: HashMap<usize, Id>,
+    storages: BTreeMap<String, Storage>,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> Machine<'a> {
     /// One opcode; `false` after the last.
     fn step(&mut self) -> Result<bool> {
         let start = self.at;
         let opcode = self.take(1)?[0];
         match opcode {
             b'.' => return Ok(false),
-            // Imports: as text, or from two texts on the stack.
-            b'c' | b'i' => {
-                let (module, name) = (self.line()?, self.line()?);
-                allow(&text(module), &text(name))?;
-                self.recent.clear();
-            }
-            0x93 => {
-                let [.., Some(module), Some(name)] = self.recent[..] else {
-                    return Err(Error::new(format!("byte {start} of the pickle imports something whose name is computed")).remedy(REMEDY));
-                };
-                allow(module, name)?;
-                self.recent.clear();
-            }
-            // Texts.
-            b'X' => self.push_text(4)?,
-            0x8c => self.push_text(1)?,
-            0x8d => self.push_text(8)?,
-            b'V' => {
-                let line = std::str::from_utf8(self.line()?).ok();
-                self.recent.push(line);
-            }
-            // The memo, which leaves the stack as it is or repeats a text.
-            b'q' => self.put(1)?,
-            b'r' => self.put(4)?,
-            b'p' => {
-                let index = self.index()?;
-                self.memo.insert(index, self.recent.last().copied().flatten());
-            }
-            0x94 => {
-                self.memo.insert(self.memo.len(), self.recent.last().copied().flatten());
-            }
-            b'h' => self.get(1)?,
-            b'j' => self.get(4)?,
-            b'g' => {
-                let index = self.index()?;
-                self.recent.push(self.memo.get(&index).copied().flatten());
-            }
-            // Marks of the format itself: protocol, frame.
+            // Protocol and frame: marks of the format itself.
             0x80 => drop(self.take(1)?),
             0x95 => drop(self.take(8)?),
-            // Everything else: skipped with its argument.
-            _ => {
-                self.recent.clear();
-                match opcode {
-                    b'('
-                    | b'0'
-                    | b'1'
-                    | b'2'
-                    | b'N'
-                    | b'R'
-                    | b'b'
-                    | b'd'
-                    | b'l'
-                    | b't'
-                    | b's'
-                    | b'a'
-                    | b')'
-                    | b']'
-                    | b'}'
-                    | b'e'
-                    | b'u'
-                    | b'o'
-                    | b'Q'
-                    | 0x81
-                    | 0x85..=0x89
-                    | 0x8f..=0x92
-                    | 0x97
-                    | 0x98 => {}
-                    b'K' => drop(self.take(1)?),
-                    b'M' => drop(self.take(2)?),
-                    b'J' => drop(self.take(4)?),
-                    b'G' => drop(self.take(8)?),
-                    b'I' | b'L' | b'F' | b'P' | b'S' => drop(self.line()?),
-                    b'U' | b'C' | 0x8a => drop(self.counted(1)?),
-                    b'T' | b'B' | 0x8b => drop(self.counted(4)?),
-                    0x8e | 0x96 => drop(self.counted(8)?),
-                    0x82..=0x84 => {
-                        return Err(
-                            Error::new(format!("byte {start} of the pickle imports from Python's extension registry")).remedy(REMEDY)
-                        );
-                    }
-                    _ => return Err(damaged(format!("byte {start} of the pickle is {opcode:#04x}, which is no operation of a pickle"))),
+
+            // Data that tells nothing of tensors.
+            b'N' | 0x88 | 0x89 => self.push(Object::Plain)?,
+            b'F' => self.line().and_then(|_| self.push(Object::Plain))?,
+            b'G' => self.take(8).and_then(|_| self.push(Object::Plain))?,
+            b'C' => self.counted(1).and_then(|_| self.push(Object::Plain))?,
+            b'B' => self.counted(4).and_then(|_| self.push(Object::Plain))?,
+            0x8e | 0x96 => self.counted(8).and_then(|_| self.push(Object::Plain))?,
+
+            // Whole numbers.
+            b'K' => self.int(1)?,
+            b'M' => self.int(2)?,
+            b'J' => {
+                let bytes = self.take(4)?;
+                self.push(Object::Int(i64::from(i32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))))?;
+            }
+            b'I' | b'L' => {
+                let line = text(self.line()?)?;
+                let number = line.trim_end_matches('L').parse();
+                self.push(number.map_or(Object::Plain, Object::Int))?;
+            }
+            0x8a => self.long(1)?,
+            0x8b => self.long(4)?,
+
+            // Texts.
+            b'X' | b'T' => self.text(4)?,
+            0x8c | b'U' => self.text(1)?,
+            0x8d => self.text(8)?,
+            b'V' => {
+                let line = text(self.line()?)?;
+                self.push(Object::Text(line))?;
+            }
+            b'S' => {
+                let line = text(self.line()?)?;
+                self.push(Object::Text(line.trim_matches(['\'', '"'])))?;
+            }
+
+            // The stack and the memo.
+            b'(' => {
+                self.marks.push(self.stack.len());
+                self.bound(self.marks.len())?;
+            }
+            b'0' => {
+                if self.marks.last() == Some(&self.stack.len()) {
+                    self.marks.pop();
+                } else {
+                    self.pop()?;
                 }
             }
+            b'1' => drop(self.pop_marked()?),
+            b'2' => {
+                let top = self.top()?;
+                self.stack.push(top);
+                self.bound(self.stack.len())?;
+            }
+            b'q' => self.number(1).and_then(|index| self.put(index))?,
+            b'r' => self.number(4).and_then(|index| self.put(index))?,
+            b'p' => self.index().and_then(|index| self.put(index))?,
+            0x94 => self.put(self.memo.len())?,
+            b'h' => self.number(1).and_then(|index| self.get(index))?,
+            b'j' => self.number(4).and_then(|index| self.get(index))?,
+            b'g' => self.index().and_then(|index| self.get(index))?,
+
+            // Collections.
+            b')' => self.push(Object::Tuple(Vec::new()))?,
+            b']' | 0x8f => self.push(Object::List(Vec::new()))?,
+            b'}' => self.push(Object::Dict(Vec::new()))?,
+            b't' => {
+                let items = self.pop_marked()?;
+                self.push(Object::Tuple(items))?;
+            }
+            b'l' | 0x91 => {
+                let items = self.pop_marked()?;
+                self.push(Object::List(items))?;
+            }
+            b'd' => {
+                let items = self.pop_marked()?;
+                self.push(Object::Dict(pairs(&items)))?;
+            }
+            0x85..=0x87 => {
+                let mut items = vec![0; usize::from(opcode - 0x84)];
+                for item in items.iter_mut().rev() {
+                    *item = self.pop()?;
+                }
+                self.push(Object::Tuple(items))?;
+            }
+            b'a' => {
+                let item = self.pop()?;
+                self.append(&[item])?;
+            }
+            b'e' | 0x90 => {
+                let items = self.pop_marked()?;
+                self.append(&items)?;
+            }
+            b's' => {
+                let (value, key) = (self.pop()?, self.pop()?);
+                self.set(&[key, value])?;
+            }
+            b'u' => {
+                let items = self.pop_marked()?;
+                self.set(&items)?;
+            }
+
+            // Imports and calls.
+            b'c' => {
+                let (module, name) = (text(self.line()?)?, text(self.line()?)?);
+                self.import(module, name)?;
+            }
+            0x93 => {
+                let (name, module) = (self.pop()?, self.pop()?);
+                match (&self.objects[module], &self.objects[name]) {
+                    (&Object::Text(module), &Object::Text(name)) => self.import(module, name)?,
+                    _ => return Err(damaged(format!("byte {start} of the pickle imports something that has no name"))),
+                }
+            }
+            b'R' => {
+                let (arguments, callee) = (self.pop()?, self.pop()?);
+                let result = self.call(callee, arguments)?;
+                self.push(result)?;
+            }
+            b'i' => {
+                let (module, name) = (text(self.line()?)?, text(self.line()?)?);
+                imports::allow(module, name)?;
+                self.pop_marked()?;
+                self.push(Object::Plain)?;
+            }
+            b'o' => {
+                self.pop_marked()?;
+                self.push(Object::Plain)?;
+            }
+            0x81 => {
+                let (_, _) = (self.pop()?, self.pop()?);
+                self.push(Object::Plain)?;
+            }
+            0x92 => {
+                let (_, _, _) = (self.pop()?, self.pop()?, self.pop()?);
+                self.push(Object::Plain)?;
+            }
+            // The state of an object, such as the version of a state_dict.
+            b'b' => drop(self.pop()?),
+            0x82..=0x84 => {
+                return Err(
+                    Error::new(format!("byte {start} of the pickle imports from Python's extension registry")).remedy(imports::REMEDY)
+                );
+            }
+            b'Q' => {
+                let id = self.pop()?;
+                let storage = self.storage(id)?;
+                self.storages.insert(storage.key.clone(), storage.clone());
+                self.push(Object::Storage(storage))?;
+            }
+            _ => return Err(damaged(format!("byte {start} of the pickle is {opcode:#04x}, which is no operation of a checkpoint's"))),
         }
         Ok(true)
+    }
+
+    fn import(&mut self, module: &'a str, name: &'a str) -> Result<()> {
+        imports::allow(module, name)?;
+        self.push(Object::Import(module, name))
+    }
+
+    /// What a call would return, of the few that tell of tensors.
+    fn call(&self, callee: Id, arguments: Id) -> Result<Object<'a>> {
+        let Object::Tuple(arguments) = &self.objects[arguments] else {
+            return Err(damaged("a call in the pickle has no list of arguments".to_owned()));
+        };
+        let Object::Import(module, name) = self.objects[callee] else { return Ok(Object::Plain) };
+        match (module, name) {
+            ("collections", "OrderedDict") => Ok(Object::Dict(self.ordered(arguments))),
+            ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => self.tensor(arguments, None),
+            ("torch._utils", "_rebuild_tensor_v3") => self.tensor(arguments, Some(6)),
+            ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => match arguments.first() {
+                Some(&tensor) if matches!(self.objects[tensor], Object::Tensor(_)) => Ok(self.objects[tensor].clone()),
+                _ => Err(damaged("a parameter in the pickle has no tensor".to_owned())),
+            },
+            ("torch._tensor", "_rebuild_from_type_v2") => match arguments[..] {
+                // Only what is called here is called again: no import leads back to this line twice.
+                [inner, _, arguments, ..] if !matches!(self.objects[inner], Object::Import("torch._tensor", _)) => {
+                    self.call(inner, arguments)
+                }
+                _ => Err(damaged("a tensor in the pickle is built in an unknown way".to_owned())),
+            },
+            _ => Ok(Object::Plain),
+        }
+    }
+
+    /// `OrderedDict([(key, value), ...])`
+    fn ordered(&self, arguments: &[Id]) -> Vec<(Id, Id)> {
+        let Some(Object::List(items)) = arguments.first().map(|&list| &self.objects[list]) else { return Vec::new() };
+        let pair = |&item: &Id| match &self.objects[item] {
+            Object::Tuple(pair) | Object::List(pair) if pair.len() == 2 => Some((pair[0], pair[1])),
+            _ => None,
+        };
+        items.iter().filter_map(pair).collect()
+    }
+
+    /// `_rebuild_tensor(storage, offset, shape, strides, ...)`; `typed` is the place of the argument that has the type of its elements.
+    fn tensor(&self, arguments: &[Id], typed: Option<usize>) -> Result<Object<'a>> {
+        let [storage, offset, shape, strides, ..] = arguments else {
+            return Err(damaged("a tensor in the pickle lacks its shape".to_owned()));
+        };
+        let Object::Storage(storage) = &self.objects[*storage] else {
+            return Err(damaged("a tensor in the pickle has no storage".to_owned()));
+        };
+        let mut storage = storage.clone();
+        if let Some(&Object::Import("torch", name)) = typed.and_then(|place| arguments.get(place)).map(|&id| &self.objects[id]) {
+            let unknown = Element { name: "of an unknown type", size: 1, data_type: None };
+            let element = STORAGES.iter().map(|(_, element)| *element).find(|element| element.name == name).unwrap_or(unknown);
+            storage = Storage { elements: storage.elements * storage.element.size / element.size, element, ..storage };
+        }
+        let (shape, strides) = (self.sizes(*shape)?, self.sizes(*strides)?);
+        if shape.len() != strides.len() {
+            return Err(damaged(format!("a tensor in the pickle has shape {shape:?} and strides {strides:?}")));
+        }
+        Ok(Object::Tensor(StoredTensor { storage, offset: self.size(*offset)?, shape, strides }))
+    }
+
+    /// `("storage", class, key, device, number of elements)`
+    fn storage(&self, id: Id) -> Result<Storage> {
+        let wrong = || damaged("the pickle refers to something that is no storage of a tensor".to_owned());
+        let Object::Tuple(parts) = &self.objects[id] else { return Err(wrong()) };
+        let [tag, class, key, _, elements, view @ ..] = &parts[..] else { return Err(wrong()) };
+        let (Object::Text("storage"), &Object::Import(_, class)) = (&self.objects[*tag], &self.objects[*class]) else {
+            return Err(wrong());
+        };
+        if view.iter().any(|&part| !matches!(self.objects[part], Object::Plain)) {
+            return Err(Error::new("its storages are views of each other, as PyTorch before 0.4 wrote them")
+                .remedy("load and save it with a newer PyTorch"));
+        }
+        let key = match self.objects[*key] {
+            Object::Text(key) => key.to_owned(),
+            Object::Int(key) => key.to_string(),
+            _ => return Err(wrong()),
+        };
+        let prefix = class.strip_suffix("Storage").unwrap_or(class);
+        let element = STORAGES.iter().find(|(name, _)| *name == prefix).map(|(_, element)| *element);
+        let element = element.ok_or_else(|| Error::new(format!("it holds tensors of a type that isn't supported (`{class}`)")))?;
+        let elements = self.size(*elements)?;
+        match elements.checked_mul(element.size) {
+            Some(_) => Ok(Storage { key, element, elements }),
+            None => Err(damaged(format!("storage {key} is said to have {elements} elements"))),
+        }
+    }
+
+    fn size(&self, id: Id) -> Result<usize> {
+        let number = if let Object::Int(number) = self.objects[id] { usize::try_from(number).ok() } else { None };
+        number.ok_or_else(|| damaged("a size in the pickle is no whole number".to_owned()))
+    }
+
+    fn sizes(&self, id: Id) -> Result<Vec<usize>> {
+        match &self.objects[id] {
+            Object::Tuple(items) | Object::List(items) => items.iter().map(|&item| self.size(item)).collect(),
+            _ => Err(damaged("a shape in the pickle is no list".to_owned())),
+        }
+    }
+
+    fn append(&mut self, items: &[Id]) -> Result<()> {
+        let top = self.top()?;
+        if let Object::List(list) = &mut self.objects[top] {
+            list.extend_from_slice(items);
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, items: &[Id]) -> Result<()> {
+        let top = self.top()?;
+        if let Object::Dict(dict) = &mut self.objects[top] {
+            dict.extend(pairs(items));
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, object: Object<'a>) -> Result<()> {
+        self.stack.push(self.objects.len());
+        self.objects.push(object);
+        self.bound(self.objects.len())
+    }
+
+    fn bound(&self, count: usize) -> Result<()> {
+        match count > MAX_OBJECTS {
+            true => Err(damaged(format!("the pickle has more than {MAX_OBJECTS} objects"))),
+            false => Ok(()),
+        }
+    }
+
+    fn top(&self) -> Result<Id> {
+        self.stack.last().copied().ok_or_else(|| damaged("the pickle takes more than it has".to_owned()))
+    }
+
+    /// The object on top, which no mark protects.
+    fn pop(&mut self) -> Result<Id> {
+        let top = self.top()?;
+        if self.marks.last() == Some(&self.stack.len()) {
+            return Err(damaged("the pickle takes more than it has".to_owned()));
+        }
+        self.stack.pop();
+        Ok(top)
+    }
+
+    /// Everything above the last mark.
+    fn pop_marked(&mut self) -> Result<Vec<Id>> {
+        let mark = self.marks.pop().filter(|&mark| mark <= self.stack.len());
+        let mark = mark.ok_or_else(|| damaged("the pickle takes more than it has".to_owned()))?;
+        Ok(self.stack.split_off(mark))
+    }
+
+    fn put(&mut self, index: usize) -> Result<()> {
+        let top = self.top()?;
+        self.memo.insert(index, top);
+        Ok(())
+    }
+
+    fn get(&mut self, index: usize) -> Result<()> {
+        let id = self.memo.get(&index).copied();
+        self.stack.push(id.ok_or_else(|| damaged(format!("the pickle refers to object {index}, which it hasn't")))?);
+        self.bound(self.stack.len())
     }
 
     fn take(&mut self, count: usize) -> Result<&'a [u8]> {
@@ -189,14 +497,32 @@ impl<'a> Walk<'a> {
 
     /// A little-endian number of `width` bytes.
     fn number(&mut self, width: usize) -> Result<usize> {
-        let bytes = self.take(width)?;
-        let number = bytes.iter().rev().fold(0u64, |number, &byte| (number << 8) | u64::from(byte));
+        let number = self.take(width)?.iter().rev().fold(0u64, |number, &byte| (number << 8) | u64::from(byte));
         Ok(usize::try_from(number).unwrap_or(usize::MAX))
+    }
+
+    fn int(&mut self, width: usize) -> Result<()> {
+        let number = self.number(width)?;
+        self.push(Object::Int(number as i64))
+    }
+
+    /// A number in two's complement, as long as its count says; those beyond 64 bits tell of nothing here.
+    fn long(&mut self, width: usize) -> Result<()> {
+        let bytes = self.counted(width)?;
+        let negative = bytes.last().is_some_and(|&byte| byte >= 0x80);
+        let number = bytes.iter().rev().fold(if negative { -1i64 } else { 0 }, |number, &byte| (number << 8) | i64::from(byte));
+        self.push(if bytes.len() > 8 { Object::Plain } else { Object::Int(number) })
     }
 
     fn counted(&mut self, width: usize) -> Result<&'a [u8]> {
         let count = self.number(width)?;
         self.take(count)
+    }
+
+    fn text(&mut self, width: usize) -> Result<()> {
+        // Protocol 2 keeps bytes in texts, too; those that aren't UTF-8 name nothing.
+        let text = std::str::from_utf8(self.counted(width)?);
+        self.push(text.map_or(Object::Plain, Object::Text))
     }
 
     /// What is left of a line, without its end.
@@ -207,55 +533,31 @@ impl<'a> Walk<'a> {
         Ok(&rest[..length])
     }
 
-    fn push_text(&mut self, width: usize) -> Result<()> {
-        let text = std::str::from_utf8(self.counted(width)?).ok();
-        self.recent.push(text);
-        Ok(())
-    }
-
     /// A memo index that is written as text.
     fn index(&mut self) -> Result<usize> {
-        let line = text(self.line()?);
+        let line = text(self.line()?)?;
         line.parse().map_err(|_| damaged(format!("expected the number of an object in the pickle, found {line:?}")))
     }
-
-    fn put(&mut self, width: usize) -> Result<()> {
-        let index = self.number(width)?;
-        self.memo.insert(index, self.recent.last().copied().flatten());
-        Ok(())
-    }
-
-    fn get(&mut self, width: usize) -> Result<()> {
-        let index = self.number(width)?;
-        self.recent.push(self.memo.get(&index).copied().flatten());
-        Ok(())
-    }
 }
 
-const REMEDY: &str = "nothing in it was executed; don't load it with PyTorch unless you know who wrote it. A checkpoint of your own can be \
-                      saved again with tensors only: torch.save({\"state_dict\": model.state_dict()}, path)";
-
-fn allow(module: &str, name: &str) -> Result<()> {
-    match harmless(module, name) {
-        true => Ok(()),
-        false => Err(Error::new(format!("this checkpoint wants to run code: it calls `{module}.{name}` when it is loaded")).remedy(REMEDY)),
-    }
+fn pairs(items: &[Id]) -> Vec<(Id, Id)> {
+    items.as_chunks::<2>().0.iter().map(|&[key, value]| (key, value)).collect()
 }
 
-fn damaged(message: String) -> Error {
-    Error::new(message).remedy("the file is truncated or damaged, or is no PyTorch checkpoint: fetch it again")
+fn text(bytes: &[u8]) -> Result<&str> {
+    std::str::from_utf8(bytes).map_err(|_| damaged("a line of the pickle is no text".to_owned()))
 }
 
-fn text(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
-    String::from_utf8_lossy(bytes)
+pub(super) fn damaged(message: String) -> Error {
+    Error::new(message).remedy("the file is truncated or damaged, or is no PyTorch checkpoint: fetch or save it again")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::inspect;
+    use super::*;
 
     fn refused(pickle: &[u8]) -> String {
-        inspect(pickle).unwrap_err().message().to_owned()
+        read(pickle).err().unwrap().message().to_owned()
     }
 
     #[test]
@@ -263,22 +565,37 @@ mod tests {
         let call = "this checkpoint wants to run code: it calls `posix.system` when it is loaded";
         // Protocol 0; the result is popped.
         assert_eq!(refused(b"cposix\nsystem\n(S'true'\ntR0}."), call);
-        // Protocol 4, names on the stack, then repeated from the memo.
+        // Protocol 4, names on the stack, then repeated from the memo, then dug up from below something else.
         assert_eq!(refused(b"\x80\x04\x8c\x05posix\x94\x8c\x06system\x94\x93."), call);
         assert_eq!(refused(b"\x80\x04\x8c\x06system\x94\x8c\x05posix\x94h\x01h\x00\x93."), call);
+        assert_eq!(refused(b"\x80\x04\x8c\x05posix\x8c\x03sys0\x8c\x06system\x93."), call);
         // The instance operation of protocol 0.
         assert_eq!(refused(b"(S'true'\niposix\nsystem\n."), call);
-        assert!(refused(b"\x80\x04\x8c\x05posix\x8c\x03sys0\x8c\x06system\x93.").contains("computed"));
         assert!(refused(b"\x80\x02\x82\x01.").contains("extension registry"));
         assert!(refused(b"\x80\x02cbuiltins\neval\n.").contains("`builtins.eval`"));
         assert!(refused(b"\x80\x02ctorch\nload\n.").contains("`torch.load`"));
+        assert!(refused(b"\x80\x02ctorch._utils\n_rebuild_sparse_tensor\n.").contains("of a kind that isn't supported"));
     }
 
     #[test]
-    fn harmless_pickles_pass_and_are_measured() {
-        let pickle = b"\x80\x02ccollections\nOrderedDict\nq\x00)Rq\x01X\x01\x00\x00\x00aK\x05s.rest";
-        assert_eq!(inspect(pickle).unwrap(), pickle.len() - 4);
-        assert!(inspect(b"\x80\x04\x95\x0b\0\0\0\0\0\0\0\x8c\x05torch\x94\x8c\x0bHalfStorage\x94\x93.").is_ok());
+    fn dictionaries_are_walked() {
+        // {"a": 5, "b": OrderedDict([...]) with state} of protocol 2, and something after it.
+        let pickle = b"\x80\x02}q\x00(X\x01\x00\x00\x00aK\x05X\x01\x00\x00\x00bccollections\nOrderedDict\nq\x01)Rq\x02}bu.rest";
+        let read = read(pickle).unwrap();
+        assert_eq!(read.length, pickle.len() - 4);
+        assert!(read.tensors().unwrap().is_empty() && read.storages.is_empty());
+    }
+
+    /// A half-float matrix [2, 3] at offset 1 of storage "7".
+    #[test]
+    fn tensors_are_found() {
+        let pickle = b"\x80\x02}X\x01\x00\x00\x00wctorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00storagectorch\nHalfStorage\n\
+            X\x01\x00\x00\x007X\x03\x00\x00\x00cpuK\x09tQK\x01K\x02K\x03\x86K\x03K\x01\x86\x89}tRs.";
+        let read = read(pickle).unwrap();
+        let tensor = &read.tensors().unwrap()["w"];
+        assert_eq!((tensor.offset, tensor.shape.as_slice(), tensor.strides.as_slice()), (1, [2, 3].as_slice(), [3, 1].as_slice()));
+        assert_eq!(tensor.storage, read.storages["7"]);
+        assert_eq!((tensor.storage.elements, tensor.storage.element.name), (9, "float16"));
     }
 
     #[test]
@@ -288,5 +605,25 @@ mod tests {
         assert!(refused(b"\x80\x02\xfe.").contains("byte 2 of the pickle is 0xfe"));
         assert!(refused(b"cposix").contains("no end"));
         assert!(refused(b"gx\n.").contains("number of an object"));
+        for pickle in [&b"."[..], b"t.", b"(0R.", b"\x87.", b"u.", b"Q.", b"q\x00.", b"K\x01Q.", b"K\x01K\x02R.", b"}(K\x01tb0b."] {
+            assert!(read(pickle).is_err(), "{pickle:?}");
+        }
+    }
+
+    /// A list that holds itself, and lists of lists of lists.
+    #[test]
+    fn rings_and_towers_come_to_an_end() {
+        assert!(read(b"]q\x00h\x00a.").unwrap().tensors().unwrap().is_empty());
+        let deep = [vec![b')'], vec![0x85; 1 << 20], vec![b'.']].concat();
+        assert!(read(&deep).unwrap().tensors().unwrap().is_empty());
+        // Each list holds the one before it many times: too many paths to walk.
+        let mut wide = b"]q\x00".to_vec();
+        for level in 0..12u8 {
+            wide.extend([b']', b'q', level + 1, b'(']);
+            wide.extend([b'h', level].repeat(200));
+            wide.push(b'e');
+        }
+        wide.push(b'.');
+        assert!(read(&wide).unwrap().tensors().is_err());
     }
 }
