@@ -82,6 +82,11 @@ impl RunDirectory {
         &self.path
     }
 
+    /// Whether something can still be added: the run has neither finished nor failed.
+    pub fn is_open(&self) -> bool {
+        self.state == State::Open
+    }
+
     /// When the run began, as a report has it: `2026-11-24T17:15:02Z`.
     pub fn started(&self) -> String {
         self.started.iso()

@@ -1,9 +1,36 @@
 //! The Rhai host: the engine and its limits, and one module for each thing a script can hold.
 
+mod catalog;
+mod check;
+mod clock;
+mod directory;
+mod engine;
+mod failure;
+mod host;
+mod language;
+mod modules;
+mod numbers;
+mod packed;
+mod pairs;
+mod parameters;
+mod report;
+mod statistics;
+mod tokens;
+mod values;
+
+#[cfg(test)]
+mod tests;
+
 use crate::error::{Error, Result};
 use crate::gpu::DeviceChoice;
 use crate::manifest::Experiment;
-use std::path::Path;
+use host::Host;
+use modules::Script;
+use parameters::Parameters;
+use rhai::{AST, Engine, EvalAltResult};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 /// What the command line knows that a script may ask for.
 #[derive(Debug, Clone, Default)]
@@ -18,13 +45,14 @@ pub struct HostOptions {
     pub experiment: Option<Experiment>,
 }
 
-/// Runs the script at `path`.
+/// Runs the script at `path`; where there is no such file, the built-in script of that name.
 ///
 /// # Errors
 /// What went wrong, as `file:line:column: message` with the source line below it.
 pub fn run_file(path: &Path, options: &HostOptions) -> Result<()> {
-    let _ = options;
-    Err(Error::new("the script host is being written").at(path.display()))
+    let script = open(path)?;
+    let directory = path.is_file().then(|| path.parent().map(Path::to_path_buf).unwrap_or_default());
+    on_script_thread(script, directory, options, Session::run)
 }
 
 /// Runs the built-in script `name` (`full_paper`, `experiment`, ...).
@@ -32,14 +60,127 @@ pub fn run_file(path: &Path, options: &HostOptions) -> Result<()> {
 /// # Errors
 /// As [`run_file`]; an unknown name.
 pub fn run_builtin(name: &str, options: &HostOptions) -> Result<()> {
-    let _ = options;
-    Err(Error::new("the script host is being written").at(name))
+    on_script_thread(Script::built_in(name)?, None, options, Session::run)
 }
 
-/// Checks the script at `path` without running it: syntax, names of functions and modules.
+/// Checks the script at `path` without running it: syntax, names of functions and modules, and those of the scripts that it imports.
 ///
 /// # Errors
 /// The first mistake, with its place.
 pub fn check_file(path: &Path) -> Result<()> {
-    Err(Error::new("the script host is being written").at(path.display()))
+    let directory = path.parent().map(Path::to_path_buf);
+    on_script_thread(open(path)?, directory, &HostOptions::default(), Session::check)
+}
+
+/// What a script says of itself: its first comment, and its parameters with their defaults.
+///
+/// # Errors
+/// No such script; a mistake in it.
+pub fn describe(path: &Path) -> Result<String> {
+    on_script_thread(open(path)?, path.parent().map(Path::to_path_buf), &HostOptions::default(), Session::describe)
+}
+
+/// The names of the built-in scripts.
+pub fn built_in_scripts() -> impl Iterator<Item = &'static str> {
+    modules::built_in_names()
+}
+
+fn open(path: &Path) -> Result<Script> {
+    if !path.exists()
+        && let Some(name) = path.file_name().and_then(|name| name.to_str())
+        && let Ok(script) = Script::built_in(name.strip_suffix(".rhai").unwrap_or(name))
+    {
+        return Ok(script);
+    }
+    Script::file(path).map_err(|error| {
+        let known: Vec<&str> = modules::built_in_names().collect();
+        if known.is_empty() { error } else { error.remedy(format!("built in are: {}", known.join(", "))) }
+    })
+}
+
+/// Deep calls need a deep stack: scripts run on a thread of their own.
+fn on_script_thread<T: Send + 'static>(
+    script: Script,
+    directory: Option<PathBuf>,
+    options: &HostOptions,
+    work: fn(Session) -> Result<T>,
+) -> Result<T> {
+    let options = options.clone();
+    let thread = std::thread::Builder::new().name("script".to_owned()).stack_size(engine::STACK_BYTES);
+    let running = thread.spawn(move || work(Session::new(script, directory, options))).map_err(|error| {
+        Error::new(format!("cannot start a thread for the script: {error}")).remedy("free some memory, or raise the limit of threads")
+    })?;
+    match running.join() {
+        Ok(result) => result,
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
+
+/// One script, its engine, and its host.
+struct Session {
+    script: Script,
+    host: Rc<Host>,
+    engine: Engine,
+}
+
+impl Session {
+    fn new(script: Script, directory: Option<PathBuf>, options: HostOptions) -> Session {
+        let host = Host::new(options, directory);
+        let engine = engine::engine(&host);
+        Session { script, host, engine }
+    }
+
+    fn report(&self, error: Box<EvalAltResult>) -> Error {
+        report::report(&self.engine, &self.host, &self.script.name, *error)
+    }
+
+    fn compile(&self) -> Result<(AST, Option<Parameters>)> {
+        let compile = || {
+            let ast = self.script.compile(&self.engine, &self.host)?;
+            check::check_deeply(&self.engine, &self.host, &ast, &mut BTreeSet::new())?;
+            let parameters = Parameters::of(&self.engine, &ast, &self.script.text)?;
+            Ok((ast, parameters))
+        };
+        compile().map_err(|error| self.report(error))
+    }
+
+    fn check(self) -> Result<()> {
+        self.compile().map(|_| ())
+    }
+
+    fn describe(self) -> Result<String> {
+        let (_, parameters) = self.compile()?;
+        let lines = self.script.text.lines().map(str::trim_start);
+        let comment: Vec<&str> = lines.take_while(|line| line.starts_with("//")).map(|line| line.trim_start_matches('/').trim()).collect();
+        let listing = match parameters {
+            Some(parameters) => format!("parameters, given with --set name=value:\n{}", parameters.listing()),
+            None => "It declares no parameters.\n".to_owned(),
+        };
+        Ok(if comment.is_empty() { listing } else { format!("{}\n\n{listing}", comment.join("\n")) })
+    }
+
+    fn run(mut self) -> Result<()> {
+        let (ast, parameters) = self.compile()?;
+        let set = &self.host.options.set;
+        let mut arguments = match &parameters {
+            Some(parameters) => parameters.complete_from_text(set),
+            None => parameters::untyped(set),
+        }
+        .map_err(|error| error.at(&self.script.name))?;
+        let rest = self.host.options.args.iter().map(|argument| argument.as_str().into()).collect();
+        arguments.insert("rest".into(), rhai::Dynamic::from_array(rest));
+        engine::set_arguments(&mut self.engine, arguments);
+        let ended = self.engine.run_ast(&ast);
+        self.finish(ended)
+    }
+
+    /// Rows of runs that are still open stay, and the error says where.
+    fn finish(self, ended: std::result::Result<(), Box<EvalAltResult>>) -> Result<()> {
+        let Err(error) = ended else { return Ok(()) };
+        let error = self.report(error);
+        for sentence in self.host.fail_runs(&error) {
+            crate::terminal::note(&sentence);
+        }
+        Err(error)
+    }
 }

@@ -1,0 +1,102 @@
+//! The engine: its limits, and the one table of everything a script can call.
+
+use super::host::{Host, HostTag};
+use super::modules::Resolver;
+use super::{clock, directory, language, modules, numbers, pairs, parameters, statistics, tokens};
+use crate::{interrupt, terminal};
+use rhai::{Dynamic, Engine, Map, Module, OptimizationLevel, Scope, Token};
+use std::rc::Rc;
+
+/// A part of what scripts can call.
+pub(super) struct Section {
+    /// Its heading in the documentation.
+    pub(super) title: &'static str,
+    pub(super) about: &'static str,
+    pub(super) module: fn() -> Module,
+}
+
+/// Everything a script can call beyond the language itself: one line a module. The documentation follows this order.
+pub(super) const SECTIONS: &[Section] = &[
+    Section { title: "Tokens", about: "Packed lists of token ids.", module: tokens::module },
+    Section { title: "Numbers", about: "Packed lists of floats.", module: numbers::module },
+    Section {
+        title: "Statistics",
+        about: "Of packed numbers and of arrays: `summary(times)` and `times.summary()` are the same.",
+        module: statistics::module,
+    },
+    Section { title: "Clocks", about: "Time on the host, and repeated runs.", module: clock::module },
+    Section { title: "Run directories", about: "What a run leaves behind.", module: directory::module },
+    Section { title: "Parameters and benchmarks", about: "Scripts with parameters.", module: parameters::module },
+    Section { title: "Benchmarks", about: "Scripts that measure.", module: modules::module },
+    Section { title: "Maps", about: "Going through them.", module: pairs::module },
+    Section { title: "Telling and formatting", about: "Messages, failures, text.", module: language::module },
+];
+
+/// Calls inside calls, of a script. Rhai's own default is 8 in debug builds and 64 in release builds: a script must not depend on that.
+const CALL_LEVELS: usize = 100;
+/// Expressions inside expressions, for the same reason.
+const EXPRESSION_DEPTH: usize = 200;
+/// A script's thread: what [`CALL_LEVELS`] need in a debug build, several times over. Pages that aren't touched cost nothing.
+pub(super) const STACK_BYTES: usize = 512 << 20;
+
+/// Bytes of one text, elements of one array, entries of one map: an endless loop ends before the memory does.
+const TEXT_BYTES: usize = 256 << 20;
+const ARRAY_ELEMENTS: usize = 20_000_000;
+const MAP_ENTRIES: usize = 1_000_000;
+
+/// An engine whose scripts belong to `host`.
+pub(super) fn engine(host: &Rc<Host>) -> Engine {
+    let mut engine = Engine::new();
+    #[allow(deprecated)] // `on_parse_token` is new, not going: rhai's words. Cargo.lock pins the version.
+    engine
+        .set_max_call_levels(CALL_LEVELS)
+        .set_max_expr_depths(EXPRESSION_DEPTH, EXPRESSION_DEPTH)
+        .set_max_string_size(TEXT_BYTES)
+        .set_max_array_size(ARRAY_ELEMENTS)
+        .set_max_map_size(MAP_ENTRIES)
+        .set_max_modules(1000)
+        // Nothing is guessed: a misspelt name or property is a mistake that is told.
+        .set_strict_variables(true)
+        .set_fail_on_invalid_map_property(true)
+        // The static check sees what was written.
+        .set_optimization_level(OptimizationLevel::None)
+        .disable_symbol("eval")
+        .set_default_tag(Dynamic::from(HostTag(Rc::clone(host))))
+        .set_module_resolver(Resolver::new(host))
+        // `new` is no word of the language yet, and `perplexity::new(...)` is what people write.
+        .on_parse_token(|token, _, _| match token {
+            Token::Reserved(word) if word.as_str() == "new" => Token::Identifier(word),
+            other => other,
+        })
+        .on_print(|text| {
+            // A script cannot do anything about a full disk behind its output, and its rows matter more.
+            if let Err(error) = terminal::print_line(text) {
+                terminal::warn(&error.to_string());
+            }
+        })
+        .on_debug(|text, source, position| {
+            let place = source.map(|source| format!("{source}:{position:?}: ")).unwrap_or_default();
+            terminal::note(&format!("{place}{text}"));
+        })
+        .on_progress(|_| interrupt::requested().then(|| "interrupted".into()));
+    engine.register_global_module(pairs::hidden_module().into());
+    for section in SECTIONS {
+        engine.register_global_module((section.module)().into());
+    }
+    engine
+}
+
+/// Makes `args` visible everywhere, in functions too.
+pub(super) fn set_arguments(engine: &mut Engine, arguments: Map) {
+    let mut module = Module::new();
+    module.set_var("args", arguments);
+    module.build_index();
+    engine.register_global_module(module.into());
+}
+
+/// Names that the parser must take for known although no script declares them.
+pub(super) fn known_names() -> Scope<'static> {
+    let mut scope = Scope::new();
+    scope.push("args", ());
+    scope
+}

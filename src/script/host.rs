@@ -1,0 +1,89 @@
+//! What the native functions of one script run share: what the command line asked for, the device (opened when it is first
+//! needed), the texts of all scripts (errors show their lines), and the run directories that are still open.
+
+use super::HostOptions;
+use super::failure::Answer;
+use super::pairs::{self, Insertion};
+use crate::artifact::RunDirectory;
+use crate::error::{Error, Result};
+use crate::gpu::Gpu;
+use rhai::{NativeCallContext, Position};
+use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// One script run.
+pub(super) struct Host {
+    pub(super) options: HostOptions,
+    /// The main script's directory: modules are looked for there too. `None` for a built-in script.
+    pub(super) directory: Option<PathBuf>,
+    gpu: OnceCell<Arc<Gpu>>,
+    sources: RefCell<BTreeMap<String, Source>>,
+    runs: RefCell<Vec<Rc<RefCell<RunDirectory>>>>,
+}
+
+/// The text of a script, as its author wrote it.
+#[derive(Clone)]
+pub(super) struct Source {
+    pub(super) text: Rc<str>,
+    insertions: Rc<[Insertion]>,
+}
+
+impl Source {
+    /// Where the author finds what the engine places at `position`.
+    pub(super) fn place(&self, position: Position) -> Position {
+        pairs::original(position, &self.insertions)
+    }
+}
+
+/// How the engine carries a [`Host`] to native functions.
+#[derive(Clone)]
+pub(super) struct HostTag(pub(super) Rc<Host>);
+
+impl Host {
+    pub(super) fn new(options: HostOptions, directory: Option<PathBuf>) -> Rc<Host> {
+        Rc::new(Host { options, directory, gpu: OnceCell::new(), sources: RefCell::default(), runs: RefCell::default() })
+    }
+
+    /// The host of the script that makes a native call.
+    pub(super) fn of(context: &NativeCallContext) -> Answer<Rc<Host>> {
+        let host = context.tag().and_then(|tag| tag.read_lock::<HostTag>().map(|tag| Rc::clone(&tag.0)));
+        host.ok_or_else(|| Error::new(format!("`{}` works in a script run by caramba only", context.fn_name())).into())
+    }
+
+    /// The device that the command line chose, or the best one.
+    pub(super) fn gpu(&self) -> Result<&Arc<Gpu>> {
+        if let Some(gpu) = self.gpu.get() {
+            return Ok(gpu);
+        }
+        let gpu = Gpu::open(&self.options.device)?;
+        if gpu.summary().software {
+            let name = &gpu.summary().name;
+            crate::terminal::note(&format!("using the software adapter {name}, since no other was found: correct, and slow"));
+        }
+        Ok(self.gpu.get_or_init(|| gpu))
+    }
+
+    /// Remembers a script's text under the name that its errors give.
+    pub(super) fn add_source(&self, name: &str, text: &str, insertions: Vec<Insertion>) {
+        self.sources.borrow_mut().insert(name.to_owned(), Source { text: text.into(), insertions: insertions.into() });
+    }
+
+    pub(super) fn source(&self, name: &str) -> Option<Source> {
+        self.sources.borrow().get(name).cloned()
+    }
+
+    /// A run directory to be told if the script fails. It is held here, since the script's own variables are gone by then.
+    pub(super) fn watch(&self, run: &Rc<RefCell<RunDirectory>>) {
+        self.runs.borrow_mut().push(Rc::clone(run));
+    }
+
+    /// Ends every open run without success; says where their rows are.
+    pub(super) fn fail_runs(&self, reason: &Error) -> Vec<String> {
+        let runs = std::mem::take(&mut *self.runs.borrow_mut());
+        let open = runs.into_iter().filter(|run| run.borrow().is_open());
+        open.map(|run| run.borrow_mut().fail(reason)).collect()
+    }
+}

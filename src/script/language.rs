@@ -1,0 +1,195 @@
+//! What every script needs and the language has not: telling, failing, formatting, objects with methods.
+
+use super::failure::Answer;
+use super::values::{self, described};
+use crate::error::Error;
+use crate::terminal;
+use rhai::plugin::*;
+use rhai::{Array, FLOAT, FnPtr, INT, Map};
+use std::rc::Rc;
+
+#[export_module]
+pub(super) mod api {
+    /// What went wrong: what `catch (error)` holds when a function of caramba failed.
+    pub type Error = crate::error::Error;
+
+    /// The sentence that says what is wrong.
+    #[rhai_fn(get = "message", pure)]
+    pub fn message(error: &mut Error) -> String {
+        error.message().to_owned()
+    }
+
+    /// What to do about it, or `()`.
+    #[rhai_fn(get = "help", pure)]
+    pub fn help(error: &mut Error) -> Dynamic {
+        error.help().map_or(Dynamic::UNIT, |help| help.to_owned().into())
+    }
+
+    /// Everything about it.
+    #[rhai_fn(name = "to_string", name = "to_debug", pure)]
+    pub fn error_text(error: &mut Error) -> String {
+        error.to_string()
+    }
+
+    /// Ends the script without success, with a sentence that says what is wrong.
+    #[rhai_fn(name = "fail", return_raw, volatile)]
+    pub fn fail(message: &str) -> Answer<()> {
+        Err(Error::new(message).into())
+    }
+
+    /// Ends the script without success, with a sentence that says what is wrong and one that says what to do.
+    ///
+    /// # Example
+    /// ```rhai,no_run
+    /// fail("no model was given", "give one with --set model=PATH");
+    /// ```
+    #[rhai_fn(name = "fail", return_raw, volatile)]
+    pub fn fail_with_help(message: &str, help: &str) -> Answer<()> {
+        Err(Error::new(message).remedy(help).into())
+    }
+
+    /// Ends the script without success unless `condition` holds.
+    #[rhai_fn(return_raw, volatile)]
+    pub fn assert(condition: bool, message: &str) -> Answer<()> {
+        if condition { Ok(()) } else { Err(Error::new(format!("not as it should be: {message}")).into()) }
+    }
+
+    /// Says something in passing, on standard error.
+    #[rhai_fn(volatile)]
+    pub fn note(text: &str) {
+        terminal::note(text);
+    }
+
+    /// Warns, on standard error, that something is not as the user may think.
+    #[rhai_fn(volatile)]
+    pub fn warn(text: &str) {
+        terminal::warn(text);
+    }
+
+    /// Prints without a line end.
+    #[rhai_fn(return_raw, volatile)]
+    pub fn write(text: &str) -> Answer<()> {
+        Ok(terminal::print(text)?)
+    }
+
+    /// With so many decimals.
+    ///
+    /// # Example
+    /// ```rhai
+    /// assert(fixed(2.0 / 3.0, 2) == "0.67", "two decimals");
+    /// ```
+    #[rhai_fn(name = "fixed", return_raw)]
+    pub fn fixed(value: Dynamic, decimals: INT) -> Answer<String> {
+        let decimals = values::count("decimals", decimals)?.min(17);
+        let number = value.as_float().ok().or_else(|| value.as_int().ok().map(|value| value as FLOAT));
+        let number = number.ok_or_else(|| Error::new(format!("expected a number, and got {}", described(&value))))?;
+        Ok(format!("{number:.decimals$}"))
+    }
+
+    /// With so many significant digits, and no more zeros than they need.
+    ///
+    /// # Example
+    /// ```rhai
+    /// assert(digits(1234.5678, 3) == "1230" && digits(0.0123456, 3) == "0.0123", "three digits");
+    /// ```
+    #[rhai_fn(name = "digits", return_raw)]
+    pub fn digits(value: Dynamic, digits: INT) -> Answer<String> {
+        let digits = values::count("digits", digits)?.clamp(1, 17) as i32;
+        let number = value.as_float().ok().or_else(|| value.as_int().ok().map(|value| value as FLOAT));
+        let number = number.ok_or_else(|| Error::new(format!("expected a number, and got {}", described(&value))))?;
+        if number == 0.0 || !number.is_finite() {
+            return Ok(number.to_string());
+        }
+        let exponent = number.abs().log10().floor() as i32;
+        let decimals = digits - 1 - exponent;
+        let rounded = if decimals >= 0 {
+            let power = 10_f64.powi(decimals.min(300));
+            (number * power).round() / power
+        } else {
+            let power = 10_f64.powi(-decimals);
+            (number / power).round() * power
+        };
+        Ok(format!("{rounded:.*}", decimals.clamp(0, 17) as usize))
+    }
+
+    /// Bytes as MB (2^20 bytes).
+    #[rhai_fn(return_raw)]
+    pub fn megabytes(bytes: INT) -> Answer<FLOAT> {
+        Ok(values::count("the number of bytes", bytes)? as FLOAT / FLOAT::from(1 << 20))
+    }
+
+    /// `value` made to have this many characters at least, by spaces on its right (or its left, where `width` is negative).
+    ///
+    /// # Example
+    /// ```rhai
+    /// assert(padded("q8", 4) == "q8  " && padded(17, -4) == "  17", "four wide");
+    /// ```
+    pub fn padded(value: Dynamic, width: INT) -> String {
+        let (text, wide) = (value.to_string(), width.unsigned_abs().min(1000) as usize);
+        if width < 0 { format!("{text:>wide$}") } else { format!("{text:<wide$}") }
+    }
+
+    /// The keys of a map in a given order first, then the others alphabetically.
+    ///
+    /// # Example
+    /// ```rhai
+    /// assert(#{ a: 1, model: 2, b: 3 }.keys_first(["model"]) == ["model", "a", "b"], "model first");
+    /// ```
+    #[rhai_fn(pure)]
+    pub fn keys_first(map: &mut Map, first: Array) -> Array {
+        let first: Vec<String> = first.iter().map(ToString::to_string).filter(|key| map.contains_key(key.as_str())).collect();
+        let others = map.keys().filter(|key| !first.iter().any(|name| name == key.as_str())).map(ToString::to_string);
+        let mut keys = first.clone();
+        keys.extend(others);
+        keys.into_iter().map(Into::into).collect()
+    }
+
+    /// A map whose functions may leave the module that they were written in: each becomes a method that sees the module's other functions
+    /// and has the map as `this`. Without it a closure works only where it was written.
+    ///
+    /// # Example
+    /// ```rhai
+    /// let counter = object(#{ count: 0, add: |n| { this.count += n; this.count } });
+    /// counter.add(2);
+    /// assert(counter.add(3) == 5, "it remembers");
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub fn object(context: NativeCallContext, members: Map) -> Answer<Map> {
+        let mut bound = Map::new();
+        // One environment for all methods: the functions, imports and constants that are seen here.
+        #[allow(deprecated)] // rhai's word for "may change between versions"; the version is pinned by Cargo.lock
+        let environment = Rc::new(context.store_data());
+        for (name, member) in members {
+            let method = match member.clone().try_cast::<FnPtr>() {
+                Some(function) => bind(function, &environment)?.into(),
+                None => member,
+            };
+            bound.insert(name, method);
+        }
+        Ok(bound)
+    }
+}
+
+#[allow(deprecated)] // as above
+fn bind(function: FnPtr, environment: &Rc<rhai::NativeCallContextStore>) -> Answer<FnPtr> {
+    let environment = Rc::clone(environment);
+    let name = function.fn_name().to_owned();
+    FnPtr::from_fn("method", move |call: NativeCallContext, arguments: &mut [&mut Dynamic]| {
+        let mut global = environment.global.clone();
+        global.level = call.call_level();
+        let inner = NativeCallContext::new_with_all_fields(call.engine(), &name, None, &global, call.call_position());
+        let mut curried: Vec<Dynamic> = function.curry().to_vec();
+        let Some((this, given)) = arguments.split_first_mut() else {
+            return Err(Error::new(format!("the method `{name}` was called without its object")).into());
+        };
+        // A script function takes `this` first, then what its closure has captured, then what it is called with.
+        let mut all: Vec<&mut Dynamic> = vec![&mut **this];
+        all.extend(curried.iter_mut());
+        all.extend(given.iter_mut().map(|argument| &mut **argument));
+        inner.call_fn_raw(&name, true, true, &mut all)
+    })
+}
+
+pub(super) fn module() -> rhai::Module {
+    exported_module!(api)
+}

@@ -1,0 +1,278 @@
+//! Parameters of a script: `const PARAMETERS = #{ name: default, ... }`. A default says the type too, and `required(example)` stands
+//! where there is no sensible default. What is given is checked against them: a misspelt name or a wrong type is an error, never a
+//! silent default.
+
+use super::failure::Answer;
+use super::host::Host;
+use super::values::{described, from_data};
+use crate::error::{At, Error, Result, unknown};
+use rhai::plugin::*;
+use rhai::{AST, Engine, Map, Stmt};
+use std::fmt::Write;
+
+/// The name of the constant.
+const NAME: &str = "PARAMETERS";
+
+/// Stands for a default that there is none of; holds an example of the type.
+#[derive(Debug, Clone)]
+pub struct Required(Dynamic);
+
+/// What a script declares.
+#[derive(Debug, Clone)]
+pub(super) struct Parameters {
+    entries: Vec<Parameter>,
+}
+
+#[derive(Debug, Clone)]
+struct Parameter {
+    name: String,
+    /// `None`: must be given.
+    default: Option<Dynamic>,
+    example: Dynamic,
+    /// The comment on its line.
+    help: String,
+}
+
+impl Parameters {
+    /// What `ast` declares, if it does; `text` is its source, where comments are found.
+    pub(super) fn of(engine: &Engine, ast: &AST, text: &str) -> Answer<Option<Parameters>> {
+        let declares = |statement: &&Stmt| matches!(statement, Stmt::Var(parts, ..) if parts.0.name == NAME);
+        let Some(statement) = ast.statements().iter().find(declares) else { return Ok(None) };
+        let Stmt::Var(parts, _, position) = statement else { return Ok(None) };
+        let value = Stmt::Expr(Box::new(parts.1.clone()));
+        let mut alone = AST::new([value], ast.shared_lib().clone());
+        if let Some(source) = ast.source() {
+            alone.set_source(source);
+        }
+        let Some(map) = engine.eval_ast::<Dynamic>(&alone)?.try_cast::<Map>() else {
+            let error = Error::new(format!("{NAME} is no map")).remedy("write const PARAMETERS = #{ name: default };");
+            return Err(Box::new(EvalAltResult::ErrorRuntime(Dynamic::from(error), *position)));
+        };
+        let written = written(text);
+        let mut entries: Vec<Parameter> = map
+            .into_iter()
+            .map(|(name, value)| {
+                let help = written.iter().find(|(key, _)| *key == name.as_str()).map(|(_, help)| help.clone()).unwrap_or_default();
+                match value.clone().try_cast::<Required>() {
+                    Some(Required(example)) => Parameter { name: name.into(), default: None, example, help },
+                    None => Parameter { name: name.into(), default: Some(value.clone()), example: value, help },
+                }
+            })
+            .collect();
+        // Maps are sorted by name; a listing follows the script.
+        entries.sort_by_key(|entry| written.iter().position(|(key, _)| *key == entry.name).unwrap_or(usize::MAX));
+        Ok(Some(Parameters { entries }))
+    }
+
+    /// `given`, checked, with defaults for what is missing.
+    pub(super) fn complete(&self, mut given: Map) -> Result<Map> {
+        if let Some(name) = given.keys().find(|name| !self.entries.iter().any(|entry| entry.name == name.as_str())) {
+            return Err(unknown("parameter", name, self.entries.iter().map(|entry| entry.name.as_str())));
+        }
+        let mut complete = Map::new();
+        for entry in &self.entries {
+            let value = match (given.remove(entry.name.as_str()).filter(|value| !value.is_unit()), &entry.default) {
+                (Some(value), _) => fit(&entry.example, value).map_err(|error| error.at(format!("parameter `{}`", entry.name)))?,
+                (None, Some(default)) => default.clone(),
+                (None, None) => {
+                    let remedy = match entry.help.as_str() {
+                        "" => format!("it is {}", expected(&entry.example)),
+                        help => format!("it is {}: {help}", expected(&entry.example)),
+                    };
+                    return Err(Error::new(format!("parameter `{}` is missing", entry.name)).remedy(remedy));
+                }
+            };
+            complete.insert(entry.name.as_str().into(), value);
+        }
+        Ok(complete)
+    }
+
+    /// `--set key=value` as values of the right types, checked and completed.
+    pub(super) fn complete_from_text(&self, set: &[(String, String)]) -> Result<Map> {
+        let mut given = Map::new();
+        for (name, text) in set {
+            let example = self.entries.iter().find(|entry| entry.name == *name).map(|entry| &entry.example);
+            let value = from_text(text, example).at(format!("--set {name}"))?;
+            given.insert(name.as_str().into(), value);
+        }
+        self.complete(given).map_err(|error| error.remedy("--set name=value gives a parameter"))
+    }
+
+    /// For a person: each name, its default, what it is.
+    pub(super) fn listing(&self) -> String {
+        let shown: Vec<(String, String, &str)> = self
+            .entries
+            .iter()
+            .map(|entry| {
+                let default = entry.default.as_ref().map_or_else(|| "required".to_owned(), literal);
+                (entry.name.clone(), format!("{default} ({})", expected(&entry.example)), entry.help.as_str())
+            })
+            .collect();
+        let names = shown.iter().map(|(name, ..)| name.chars().count()).max().unwrap_or(0);
+        let defaults = shown.iter().map(|(_, default, _)| default.chars().count()).max().unwrap_or(0);
+        shown.iter().fold(String::new(), |mut text, (name, default, help)| {
+            let line = format!("  {name:names$}  {default:defaults$}  {help}");
+            let _ = writeln!(text, "{}", line.trim_end());
+            text
+        })
+    }
+}
+
+/// `--set` values as YAML has them, without any declared parameters.
+pub(super) fn untyped(set: &[(String, String)]) -> Result<Map> {
+    set.iter().map(|(name, text)| Ok((name.as_str().into(), from_text(text, None).at(format!("--set {name}"))?))).collect()
+}
+
+fn from_text(text: &str, example: Option<&Dynamic>) -> Result<Dynamic> {
+    // Text stays as it was typed: `--set name=007` is no number.
+    if example.is_some_and(|example| example.is_string()) {
+        return Ok(text.to_owned().into());
+    }
+    let yaml = |text: &str| {
+        serde_yaml::from_str::<serde_yaml::Value>(text).map_err(|error| Error::new(format!("cannot be read as a YAML value: {error}")))
+    };
+    let value = from_data(&yaml(text)?);
+    // `--set lengths=128,512` and `--set lengths=128` are what a person types for a list.
+    if example.is_some_and(|example| example.is_array()) && !value.is_array() {
+        return Ok(from_data(&yaml(&format!("[{text}]"))?));
+    }
+    Ok(value)
+}
+
+/// `value` as the type of `example`.
+fn fit(example: &Dynamic, value: Dynamic) -> Result<Dynamic> {
+    let wrong = |value: &Dynamic| Error::new(format!("expected {}, and got {}", expected(example), described(value)));
+    if example.is_unit() || (example.is_int() && value.is_int()) || (example.is_bool() && value.is_bool()) {
+        return Ok(value);
+    }
+    if example.is_string() && (value.is_string() || value.is_char()) {
+        return Ok(value.to_string().into());
+    }
+    if example.is_float() {
+        return match (value.as_float(), value.as_int()) {
+            (Ok(float), _) => Ok(float.into()),
+            (_, Ok(integer)) => Ok((integer as f64).into()),
+            _ => Err(wrong(&value)),
+        };
+    }
+    if example.is_map() && value.is_map() {
+        return Ok(value);
+    }
+    match (example.as_array_ref(), value.as_array_ref()) {
+        (Ok(example), Ok(values)) => {
+            let convert = |(index, value): (usize, &Dynamic)| match example.first() {
+                Some(example) => fit(example, value.clone()).at(format!("[{index}]")),
+                None => Ok(value.clone()),
+            };
+            values.iter().enumerate().map(convert).collect::<Result<rhai::Array>>().map(Dynamic::from_array)
+        }
+        (Err(_), _) if !(example.is_int() || example.is_bool() || example.is_string() || example.is_map()) => Ok(value.clone()),
+        _ => Err(wrong(&value)),
+    }
+}
+
+fn expected(example: &Dynamic) -> String {
+    if let Ok(examples) = example.as_array_ref() {
+        return match examples.first() {
+            None => "a list".to_owned(),
+            Some(first) => format!("a list of {}", plural(first)),
+        };
+    }
+    let text = if example.is_int() {
+        "an integer"
+    } else if example.is_float() {
+        "a number"
+    } else if example.is_bool() {
+        "true or false"
+    } else if example.is_string() {
+        "text"
+    } else if example.is_map() {
+        "a map"
+    } else {
+        "any value"
+    };
+    text.to_owned()
+}
+
+fn plural(example: &Dynamic) -> &'static str {
+    if example.is_int() {
+        "integers"
+    } else if example.is_float() {
+        "numbers"
+    } else if example.is_string() {
+        "texts"
+    } else if example.is_map() {
+        "maps"
+    } else {
+        "values"
+    }
+}
+
+/// As it would be typed after `--set name=`.
+fn literal(value: &Dynamic) -> String {
+    match value.as_array_ref() {
+        Ok(values) => format!("[{}]", values.iter().map(literal).collect::<Vec<_>>().join(", ")),
+        Err(_) if value.is_string() => format!("\"{value}\""),
+        Err(_) if value.is_unit() => "nothing".to_owned(),
+        Err(_) => value.to_string(),
+    }
+}
+
+/// The names of the declaration in the order they are written, each with the comment at the end of its line.
+fn written(text: &str) -> Vec<(String, String)> {
+    let start = text.find(&format!("const {NAME}")).unwrap_or(text.len());
+    let mut found = Vec::new();
+    for line in text[start..].lines() {
+        let (code, help) = line.split_once("//").unwrap_or((line, ""));
+        let body = code.rsplit_once("#{").map_or(code, |(_, body)| body);
+        let mut names = Vec::new();
+        for piece in body.split(',') {
+            if let Some((name, _)) = piece.split_once(':') {
+                let name = name.trim();
+                if !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_') {
+                    names.push(name.to_owned());
+                }
+            }
+        }
+        // A comment after several names describes none of them.
+        let help = if names.len() == 1 { help.trim().to_owned() } else { String::new() };
+        found.extend(names.into_iter().map(|name| (name, help.clone())));
+        if code.contains("};") {
+            break;
+        }
+    }
+    found
+}
+
+#[export_module]
+pub(super) mod api {
+    /// In `const PARAMETERS = #{ ... }`: a parameter without a default, and an example of its type.
+    ///
+    /// # Example
+    /// ```rhai
+    /// const PARAMETERS = #{
+    ///     dataset: "held_out.npy",    // a .npy file of token ids
+    ///     lengths: [128, 512],        // how many tokens
+    /// };
+    /// fn run(model, config) { print(config.lengths) }
+    /// ```
+    #[rhai_fn(name = "required")]
+    pub fn required(example: Dynamic) -> Required {
+        Required(example)
+    }
+
+    /// The target of the manifest that is being run, as a map: `name`, `manifest`, `models`, `runs`, `benchmarks`.
+    #[rhai_fn(return_raw, volatile)]
+    pub fn experiment(context: NativeCallContext) -> Answer<Map> {
+        let host = Host::of(&context)?;
+        let Some(experiment) = &host.options.experiment else {
+            return Err(Error::new("no manifest is being run").remedy("run one with: caramba run MANIFEST.yml --target NAME").into());
+        };
+        let data = serde_yaml::to_value(experiment).map_err(|error| Error::new(format!("the experiment: {error}")))?;
+        Ok(from_data(&data).cast::<Map>())
+    }
+}
+
+pub(super) fn module() -> rhai::Module {
+    exported_module!(api)
+}

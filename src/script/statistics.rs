@@ -1,0 +1,163 @@
+//! Statistics of repeated measurements: of packed numbers, and of arrays.
+
+use super::failure::Answer;
+use super::values::{Options, floats};
+use crate::error::unknown;
+use crate::statistics::{self, Interval, Resampling, Statistic};
+use rhai::plugin::*;
+use rhai::{FLOAT, INT, Map};
+
+fn interval_map(interval: Interval) -> Map {
+    Map::from_iter([("low".into(), interval.low.into()), ("high".into(), interval.high.into()), ("level".into(), interval.level.into())])
+}
+
+fn optional(interval: Option<Interval>) -> Dynamic {
+    interval.map_or(Dynamic::UNIT, |interval| interval_map(interval).into())
+}
+
+#[export_module]
+pub(super) mod api {
+    /// The arithmetic mean.
+    #[rhai_fn(name = "mean", return_raw)]
+    pub fn mean(values: Dynamic) -> Answer<FLOAT> {
+        Ok(statistics::mean(&floats(&values)?)?)
+    }
+
+    /// The mean of `values`, each counting as often as its weight says: losses of blocks by their tokens.
+    ///
+    /// # Example
+    /// ```rhai
+    /// assert(weighted_mean([2.0, 4.0], [3, 1]) == 2.5, "three to one");
+    /// ```
+    #[rhai_fn(name = "weighted_mean", return_raw)]
+    pub fn weighted_mean(values: Dynamic, weights: Dynamic) -> Answer<FLOAT> {
+        Ok(statistics::weighted_mean(&floats(&values)?, &floats(&weights)?)?)
+    }
+
+    /// The standard deviation of the sample (divisor `n - 1`): two values at least.
+    #[rhai_fn(name = "std", return_raw)]
+    pub fn std(values: Dynamic) -> Answer<FLOAT> {
+        Ok(statistics::standard_deviation(&floats(&values)?)?)
+    }
+
+    /// The middle value, or the mean of the two in the middle.
+    #[rhai_fn(name = "median", return_raw)]
+    pub fn median(values: Dynamic) -> Answer<FLOAT> {
+        Ok(statistics::median(&floats(&values)?)?)
+    }
+
+    /// The value below which a proportion (0 to 1) of the values lies, as NumPy and R have it.
+    ///
+    /// # Example
+    /// ```rhai
+    /// assert([5, 1, 3].quantile(0.5) == 3.0, "the median");
+    /// ```
+    #[rhai_fn(name = "quantile", return_raw)]
+    pub fn quantile(values: Dynamic, proportion: FLOAT) -> Answer<FLOAT> {
+        Ok(statistics::quantile(&floats(&values)?, proportion)?)
+    }
+
+    /// What a table says of repeated measurements: `count`, `mean`, `std`, `min`, `max`, `median`, `p90`, `p99`, and `interval` (`low`,
+    /// `high`, `level`), which is Student's of the mean at 95 %. A single value has no spread: its `std` and `interval` are `()`.
+    ///
+    /// # Example
+    /// ```rhai
+    /// let times = summary([5.1, 5.3, 5.0]);
+    /// assert(times.count == 3 && times.median == 5.1, "of three");
+    /// ```
+    #[rhai_fn(name = "summary", return_raw)]
+    pub fn summary(values: Dynamic) -> Answer<Map> {
+        let summary = statistics::summary(&floats(&values)?)?;
+        Ok(Map::from_iter([
+            ("count".into(), (summary.count as INT).into()),
+            ("mean".into(), summary.mean.into()),
+            ("std".into(), summary.std.map_or(Dynamic::UNIT, Dynamic::from)),
+            ("min".into(), summary.min.into()),
+            ("max".into(), summary.max.into()),
+            ("median".into(), summary.median.into()),
+            ("p90".into(), summary.p90.into()),
+            ("p99".into(), summary.p99.into()),
+            ("interval".into(), optional(summary.interval)),
+        ]))
+    }
+
+    /// Student's t interval of the mean: `low`, `high`, `level`.
+    #[rhai_fn(name = "mean_interval", return_raw)]
+    pub fn mean_interval(values: Dynamic, level: FLOAT) -> Answer<Map> {
+        Ok(interval_map(statistics::mean_interval(&floats(&values)?, level)?))
+    }
+
+    /// The bootstrap interval (BCa) of the mean: `low`, `high`, `level`.
+    #[rhai_fn(name = "bootstrap", return_raw)]
+    pub fn bootstrap_mean(values: Dynamic) -> Answer<Map> {
+        bootstrap(values, Map::new())
+    }
+
+    /// The bootstrap interval (BCa). Options: `of` (`"mean"`, `"median"`, or a quantile's proportion), `level` (0.95), `resamples` (10000),
+    /// `seed` (0).
+    ///
+    /// # Example
+    /// ```rhai
+    /// let interval = [5.1, 5.3, 5.0, 5.2, 5.4].bootstrap(#{ of: "median", seed: 1 });
+    /// assert(interval.low <= 5.2 && 5.2 <= interval.high, "around the median");
+    /// ```
+    #[rhai_fn(name = "bootstrap", return_raw)]
+    pub fn bootstrap(values: Dynamic, options: Map) -> Answer<Map> {
+        let plain = Resampling::default();
+        let mut options = Options::new("bootstrap option", options);
+        let statistic = match options.take("of") {
+            None => Statistic::Mean,
+            Some(of) => match (of.as_float(), of.into_immutable_string()) {
+                (Ok(proportion), _) => Statistic::Quantile(proportion),
+                (_, Ok(name)) => match name.as_str() {
+                    "mean" => Statistic::Mean,
+                    "median" => Statistic::Quantile(0.5),
+                    other => return Err(unknown("statistic", other, ["mean", "median"]).into()),
+                },
+                _ => return Err(crate::Error::new("`of` is a statistic's name or a proportion").into()),
+            },
+        };
+        let resampling = Resampling {
+            level: options.float("level")?.unwrap_or(plain.level),
+            resamples: options.count("resamples")?.unwrap_or(plain.resamples),
+            seed: options.integer("seed")?.map_or(plain.seed, |seed| seed as u64),
+        };
+        options.finish()?;
+        Ok(interval_map(statistics::bootstrap(&floats(&values)?, statistic, &resampling)?))
+    }
+
+    /// How much larger A is than B, where run `i` of both was measured under the same conditions: `ratio` (the geometric mean of
+    /// `a[i] / b[i]`), `interval` (95 %; `()` for one pair), `pairs`, and `differs` (the interval leaves 1 out).
+    ///
+    /// # Example
+    /// ```rhai
+    /// let speedup = paired_ratio([10.2, 11.1, 9.9], [5.0, 5.6, 5.0]);
+    /// assert(speedup.differs && (speedup.ratio - 2.0).abs() < 0.02, "twice");
+    /// ```
+    #[rhai_fn(name = "paired_ratio", return_raw)]
+    pub fn paired_ratio(a: Dynamic, b: Dynamic) -> Answer<Map> {
+        let found = statistics::paired_ratio(&floats(&a)?, &floats(&b)?, 0.95)?;
+        Ok(Map::from_iter([
+            ("ratio".into(), found.ratio.into()),
+            ("interval".into(), optional(found.interval)),
+            ("pairs".into(), (found.pairs as INT).into()),
+            ("differs".into(), found.differs().into()),
+        ]))
+    }
+
+    /// The indices of values that are far from the median (modified Z-score): another program was busy.
+    #[rhai_fn(name = "outliers", return_raw)]
+    pub fn outliers(values: Dynamic) -> Answer<rhai::Array> {
+        Ok(statistics::outliers(&floats(&values)?)?.into_iter().map(|index| (index as INT).into()).collect())
+    }
+
+    /// A sentence for the user when measurements are disturbed, `()` when all is well. `what` names them: `"decode times"`.
+    #[rhai_fn(name = "outlier_warning", return_raw)]
+    pub fn outlier_warning(values: Dynamic, what: &str) -> Answer<Dynamic> {
+        Ok(statistics::outlier_warning(what, &floats(&values)?)?.map_or(Dynamic::UNIT, Into::into))
+    }
+}
+
+pub(super) fn module() -> rhai::Module {
+    exported_module!(api)
+}
