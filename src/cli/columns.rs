@@ -9,7 +9,7 @@ pub fn columns(rows: &[Vec<String>], right: &[usize]) -> String {
         let mut line = String::new();
         for (index, cell) in row.iter().enumerate() {
             let padding = " ".repeat(widths[index] - cell.chars().count());
-            let cell = if right.contains(&index) { padding + cell } else { cell.clone() + &padding };
+            let cell = if right.contains(&index) { format!("{padding}{cell}") } else { format!("{cell}{padding}") };
             line += &cell;
             line += "  ";
         }
