@@ -628,3 +628,31 @@ fn a_closed_pipe_ends_it_quietly() {
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
 }
+
+#[test]
+fn a_prompt_is_continued() {
+    let model = common::smollm2();
+    let output = caramba_in(Path::new("."), &["generate", model.to_str().unwrap(), "The sea was", "--max-tokens", "8", "--cache", "q8"]);
+    let (text, notes) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!((output.status.code(), text.as_str()), (Some(0), "The sea was a place of endless wonder, full of\n"), "{notes}");
+    // What isn't text goes elsewhere.
+    assert!(notes.contains("prompt: 3 tokens in ") && notes.contains("; made: 8 tokens in "), "{notes}");
+
+    let mistaken = |arguments: &[&str]| caramba(&[&["generate", model.to_str().unwrap()], arguments].concat());
+    insta::assert_snapshot!(mistaken(&["The sea was", "--max-tokens", "9000"]), @r"
+    exit code 1
+    error: 9003 tokens are more than the model was made for (8192)
+      help: shorten the prompt (3 tokens) or lower --max-tokens
+    ");
+    insta::assert_snapshot!(mistaken(&["The sea was", "--context", "100"]), @r"
+    exit code 1
+    error: the prompt has 3 tokens and --max-tokens asks for 128: together 131, but --context is 100
+      help: raise --context or lower --max-tokens
+    ");
+}
+
+#[test]
+fn an_adapter_that_there_is_not_is_told() {
+    let told = caramba(&["devices", "--device", "Voodoo 2"]);
+    assert!(told.starts_with("exit code 1\n0  ") && told.contains("error: no adapter `Voodoo 2`\n  help: there are 0: "), "{told}");
+}

@@ -1,7 +1,7 @@
 //! `caramba devices`: what each adapter is, and which one would be used.
 
 use super::columns::{bytes, facts};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::gpu::{AdapterSummary, DeviceChoice, Gpu};
 use crate::terminal;
 use clap::Args;
@@ -13,10 +13,7 @@ pub struct Devices {}
 
 impl Devices {
     pub fn run(self, choice: &DeviceChoice) -> Result<()> {
-        let adapters = Gpu::list(&DeviceChoice { device: None, ..choice.clone() })?;
-        if adapters.is_empty() {
-            return Err(Error::new("no adapter was found").remedy(NO_ADAPTER));
-        }
+        let adapters = Gpu::list(choice)?;
         let used = Gpu::open(choice).map(|gpu| gpu.summary().clone());
         let mut out = String::new();
         for (index, adapter) in adapters.iter().enumerate() {
@@ -26,8 +23,6 @@ impl Devices {
         used.map(|_| ())
     }
 }
-
-const NO_ADAPTER: &str = "install a Vulkan driver for your GPU, or Mesa's software driver (Debian and Ubuntu: mesa-vulkan-drivers)";
 
 /// Opens the chosen adapter, and says so when it is a software one: it is slow, and one should know why.
 pub fn open(choice: &DeviceChoice) -> Result<Arc<Gpu>> {

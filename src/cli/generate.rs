@@ -81,11 +81,11 @@ impl Generate {
         let options = SessionOptions { context, sequences: 1, cache: CacheKinds::uniform(CacheKind::parse(&self.cache)?), chunk: None };
         let mut session = Session::new(&network, &options)?;
 
+        terminal::print(&prompt)?;
         let clock = Instant::now();
         let count = tokens.len();
         session.prefill(&[tokens])?;
         let prefill = clock.elapsed().as_secs_f64();
-        terminal::print(&prompt)?;
 
         let clock = Instant::now();
         let made = self.stream(&mut session, &model)?;
