@@ -281,9 +281,7 @@ mod tests {
 
     #[test]
     fn every_special_sign_is_escaped() {
-        insta::assert_snapshot!(escape("\\ { } $ & # ^ _ ~ % < > | \" ` [x]* -- ''\n\tα é 模型 \u{7}Δ ± 5 µs"), @r"
-        \textbackslash{} \{ \} \$ \& \# \textasciicircum{} \_ \textasciitilde{} \% \textless{} \textgreater{} \textbar{} \textquotedblright{} \`{} {[}x{]}{*} -{}- '{}'  $\alpha$ é 模型 $\Delta$ $\pm$ 5 $\mu$s
-        ");
+        insta::assert_snapshot!(escape("\\ { } $ & # ^ _ ~ % < > | \" ` [x]* -- ''\n\tα é 模型 \u{7}Δ ± 5 µs"), @r"\textbackslash{} \{ \} \$ \& \# \textasciicircum{} \_ \textasciitilde{} \% \textless{} \textgreater{} \textbar{} \textquotedblright{} \`{} {[}x{]}{*} -{}- '{}'  $\alpha$ é 模型 $\Delta$ $\pm$ 5 $\mu$s");
     }
 
     #[test]

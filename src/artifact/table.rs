@@ -454,15 +454,9 @@ mod tests {
     #[test]
     fn mistakes_say_where() {
         let error = |value: serde_json::Value| serde_json::from_value::<Table>(value).unwrap_err().to_string();
-        insta::assert_snapshot!(error(json!({ "columns": ["a"], "rows": [["x"], [{ "valu": 1 }]] })), @r"
-        rows[1]: cells[0]: unknown field `valu`, expected one of `value`, `error`, `low`, `high`, `digits`, `bold`
-        ");
-        insta::assert_snapshot!(error(json!({ "columns": [1], "rows": [] })), @r"
-        columns[0]: invalid type: integer `1`, expected a column: its name, or a map with name, align and digits
-        ");
-        insta::assert_snapshot!(error(json!({ "columns": ["a"], "rows": [[[1, 2]]] })), @r"
-        rows[0]: cells[0]: invalid type: sequence, expected a cell: text, a number, nothing, or a map with value and any of error, low, high, digits and bold
-        ");
+        insta::assert_snapshot!(error(json!({ "columns": ["a"], "rows": [["x"], [{ "valu": 1 }]] })), @"rows[1]: cells[0]: unknown field `valu`, expected one of `value`, `error`, `low`, `high`, `digits`, `bold`");
+        insta::assert_snapshot!(error(json!({ "columns": [1], "rows": [] })), @"columns[0]: invalid type: integer `1`, expected a column: its name, or a map with name, align and digits");
+        insta::assert_snapshot!(error(json!({ "columns": ["a"], "rows": [[[1, 2]]] })), @"rows[0]: cells[0]: invalid type: sequence, expected a cell: text, a number, nothing, or a map with value and any of error, low, high, digits and bold");
         insta::assert_snapshot!(error(json!({ "columns": ["a"], "rows": [[{ "value": { "value": 1, "bold": true } }]] })), @"rows[0]: cells[0]: a cell's value is text or a number, no map");
         let uneven: Table = serde_json::from_value(json!({ "columns": ["a", "b"], "rows": [[1, 2], [3]] })).unwrap();
         insta::assert_snapshot!(uneven.text(None).unwrap_err(), @r#"

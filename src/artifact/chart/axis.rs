@@ -28,7 +28,7 @@ pub(super) fn line_height(size: f64) -> f64 {
 }
 
 /// How wide a tick's label is.
-fn width(label: &Label, size: f64) -> f64 {
+fn label_width(label: &Label, size: f64) -> f64 {
     match label {
         Label::Plain(text) => font::width(text, size),
         Label::Power(power) => font::width("10", size) + font::width(&minus(&power.to_string()), size * RAISED),
@@ -46,8 +46,8 @@ fn draw_label(canvas: &mut Canvas, at: (f64, f64), label: &Label, align: Align) 
     };
     let left = match align {
         Align::Left => at.0,
-        Align::Center => at.0 - width(label, SMALL) / 2.0,
-        Align::Right => at.0 - width(label, SMALL),
+        Align::Center => at.0 - label_width(label, SMALL) / 2.0,
+        Align::Right => at.0 - label_width(label, SMALL),
     };
     canvas.text((left, at.1), Text::new("10", SMALL, INK, Align::Left))?;
     let after = left + font::width("10", SMALL);
@@ -72,29 +72,35 @@ pub(super) fn room_above(mapping: &Mapping) -> f64 {
     if mapping.exponent == 0 { 0.0 } else { line_height(SMALL) }
 }
 
-/// A vertical axis's own label in lines no longer than the plot is high.
-fn label_lines(label: &str, height: f64) -> Vec<String> {
-    if label.trim().is_empty() {
-        return Vec::new();
-    }
-    font::wrap(label, LABEL, height, 2).unwrap_or_else(|| vec![font::elide(label, LABEL, height)])
-}
-
 /// The room that a vertical axis takes left of a plot `height` high.
 pub(super) fn room_left(mapping: &Mapping, label: &str, height: f64) -> f64 {
-    let labels = mapping.ticks.iter().map(|tick| width(&tick.label, SMALL)).fold(0.0, f64::max);
-    let lines = label_lines(label, height).len() as f64;
+    let labels = mapping.ticks.iter().map(|tick| label_width(&tick.label, SMALL)).fold(0.0, f64::max);
+    let lines = lines(label, LABEL, height, 2).len() as f64;
     TICK_LENGTH + TICK_GAP + labels + if lines > 0.0 { LABEL_GAP + lines * line_height(LABEL) } else { 0.0 }
 }
 
-/// The room that a horizontal axis takes below the plot.
-pub(super) fn room_below(label: &str) -> f64 {
-    TICK_LENGTH + TICK_GAP + line_height(SMALL) + if label.trim().is_empty() { 0.0 } else { LABEL_GAP / 2.0 + line_height(LABEL) }
+/// The room that a horizontal axis with a label in so many lines takes below the plot.
+pub(super) fn room_below(lines: usize) -> f64 {
+    TICK_LENGTH + TICK_GAP + line_height(SMALL) + if lines == 0 { 0.0 } else { LABEL_GAP / 2.0 + lines as f64 * line_height(LABEL) }
+}
+
+/// A text in up to `most` lines no longer than `room`; shortened where they are not enough.
+pub(super) fn lines(text: &str, size: f64, room: f64, most: usize) -> Vec<String> {
+    if text.trim().is_empty() {
+        return Vec::new();
+    }
+    font::wrap(text, size, room, most).unwrap_or_else(|| vec![font::elide(text, size, room)])
+}
+
+/// Where the middle of a text is that belongs above or below the middle of a plot, and is no longer than the figure is wide.
+pub(super) fn centered(text: &str, size: f64, middle: f64, width: f64) -> f64 {
+    let half = font::width(text, size) / 2.0;
+    middle.min(width - MARGIN - half).max(MARGIN + half)
 }
 
 /// The room that the last label of a horizontal axis takes right of the plot.
 pub(super) fn room_right(mapping: &Mapping) -> f64 {
-    mapping.ticks.last().map_or(0.0, |tick| width(&tick.label, SMALL) / 2.0)
+    mapping.ticks.last().map_or(0.0, |tick| label_width(&tick.label, SMALL) / 2.0)
 }
 
 /// Where a value is on a plot's height.
@@ -145,8 +151,8 @@ pub(super) fn vertical(canvas: &mut Canvas, area: Rect, mapping: &Mapping, label
         let base = area.top - SMALL * 0.75;
         draw_exponent(canvas, (area.left - TICK_LENGTH, base), mapping.exponent, Align::Left)?;
     }
-    let lines = label_lines(label, area.height());
-    let labels = mapping.ticks.iter().map(|tick| width(&tick.label, SMALL)).fold(0.0, f64::max);
+    let lines = lines(label, LABEL, area.height(), 2);
+    let labels = mapping.ticks.iter().map(|tick| label_width(&tick.label, SMALL)).fold(0.0, f64::max);
     let last_base = area.left - TICK_LENGTH - TICK_GAP - labels - LABEL_GAP - font::DESCENT * LABEL * 0.5;
     for (index, line) in lines.iter().rev().enumerate() {
         let at = (last_base - index as f64 * line_height(LABEL), (area.top + area.bottom) / 2.0);
@@ -160,8 +166,8 @@ pub(super) fn base_line(canvas: &mut Canvas, area: Rect, y: f64) {
     canvas.line((area.left, y), (area.right, y), AXIS_WIDTH, INK);
 }
 
-/// The lower axis. Labels that would touch their neighbour are left out, their ticks stay.
-pub(super) fn horizontal(canvas: &mut Canvas, area: Rect, mapping: &Mapping, label: &str) -> Result<()> {
+/// The lower axis of a figure so wide, with its label in lines. Tick labels that would touch their neighbour are left out, their ticks stay.
+pub(super) fn horizontal(canvas: &mut Canvas, area: Rect, mapping: &Mapping, label: &[String], width: f64) -> Result<()> {
     base_line(canvas, area, area.bottom);
     for value in &mapping.minor {
         let x = width_of(area, mapping, *value);
@@ -172,24 +178,25 @@ pub(super) fn horizontal(canvas: &mut Canvas, area: Rect, mapping: &Mapping, lab
     for tick in &mapping.ticks {
         let x = width_of(area, mapping, tick.value);
         canvas.line((x, area.bottom), (x, area.bottom + TICK_LENGTH), AXIS_WIDTH, INK);
-        let half = width(&tick.label, SMALL) / 2.0;
+        let half = label_width(&tick.label, SMALL) / 2.0;
         if x - half >= taken {
             draw_label(canvas, (x, base), &tick.label, Align::Center)?;
             taken = x + half + 3.0;
         }
     }
-    let label_base = area.bottom + TICK_LENGTH + TICK_GAP + line_height(SMALL) + LABEL_GAP / 2.0 + font::CAPITAL * LABEL;
-    let mut room = area.width();
+    let mut base = area.bottom + TICK_LENGTH + TICK_GAP + line_height(SMALL) + LABEL_GAP / 2.0 + font::CAPITAL * LABEL;
     if mapping.exponent != 0 {
-        let text = font::width("×10−10", SMALL);
-        draw_exponent(canvas, (area.right, label_base), mapping.exponent, Align::Right)?;
-        room -= 2.0 * text;
+        draw_exponent(canvas, (area.right, base), mapping.exponent, Align::Right)?;
     }
-    if label.trim().is_empty() {
-        return Ok(());
+    for line in label {
+        let middle = centered(line, LABEL, (area.left + area.right) / 2.0, width);
+        canvas.text((middle, base), Text::new(line, LABEL, INK, Align::Center))?;
+        base += line_height(LABEL);
     }
-    // A label may be wider than its plot, on both sides, as far as there is paper left of it.
-    let room = if mapping.exponent == 0 { area.width() + 2.0 * area.left.min(MARGIN) } else { room };
-    let label = font::elide(label, LABEL, room);
-    canvas.text(((area.left + area.right) / 2.0, label_base), Text::new(&label, LABEL, INK, Align::Center))
+    Ok(())
+}
+
+/// The room beside a horizontal axis's label that the power of ten takes.
+pub(super) fn exponent_room(mapping: &Mapping) -> f64 {
+    if mapping.exponent == 0 { 0.0 } else { font::width("×10−10 ", SMALL) }
 }

@@ -2,8 +2,7 @@
 
 use super::axis::{self, LABEL, MARGIN, SMALL, TITLE, height_of, line_height};
 use super::canvas::{Align, Canvas, Text};
-use super::lines::title_lines;
-use super::scale::{Mapping, Role, minus};
+use super::scale::{self, Mapping, Role, minus};
 use super::style::{self, GREY, INK};
 use super::{Axis, Bar, BarPanels, COLUMN, PAGE, Panel, Rect};
 use crate::artifact::{font, number};
@@ -21,8 +20,12 @@ const WIDEST: f64 = 32.0;
 /// Above and below a value.
 const VALUE_GAP: f64 = 2.0;
 const SMALLEST: f64 = 30.0;
-/// Long names run upwards at this angle.
+/// Long names run upwards at this angle
 const SLANT: f64 = 35.0;
+/// Until they need more lines than these.
+const NAME_LINES: usize = 4;
+/// The most of the plot's height that values take.
+const MOST_VALUE: f64 = 0.45;
 
 /// Where one panel is.
 #[derive(Debug)]
@@ -65,7 +68,7 @@ pub(super) fn layout(chart: &BarPanels) -> Result<Layout> {
         2 => PAGE * 2.0 / 3.0,
         _ => PAGE,
     })?;
-    let title = title_lines(chart.title.as_deref(), width - 2.0 * MARGIN);
+    let title = axis::lines(chart.title.as_deref().unwrap_or_default(), TITLE, width - 2.0 * MARGIN, 3);
     let head = MARGIN + if title.is_empty() { 0.0 } else { title.len() as f64 * line_height(TITLE) + 3.0 };
     let slot = (width - 2.0 * MARGIN - BETWEEN * (columns - 1) as f64) / columns as f64;
     let row_height = height.map(|height| (height - head - MARGIN - BETWEEN * (rows - 1) as f64) / rows as f64);
@@ -95,7 +98,8 @@ fn check(chart: &BarPanels) -> Result<()> {
 
 /// Panels side by side share the height of the text above and below their plots. Returns them and the row's lower end.
 fn lay_row(row: &[Panel], lefts: impl Iterator<Item = f64>, width: f64, top: f64, height: Option<f64>) -> Result<(Vec<PanelLayout>, f64)> {
-    let titles: Vec<Vec<String>> = row.iter().map(|panel| title_lines(panel.title.as_deref(), width)).collect();
+    let titles: Vec<Vec<String>> =
+        row.iter().map(|panel| axis::lines(panel.title.as_deref().unwrap_or_default(), TITLE, width, 3)).collect();
     let notes: Vec<Option<String>> = row
         .iter()
         .map(|panel| panel.note.as_deref().filter(|note| !note.trim().is_empty()).map(|note| font::elide(note, NOTE, width)))
@@ -138,8 +142,14 @@ struct Part {
 
 impl Part {
     fn new(panel: &Panel, width: f64, plot: f64) -> Result<Part> {
+        // The axis's power of ten does not depend on the values' room, and holds for them too.
+        let exponent = range(panel, &[], false, plot)?.exponent;
+        let value = |bar: &Bar| match &bar.text {
+            Some(text) => text.clone(),
+            None => minus(&number::significant(scale::in_powers(bar.value, exponent), 3)),
+        };
         let values: Vec<String> =
-            panel.bars.iter().map(|bar| bar.text.clone().unwrap_or_else(|| minus(&number::significant(bar.value, 3)))).collect();
+            panel.bars.iter().map(|bar| font::elide(&value(bar), VALUE, plot * MOST_VALUE - 2.0 * VALUE_GAP)).collect();
         let mut part =
             Part { mapping: range(panel, &values, false, plot)?, left: 0.0, names: Names::Slanted(Vec::new()), values, upright: false };
         part.left = axis::room_left(&part.mapping, &panel.label, plot);
@@ -166,7 +176,7 @@ fn range(panel: &Panel, values: &[String], upright: bool, plot: f64) -> Result<M
     let ends = || panel.bars.iter().flat_map(|bar| [Some(bar.value), bar.low, bar.high]).flatten().filter(|value| value.is_finite());
     let (least, most) = (ends().fold(0.0, f64::min), ends().fold(0.0, f64::max));
     let longest = values.iter().map(|value| font::width(value, VALUE)).fold(0.0, f64::max);
-    let room = (VALUE_GAP * 2.0 + if upright { longest } else { VALUE * font::CAPITAL }).min(plot * 0.45);
+    let room = (VALUE_GAP * 2.0 + if upright { longest } else { VALUE * font::CAPITAL }).min(plot * MOST_VALUE);
     let (below, above) = (if least < 0.0 { room } else { 0.0 }, if most > 0.0 || least == 0.0 { room } else { 0.0 });
     let (least, most) = if least == most { (0.0, 1.0) } else { (least, most) };
     let per_point = (most / (plot - above - below) - least / (plot - above - below)).min(f64::MAX);
@@ -181,7 +191,7 @@ fn range(panel: &Panel, values: &[String], upright: bool, plot: f64) -> Result<M
 
 impl Names {
     fn new(bars: &[Bar], slot: f64, left: f64) -> Names {
-        let level: Option<Vec<Vec<String>>> = bars.iter().map(|bar| font::wrap(&bar.name, SMALL, slot - 3.0, 3)).collect();
+        let level: Option<Vec<Vec<String>>> = bars.iter().map(|bar| font::wrap(&bar.name, SMALL, slot - 3.0, NAME_LINES)).collect();
         match level {
             Some(lines) => Names::Level(lines),
             None => {
@@ -270,6 +280,12 @@ fn draw_panel(canvas: &mut Canvas, panel: &Panel, laid: &PanelLayout, names: &[&
 /// The value at the end of its bar: above it, or below where the bar hangs down.
 fn draw_value(canvas: &mut Canvas, (x, tip): (f64, f64), value: &str, below: bool, upright: bool) -> Result<()> {
     let capital = font::CAPITAL * VALUE;
+    if !upright {
+        // The grid passes behind the value, not through it.
+        let half = font::width(value, VALUE) / 2.0 + 0.5;
+        let top = if below { tip + VALUE_GAP - 0.7 } else { tip - VALUE_GAP - capital - 0.7 };
+        canvas.rectangle(Rect { left: x - half, top, right: x + half, bottom: top + capital + 1.4 }, style::WHITE);
+    }
     match (upright, below) {
         (false, false) => canvas.text((x, tip - VALUE_GAP), Text::new(value, VALUE, INK, Align::Center)),
         (false, true) => canvas.text((x, tip + VALUE_GAP + capital), Text::new(value, VALUE, INK, Align::Center)),

@@ -153,6 +153,9 @@ impl Canvas {
     /// A line through `points` with round corners, in a pattern of dashes (none: solid) that runs on around the corners.
     pub(super) fn polyline(&mut self, points: &[(f64, f64)], width: f64, color: Color, dashes: &[f64]) {
         let period: f64 = dashes.iter().sum();
+        if period <= 0.0 && points.len() > 2 {
+            points[1..points.len() - 1].iter().for_each(|corner| self.disc(*corner, width / 2.0, color));
+        }
         let mut travelled = 0.0;
         for pair in points.windows(2) {
             let (from, to) = (pair[0], pair[1]);
@@ -163,7 +166,6 @@ impl Canvas {
             let along = |distance: f64| (from.0 + (to.0 - from.0) * distance / length, from.1 + (to.1 - from.1) * distance / length);
             if period <= 0.0 {
                 self.line(from, to, width, color);
-                self.disc(to, width / 2.0, color);
                 continue;
             }
             let mut at = 0.0;
@@ -232,6 +234,18 @@ impl Canvas {
         });
         written.map_err(|error| Error::new(format!("the chart cannot be encoded: {error}")))?;
         Ok(bytes)
+    }
+
+    /// In points.
+    #[cfg(test)]
+    pub(super) fn size(&self) -> (f64, f64) {
+        (f64::from(self.width) / self.scale, f64::from(self.height) / self.scale)
+    }
+
+    #[cfg(test)]
+    pub(super) fn color_at(&self, (x, y): (f64, f64)) -> Color {
+        let at = ((y * self.scale) as usize * self.width as usize + (x * self.scale) as usize) * 3;
+        (self.pixels[at], self.pixels[at + 1], self.pixels[at + 2])
     }
 
     /// Whether anything but paper is inside a rectangle.

@@ -1,6 +1,6 @@
 //! The line chart.
 
-use super::axis::{self, MARGIN, SMALL, TITLE, height_of, line_height, width_of};
+use super::axis::{self, LABEL, MARGIN, SMALL, TITLE, height_of, line_height, width_of};
 use super::canvas::{Align, Canvas, Text};
 use super::legend::{self, GAP, Legend, SAMPLE};
 use super::scale::{Mapping, Role};
@@ -31,6 +31,7 @@ pub(super) struct Layout {
     /// The legend's upper left corner.
     pub(super) legend_at: (f64, f64),
     title: Vec<String>,
+    x_label: Vec<String>,
     x: Mapping,
     y: Mapping,
 }
@@ -39,19 +40,22 @@ pub(super) fn layout(chart: &LineChart) -> Result<Layout> {
     check(chart)?;
     let (width, height) = chart.size.points(COLUMN)?;
     let room = width - 2.0 * MARGIN;
-    let title = title_lines(chart.title.as_deref(), room);
+    let title = axis::lines(chart.title.as_deref().unwrap_or_default(), TITLE, room, 3);
     let names: Vec<(usize, &str)> = chart.series.iter().map(|series| series.name.as_str()).enumerate().collect();
     let legend = legend::layout(&names, room);
     let mut above = MARGIN + title.len() as f64 * line_height(TITLE);
     let legend_top = above;
     above += legend.height + if legend.height > 0.0 { 3.0 } else { 0.0 };
-    let below = axis::room_below(&chart.x.label) + MARGIN;
 
     let points = || chart.series.iter().flat_map(|series| &series.points);
     let marked = |axis: &super::Axis, end: Option<f64>| end.filter(|end| axis.scale == Scale::Linear || *end > 0.0);
     let heights =
         points().flat_map(|point| [Some(point.y), marked(&chart.y, point.low), marked(&chart.y, point.high)].into_iter().flatten());
-    let across = points().filter(|point| !point.y.is_nan()).map(|point| point.x);
+    let across = || points().filter(|point| !point.y.is_nan()).map(|point| point.x);
+    // Whether the label shares its line with a power of ten, and so may need another, does not depend on how many ticks there are.
+    let beside = axis::exponent_room(&Mapping::new("x", &chart.x, across(), Role::Horizontal, 5.0)?);
+    let x_label = axis::lines(&chart.x.label, LABEL, room - 2.0 * beside, 2);
+    let below = axis::room_below(x_label.len()) + MARGIN;
     // How high the plot is decides how many ticks fit, and they may need a line above it.
     let plot_height = |above: f64| height.map_or(width * SHAPE, |height| height - above - below);
     let y = Mapping::new("y", &chart.y, heights, Role::Vertical, (plot_height(above) / 26.0).clamp(2.0, 8.0))?;
@@ -63,7 +67,7 @@ pub(super) fn layout(chart: &LineChart) -> Result<Layout> {
     }
     let left = MARGIN + axis::room_left(&y, &chart.y.label, tall);
     let about = |wide: f64| (wide / if chart.x.scale == Scale::Linear { 34.0 } else { 25.0 }).clamp(2.0, 12.0);
-    let x = Mapping::new("x", &chart.x, across, Role::Horizontal, about(width - left - MARGIN))?;
+    let x = Mapping::new("x", &chart.x, across(), Role::Horizontal, about(width - left - MARGIN))?;
     let last_label = axis::room_right(&x) * f64::from(u8::from(x.ticks.last().is_some_and(|tick| x.place(tick.value) > 0.9)));
     let right = width - MARGIN - last_label.max(2.0);
     if right - left < SMALLEST {
@@ -75,17 +79,7 @@ pub(super) fn layout(chart: &LineChart) -> Result<Layout> {
     }
     let area = Rect { left, top: above, right, bottom: above + tall };
     let legend_at = (left.min(width - MARGIN - legend.width).max(MARGIN), legend_top);
-    Ok(Layout { width, height: height.unwrap_or(area.bottom + below), area, legend, legend_at, title, x, y })
-}
-
-/// A title in lines; elided where three are not enough.
-pub(super) fn title_lines(title: Option<&str>, room: f64) -> Vec<String> {
-    match title {
-        Some(title) if !title.trim().is_empty() => {
-            font::wrap(title, TITLE, room, 3).unwrap_or_else(|| vec![font::elide(title, TITLE, room)])
-        }
-        _ => Vec::new(),
-    }
+    Ok(Layout { width, height: height.unwrap_or(area.bottom + below), area, legend, legend_at, title, x_label, x, y })
 }
 
 fn check(chart: &LineChart) -> Result<()> {
@@ -119,14 +113,15 @@ pub(super) fn draw(chart: &LineChart) -> Result<Canvas> {
     let mut canvas = Canvas::new(layout.width, layout.height, chart.size.dpi()?)?;
     for (index, line) in layout.title.iter().enumerate() {
         let base = MARGIN + font::CAPITAL * TITLE + index as f64 * line_height(TITLE);
-        canvas.text(((layout.area.left + layout.area.right) / 2.0, base), Text::new(line, TITLE, INK, Align::Center))?;
+        let middle = axis::centered(line, TITLE, (layout.area.left + layout.area.right) / 2.0, layout.width);
+        canvas.text((middle, base), Text::new(line, TITLE, INK, Align::Center))?;
     }
     axis::grid_across(&mut canvas, layout.area, &layout.y);
     axis::grid_down(&mut canvas, layout.area, &layout.x);
     let shown: Vec<Shown> = chart.series.iter().enumerate().map(|(number, series)| Shown::new(&layout, number, series)).collect();
     shown.iter().filter(|shown| shown.series.band).for_each(|shown| shown.band(&mut canvas, layout.area));
     axis::vertical(&mut canvas, layout.area, &layout.y, &chart.y.label)?;
-    axis::horizontal(&mut canvas, layout.area, &layout.x, &chart.x.label)?;
+    axis::horizontal(&mut canvas, layout.area, &layout.x, &layout.x_label, layout.width)?;
     // Bars below all lines, lines below all markers: nothing that is measured is hidden by how it is shown.
     shown.iter().filter(|shown| !shown.series.band).for_each(|shown| shown.error_bars(&mut canvas, layout.area));
     shown.iter().filter(|shown| shown.series.line).for_each(|shown| shown.lines(&mut canvas, layout.area));
@@ -279,55 +274,111 @@ fn clipped(points: &[(f64, f64)], area: Rect) -> Vec<Vec<(f64, f64)>> {
     pieces
 }
 
-/// Puts each point's label where it covers least.
-fn labels(canvas: &mut Canvas, layout: &Layout, shown: &[Shown<'_>]) -> Result<()> {
-    let around = |(x, y): (f64, f64), reach: f64| Rect { left: x - reach, top: y - reach, right: x + reach, bottom: y + reach };
-    let mut taken: Vec<(Rect, f64)> =
-        shown.iter().flat_map(|shown| shown.places.iter().flatten()).map(|place| (around(*place, MARKER + 0.5), 3.0)).collect();
-    for run in shown.iter().filter(|shown| shown.series.line).flat_map(Shown::runs) {
-        for pair in run.windows(2) {
-            let length = (pair[1].0 - pair[0].0).hypot(pair[1].1 - pair[0].1).min(2000.0);
-            let steps = (length / 2.0).ceil().max(1.0);
-            taken.extend((0..=steps as usize).map(|step| {
-                let share = step as f64 / steps;
-                (around((pair[0].0 + (pair[1].0 - pair[0].0) * share, pair[0].1 + (pair[1].1 - pair[0].1) * share), 1.0), 1.0)
-            }));
+/// The name of a point, and the places it may have.
+struct Named {
+    text: String,
+    point: (f64, f64),
+    places: [Rect; 12],
+    chosen: usize,
+}
+
+/// From this place on, a name is so far from its point that a line has to join them.
+const FIRST_FAR: usize = 8;
+
+impl Named {
+    fn new(label: &str, (x, y): (f64, f64), area: Rect) -> Named {
+        let text = font::elide(label, NOTE, area.width() * 0.6);
+        let (wide, tall) = (font::width(&text, NOTE), NOTE * 0.95);
+        let (near, slant, far) = (MARKER + 2.0, (MARKER + 2.0) * 0.6, (MARKER + 2.0) * 2.2);
+        let (left, right, above, below) = (x - wide, x, y - tall, y);
+        let (middle, center) = (x - wide / 2.0, y - tall / 2.0);
+        // The best first: of places that cover nothing, it is taken.
+        let corners = [
+            (right + near, center),
+            (left - near, center),
+            (middle, above - near),
+            (middle, below + near),
+            (right + slant, above - slant),
+            (left - slant, above - slant),
+            (right + slant, below + slant),
+            (left - slant, below + slant),
+            (right + slant, above - far),
+            (left - slant, above - far),
+            (right + slant, below + far),
+            (left - slant, below + far),
+        ];
+        Named {
+            text,
+            point: (x, y),
+            places: corners.map(|(left, top)| Rect { left, top, right: left + wide, bottom: top + tall }),
+            chosen: 0,
         }
     }
+
+    fn rect(&self) -> Rect {
+        self.places[self.chosen]
+    }
+}
+
+/// Puts each point's label where it covers least: first by itself, then, a few times over, in view of where the others are.
+fn labels(canvas: &mut Canvas, layout: &Layout, shown: &[Shown<'_>]) -> Result<()> {
+    let mut named: Vec<Named> = Vec::new();
     for shown in shown {
         for (point, place) in shown.series.points.iter().zip(&shown.places) {
-            let (Some(label), Some((x, y))) = (point.label.as_deref().filter(|label| !label.trim().is_empty()), *place) else { continue };
-            if !inside((x, y), layout.area) {
-                continue;
+            if let (Some(label), Some(place)) = (point.label.as_deref().filter(|label| !label.trim().is_empty()), *place)
+                && inside(place, layout.area)
+            {
+                named.push(Named::new(label, place, layout.area));
             }
-            let label = font::elide(label, NOTE, layout.area.width() * 0.6);
-            let (wide, tall) = (font::width(&label, NOTE), NOTE * 0.95);
-            let away = MARKER + 2.0;
-            let boxes = [
-                (x + away, y - tall / 2.0),
-                (x - away - wide, y - tall / 2.0),
-                (x - wide / 2.0, y - away - tall),
-                (x - wide / 2.0, y + away),
-                (x + away * 0.6, y - away * 0.6 - tall),
-                (x - away * 0.6 - wide, y - away * 0.6 - tall),
-                (x + away * 0.6, y + away * 0.6),
-                (x - away * 0.6 - wide, y + away * 0.6),
-            ]
-            .map(|(left, top)| Rect { left, top, right: left + wide, bottom: top + tall });
-            let cost = |rect: &Rect| {
-                let covered: f64 = taken.iter().map(|(other, weight)| rect.overlap(other) * weight).sum();
-                let outside = wide * tall - rect.overlap(&layout.area);
-                covered + outside * 20.0
-            };
-            let best = boxes.iter().min_by(|a, b| cost(a).total_cmp(&cost(b))).copied().unwrap_or(boxes[0]);
-            canvas.text(
-                (best.left, best.top + font::CAPITAL * NOTE + (tall - font::CAPITAL * NOTE) / 2.0),
-                Text::new(&label, NOTE, INK, Align::Left),
-            )?;
-            taken.push((best, 5.0));
         }
     }
+    if named.is_empty() {
+        return Ok(());
+    }
+    let taken = covered(shown);
+    for _ in 0..4 {
+        for index in 0..named.len() {
+            let cost = |number: usize, place: &Rect| {
+                let far = if number >= FIRST_FAR { 10.0 } else { 0.0 };
+                let marks: f64 = taken.iter().map(|(other, weight)| place.overlap(other) * weight).sum();
+                let labels: f64 =
+                    named.iter().enumerate().filter(|(other, _)| *other != index).map(|(_, other)| place.overlap(&other.rect())).sum();
+                let outside = place.width() * place.height() - place.overlap(&layout.area);
+                far + marks + labels * 5.0 + outside * 20.0
+            };
+            let costs: Vec<f64> = named[index].places.iter().enumerate().map(|(number, place)| cost(number, place)).collect();
+            let best = (0..costs.len()).min_by(|a, b| costs[*a].total_cmp(&costs[*b])).unwrap_or(0);
+            named[index].chosen = best;
+        }
+    }
+    for Named { text, point, places, chosen } in &named {
+        let place = places[*chosen];
+        if *chosen >= FIRST_FAR {
+            let end = (point.0.clamp(place.left, place.right), point.1.clamp(place.top, place.bottom));
+            let (dx, dy) = (end.0 - point.0, end.1 - point.1);
+            let start = (MARKER + 1.0) / dx.hypot(dy).max(MARKER + 1.0);
+            canvas.line((point.0 + dx * start, point.1 + dy * start), end, 0.4, GREY);
+        }
+        let base = (place.top + place.bottom + font::CAPITAL * NOTE) / 2.0;
+        canvas.text((place.left, base), Text::new(text, NOTE, INK, Align::Left))?;
+    }
     Ok(())
+}
+
+/// What labels should not cover, and how bad it is: markers, and lines as a row of squares.
+fn covered(shown: &[Shown<'_>]) -> Vec<(Rect, f64)> {
+    let around = |(x, y): (f64, f64), reach: f64| Rect { left: x - reach, top: y - reach, right: x + reach, bottom: y + reach };
+    let markers = shown.iter().flat_map(|shown| shown.places.iter().flatten()).map(|place| (around(*place, MARKER + 0.5), 12.0));
+    let mut taken: Vec<(Rect, f64)> = markers.collect();
+    for run in shown.iter().filter(|shown| shown.series.line).flat_map(Shown::runs) {
+        for pair in run.windows(2) {
+            let ((x, y), (dx, dy)) = (pair[0], (pair[1].0 - pair[0].0, pair[1].1 - pair[0].1));
+            let steps = (dx.hypot(dy).min(2000.0) / 2.0).ceil().max(1.0);
+            let square = |step: usize| (around((x + dx * step as f64 / steps, y + dy * step as f64 / steps), 1.0), 4.0);
+            taken.extend((0..=steps as usize).map(square));
+        }
+    }
+    taken
 }
 
 fn draw_legend(canvas: &mut Canvas, layout: &Layout, shown: &[Shown<'_>]) -> Result<()> {

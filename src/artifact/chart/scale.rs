@@ -75,7 +75,12 @@ impl Mapping {
         if mapping.low >= mapping.high {
             return Err(Error::new(format!("the range from {} to {} is empty", mapping.low, mapping.high)).at(format!("axis {name}")));
         }
-        mapping.find_ticks(axis, about);
+        if role == Role::Horizontal && least == most && axis.ticks.is_empty() && !values.is_empty() {
+            // What is measured at one place only has no scale.
+            (mapping.ticks, mapping.exponent) = plain_labels(&[least], None);
+        } else {
+            mapping.find_ticks(axis, about);
+        }
         Ok(mapping)
     }
 
@@ -158,7 +163,7 @@ fn linear(axis: &Axis, least: f64, most: f64, role: Role, about: f64) -> Mapping
         Role::Horizontal => {
             let room = high / 30.0 - low / 30.0;
             // A length is never negative: no room is made below zero.
-            low = if low >= 0.0 { (low - room).max(0.0) } else { low - room };
+            low = if low > 0.0 { (low - room).max(0.0) } else { low - room };
             high += room;
         }
         Role::Vertical => {
@@ -220,13 +225,18 @@ fn multiples(step: f64, low: f64, high: f64) -> impl Iterator<Item = f64> {
 fn plain_labels(values: &[f64], step: Option<f64>) -> (Vec<Tick>, i32) {
     let most = values.iter().fold(0.0f64, |most, value| most.max(value.abs()));
     let exponent = if most == 0.0 || (1e-3..1e6).contains(&most) { 0 } else { (most.log10() + 1e-9).floor() as i32 };
-    // In two halves: neither 10^308 nor its inverse times a small number may overflow on the way.
-    let scaled = |value: f64| value / 10f64.powi(exponent / 2) / 10f64.powi(exponent - exponent / 2);
+    let scaled = |value: f64| in_powers(value, exponent);
     let label = |value: f64| match step {
         Some(step) => number::fixed(scaled(value), decimals(scaled(step))),
         None => exact(scaled(value)),
     };
     (values.iter().map(|&value| Tick { value, label: Label::Plain(minus(&label(value))) }).collect(), exponent)
+}
+
+/// A value in units of ten to the power of `exponent`.
+pub(super) fn in_powers(value: f64, exponent: i32) -> f64 {
+    // In two halves: neither 10^308 nor its inverse times a small number may overflow on the way.
+    value / 10f64.powi(exponent / 2) / 10f64.powi(exponent - exponent / 2)
 }
 
 /// How many decimals tell multiples of `step` apart.
