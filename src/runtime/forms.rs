@@ -1,19 +1,34 @@
 //! Which form of each kernel a device gets.
 
 use super::linear::{Form, Shape};
+use super::weights::Format;
 use crate::gpu::Gpu;
 
-/// The forms that are worth trying for `rows` token rows at once on this device, the likeliest first.
-pub fn candidates(gpu: &Gpu, rows: usize) -> Vec<Form> {
+/// What a product is like, as far as the choice of its form goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Job {
+    pub format: Format,
+    /// Two matrices at once (SwiGLU).
+    pub dual: bool,
+    /// Token rows of a typical call.
+    pub rows: usize,
+}
+
+/// The forms that are worth trying for a job on this device, the likeliest first.
+pub fn candidates(gpu: &Gpu, job: Job) -> Vec<Form> {
     let lanes = |tokens, lane_rows, workgroup| Form { shape: Shape::Lanes, tokens, lane_rows, workgroup };
     let shared = |tokens, lane_rows, workgroup| Form { shape: Shape::Shared, tokens, lane_rows, workgroup };
-    let tokens = rows.next_power_of_two().min(8) as u32;
+    let tokens = job.rows.next_power_of_two().min(8) as u32;
     if gpu.summary().software {
         // A load costs a gather whatever its address: lanes own rows, and what is loaded serves many products.
-        return match tokens {
-            1 => vec![lanes(1, 2, 16), lanes(1, 4, 16), lanes(1, 2, 32), lanes(1, 4, 32)],
-            2 | 4 => vec![lanes(tokens, 4, 16), lanes(tokens, 2, 16)],
-            _ => vec![lanes(8, 4, 16), lanes(16, 4, 16), lanes(8, 2, 32)],
+        return match (tokens, job.dual, job.format) {
+            (1, false, Format::Q4) => vec![lanes(1, 4, 16), lanes(1, 2, 16)],
+            (1, false, _) => vec![lanes(1, 2, 16), lanes(1, 4, 16), lanes(1, 1, 16)],
+            (1, true, _) => vec![lanes(1, 1, 16), lanes(1, 2, 16)],
+            (2 | 4, false, _) => vec![lanes(tokens, 4, 16), lanes(tokens, 2, 16)],
+            (2 | 4, true, _) => vec![lanes(tokens, 2, 16), lanes(tokens, 1, 16)],
+            (_, false, _) => vec![lanes(8, 4, 16), lanes(16, 4, 16), lanes(8, 2, 16)],
+            (_, true, _) => vec![lanes(8, 2, 16), lanes(16, 2, 16)],
         };
     }
     let subgroup = gpu.subgroup_size().unwrap_or(64).max(32);
@@ -24,7 +39,7 @@ pub fn candidates(gpu: &Gpu, rows: usize) -> Vec<Form> {
     }
 }
 
-/// The form for a product, by what is known of the device without measuring.
-pub fn likely(gpu: &Gpu, rows: usize) -> Form {
-    candidates(gpu, rows)[0]
+/// The form for a job, by what is known of the device without measuring.
+pub fn likely(gpu: &Gpu, job: Job) -> Form {
+    candidates(gpu, job)[0]
 }

@@ -75,7 +75,7 @@ impl Session {
         Ok(generated)
     }
 
-    fn check_room(&self, steps: usize) -> Result<()> {
+    pub(super) fn check_room(&self, steps: usize) -> Result<()> {
         self.need_logits()?;
         let context = self.options().context;
         match self.lengths().iter().enumerate().find(|(_, length)| *length + steps > context) {
@@ -128,9 +128,7 @@ impl Session {
             self.write_call(&self.prefill, sequences as usize);
             return Ok(self.submit(|pass| self.prefill.head.iter().for_each(|step| step.record(pass, one))));
         };
-        let longest = lengths.iter().copied().max().unwrap_or(1);
-        let splits = if self.options().context > SPLIT { longest.div_ceil(SPLIT) as u32 } else { 1 };
-        let counts = Counts { rows: sequences, splits };
+        let counts = self.decode_counts(&lengths);
         let submission = self.submit(|pass| {
             sampler.record(pass, counts);
             decode.plan.record(pass, counts);
@@ -138,6 +136,13 @@ impl Session {
         });
         self.note_lengths(lengths);
         Ok(submission)
+    }
+
+    /// How a decode step that leaves `lengths` positions is shared out.
+    pub(super) fn decode_counts(&self, lengths: &[usize]) -> Counts {
+        let longest = lengths.iter().copied().max().unwrap_or(1);
+        let splits = if self.options().context > SPLIT { longest.div_ceil(SPLIT) as u32 } else { 1 };
+        Counts { rows: lengths.len() as u32, splits }
     }
 
     /// Tokens from position `starts` on, per sequence.

@@ -3,6 +3,7 @@
 //! `y[t, r] = sum_k w[r, k] x[t, k]` is nearly all the work there is. Its input may be normalised (RMSNorm) on the way in, and its output is stored, added to
 //! what is there (the residual) or, from two matrices, put through a SwiGLU.
 
+use super::forms::{self, Job};
 use super::weights::{BLOCK, Matrix, Part};
 use crate::error::Result;
 use crate::gpu::{Buffer, Count, Gpu, Step};
@@ -74,11 +75,11 @@ pub struct Product<'a> {
 }
 
 impl Product<'_> {
-    /// The steps of this product, one for each part of its matrix.
+    /// The steps of this product, one for each part of its matrix, in forms for calls of `typical_rows` token rows.
     ///
     /// # Errors
     /// A shader that the device refuses.
-    pub fn steps(&self, gpu: &Gpu, choose: &dyn Fn(&Part, usize) -> Form) -> Result<Vec<Step>> {
+    pub fn steps(&self, gpu: &Gpu, typical_rows: usize) -> Result<Vec<Step>> {
         let second = match &self.epilogue {
             Epilogue::SwiGlu(matrix) => Some(*matrix),
             _ => None,
@@ -86,7 +87,7 @@ impl Product<'_> {
         let mut steps = Vec::with_capacity(self.matrix.parts.len());
         for (index, part) in self.matrix.parts.iter().enumerate() {
             let up = second.and_then(|matrix| matrix.parts.get(index));
-            let form = choose(part, self.matrix.columns);
+            let form = forms::likely(gpu, Job { format: part.format, dual: up.is_some(), rows: typical_rows });
             steps.push(self.step(gpu, part, up, form)?);
         }
         Ok(steps)

@@ -7,6 +7,7 @@ mod kv_cache;
 mod linear;
 mod network;
 mod plan;
+mod profile;
 mod score;
 mod session;
 mod weights;
@@ -14,6 +15,7 @@ mod weights;
 pub use cache::{CacheKind, CacheKinds};
 pub use kv_cache::bytes_per_token;
 pub use network::Network;
+pub use profile::Profile;
 pub use session::Session;
 
 /// How weights are stored on the device.

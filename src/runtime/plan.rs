@@ -1,6 +1,5 @@
 //! The steps of a forward pass over rows of tokens: made once per session, recorded at every call.
 
-use super::forms;
 use super::kv_cache::LayerCache;
 use super::linear::{Epilogue, Norm, Product};
 use super::network::{LayerWeights, Network, Offsets};
@@ -272,8 +271,7 @@ impl Planner<'_> {
     }
 
     fn product(&self, steps: &mut Vec<(When, Step)>, product: Product) -> Result<()> {
-        let choose = |_: &super::weights::Part, _| forms::likely(self.gpu(), self.typical_rows);
-        steps.extend(product.steps(self.gpu(), &choose)?.into_iter().map(|step| (When::Always, step)));
+        steps.extend(product.steps(self.gpu(), self.typical_rows)?.into_iter().map(|step| (When::Always, step)));
         Ok(())
     }
 
@@ -428,6 +426,6 @@ impl HeadCall<'_> {
             norm: Some(Norm { weight: &self.network.final_norm, width: architecture.d_model, eps: architecture.norm_eps }),
             bias: None,
         };
-        product.steps(gpu, &|_, _| forms::likely(gpu, self.typical_rows))
+        product.steps(gpu, self.typical_rows)
     }
 }

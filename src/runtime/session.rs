@@ -270,6 +270,19 @@ impl Session {
         chunk: &[Row],
         after: impl FnOnce(&mut wgpu::ComputePass, Counts) -> Result<()>,
     ) -> Result<wgpu::SubmissionIndex> {
+        self.write_rows(pass, chunk);
+        let counts = Counts { rows: chunk.len() as u32, splits: 1 };
+        let mut result = Ok(());
+        let submission = self.submit(|recorder| {
+            pass.plan.record(recorder, counts);
+            self.pick.record(recorder, counts);
+            result = after(recorder, counts);
+        });
+        result.map(|()| submission)
+    }
+
+    /// Tells a pass its rows, and which of them are the last of their sequence.
+    pub(super) fn write_rows(&self, pass: &Pass, chunk: &[Row]) {
         let words: Vec<[u32; 2]> = chunk.iter().map(|row| [row.sequence, row.position]).collect();
         self.gpu().write(&pass.rows, 0, bytemuck::cast_slice(&words));
         self.write_call(pass, chunk.len());
@@ -280,14 +293,10 @@ impl Session {
             }
         }
         self.gpu().write(&self.picked_rows, 0, bytemuck::cast_slice(&picked));
-        let counts = Counts { rows: chunk.len() as u32, splits: 1 };
-        let mut result = Ok(());
-        let submission = self.submit(|recorder| {
-            pass.plan.record(recorder, counts);
-            self.pick.record(recorder, counts);
-            result = after(recorder, counts);
-        });
-        result.map(|()| submission)
+    }
+
+    pub(super) fn pick_step(&self) -> &Step {
+        &self.pick
     }
 
     /// Records one pass and submits it.

@@ -1,0 +1,55 @@
+//! Where the time of a prefill and of a decode step goes, kernel by kernel.
+
+use super::Session;
+use crate::error::{Error, Result};
+use crate::gpu::{Counts, KernelTime, Step, Stopwatch};
+
+/// The steps of one call, each with its time.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Profile {
+    pub stopwatch: Stopwatch,
+    pub steps: Vec<KernelTime>,
+}
+
+impl Session {
+    /// As [`Session::prefill`] of at most one chunk, with every kernel timed.
+    ///
+    /// # Errors
+    /// As [`Session::prefill`]; more rows than one chunk takes.
+    pub fn profile_prefill(&mut self, tokens: &[Vec<u32>]) -> Result<Profile> {
+        let rows: usize = tokens.iter().map(Vec::len).sum();
+        if rows > self.activations.rows {
+            return Err(Error::new(format!("{rows} tokens are more than the {} of one chunk", self.activations.rows))
+                .remedy("profile fewer tokens, or make the session with a larger `chunk`"));
+        }
+        self.append(tokens)?;
+        let starts = if self.is_uncached() { Vec::new() } else { self.starts(tokens) };
+        let rows = self.rows_from(&starts);
+        self.write_rows(&self.prefill, &rows);
+        let counts = Counts { rows: rows.len() as u32, splits: 1 };
+        let steps: Vec<&Step> = self.prefill.plan.steps(false).chain([self.pick_step()]).collect();
+        let (stopwatch, mut times) = self.gpu().profile(&steps, counts)?;
+        self.write_call(&self.prefill, self.options().sequences);
+        let counts = Counts { rows: self.options().sequences as u32, splits: 1 };
+        times.extend(self.gpu().profile(&self.prefill.head.iter().collect::<Vec<_>>(), counts)?.1);
+        self.has_logits = true;
+        Ok(Profile { stopwatch, steps: times })
+    }
+
+    /// As one step of [`Session::decode`], with every kernel timed.
+    ///
+    /// # Errors
+    /// As [`Session::decode`]; a session without a cache.
+    pub fn profile_decode(&mut self) -> Result<Profile> {
+        self.check_room(1)?;
+        let Some(decode) = &self.decode else {
+            return Err(Error::new("without a cache there is no decode step to profile").remedy("make the session with a cache"));
+        };
+        let lengths: Vec<usize> = self.lengths().iter().map(|length| length + 1).collect();
+        let counts = self.decode_counts(&lengths);
+        let steps: Vec<&Step> = [&self.greedy].into_iter().chain(decode.plan.steps(counts.splits > 1)).chain(&decode.head).collect();
+        let (stopwatch, times) = self.gpu().profile(&steps, counts)?;
+        self.note_lengths(lengths);
+        Ok(Profile { stopwatch, steps: times })
+    }
+}
