@@ -6,7 +6,7 @@
 //! ```text
 //! cli
 //! script                          the only place that knows both a model and a chart
-//! runtime   manifest   artifact   statistics
+//! runtime   manifest   artifact   statistics   linear_algebra
 //! model
 //! gpu
 //! error     source      interrupt   terminal   progress
@@ -22,6 +22,7 @@ pub mod gpu;
 pub mod model;
 
 pub mod artifact;
+pub mod linear_algebra;
 pub mod manifest;
 pub mod runtime;
 pub mod statistics;

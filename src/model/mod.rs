@@ -9,6 +9,7 @@ mod hashes;
 mod huggingface;
 mod inventory;
 mod section;
+pub mod student;
 mod summary;
 pub mod tensor;
 #[cfg(test)]

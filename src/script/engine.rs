@@ -2,7 +2,7 @@
 
 use super::host::{Host, HostTag};
 use super::modules::Resolver;
-use super::{clock, directory, language, modules, numbers, pairs, parameters, statistics, tokens};
+use super::{clock, directory, language, matrix, modules, numbers, pairs, parameters, statistics, tokens, weights};
 use crate::{interrupt, terminal};
 use rhai::{Dynamic, Engine, Map, Module, OptimizationLevel, Scope, Token};
 use std::rc::Rc;
@@ -24,6 +24,8 @@ pub(super) const SECTIONS: &[Section] = &[
         about: "Of packed numbers and of arrays: `summary(times)` and `times.summary()` are the same.",
         module: statistics::module,
     },
+    Section { title: "Matrices", about: "Linear algebra on weights.", module: matrix::module },
+    Section { title: "Weights and students", about: "A model's weights on the host, and a student made of them.", module: weights::module },
     Section { title: "Clocks", about: "Time on the host, and repeated runs.", module: clock::module },
     Section { title: "Run directories", about: "What a run leaves behind.", module: directory::module },
     Section { title: "Parameters and benchmarks", about: "Scripts with parameters.", module: parameters::module },

@@ -8,6 +8,7 @@ mod engine;
 mod failure;
 mod host;
 mod language;
+mod matrix;
 mod modules;
 mod numbers;
 mod packed;
@@ -17,6 +18,7 @@ mod report;
 mod statistics;
 mod tokens;
 mod values;
+mod weights;
 
 #[cfg(test)]
 mod tests;

@@ -17,7 +17,7 @@ use std::rc::Rc;
 type SharedModule = Rc<Module>;
 
 /// The scripts inside the binary.
-const BUILT_IN: &[(&str, &str)] = &[];
+const BUILT_IN: &[(&str, &str)] = &[("upcycle", include_str!("../../scripts/upcycle.rhai"))];
 
 /// What a built-in script is called where errors name files.
 const BUILT_IN_PREFIX: &str = "built-in ";

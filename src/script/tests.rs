@@ -231,7 +231,7 @@ fn mistakes_with_modules() {
        |
      1 | import "lbi" as lib;
        | ^
-      help: built in are: ; looked for lbi.rhai
+      help: built in are: upcycle; looked for lbi.rhai
     "#);
     insta::assert_snapshot!(error_of(&[("main.rhai", "import \"lib\" as lib;\nlib::twise(1);"), ("lib.rhai", "fn twice(x) { x }")]), @r"
     main.rhai:2:6: `lib` has no function `twise`
