@@ -20,6 +20,10 @@ pub fn candidates(gpu: &Gpu, job: Job) -> Vec<Form> {
     let shared = |tokens, lane_rows, workgroup| Form { shape: Shape::Shared, tokens, lane_rows, workgroup };
     let tokens = job.rows.next_power_of_two().min(8) as u32;
     if gpu.summary().software {
+        // Without subgroups every lane loads all activations: a larger tile only takes longer to compile.
+        if gpu.subgroup_size().is_none() {
+            return vec![lanes(tokens.min(4), 2, 16)];
+        }
         // A load costs a gather whatever its address: lanes own rows, and what is loaded serves many products.
         return match (tokens, job.dual, job.format) {
             (1, false, Format::Q4) => vec![lanes(1, 4, 16), lanes(1, 2, 16)],

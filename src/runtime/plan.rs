@@ -346,7 +346,10 @@ impl Planner<'_> {
         match self.mode {
             Mode::Prefill => {
                 let workgroup = prefill_tile(self.gpu());
-                let parameters = with(json!({ "workgroup": workgroup, "subgroup": subgroup, "keys": 4 }));
+                // Keys between two looks at the largest score: the more the faster, and the longer to compile, which wide heads and loads
+                // by every lane take long enough for.
+                let keys = if subgroup > 0 && attention.key() + attention.value <= 160 { 4 } else { 2 };
+                let parameters = with(json!({ "workgroup": workgroup, "subgroup": subgroup, "keys": keys }));
                 let kernel = self.gpu().kernel("attention_prefill.wgsl", &parameters)?;
                 let grid = [Count::Of(attention.heads as u32), Count::Rows(workgroup), Count::Of(1)];
                 steps.push((When::Always, self.gpu().step("attention", &kernel, bind(out.binding()), grid)?));
