@@ -13,6 +13,10 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
+    if !directory.is_dir() {
+        let error = Error::new(format!("there is no directory {}", directory.display())).remedy("make it first, or write elsewhere");
+        return Err(error.at(path.display()));
+    }
     let attempt = || -> std::io::Result<()> {
         let mut builder = tempfile::Builder::new();
         builder.prefix(".writing-");
@@ -68,7 +72,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let missing = directory.path().join("nowhere").join("a.txt");
         let error = write(&missing, b"").unwrap_err().to_string();
-        assert!(error.contains("a.txt") && error.contains("help: check the path"), "{error}");
+        assert!(error.contains("a.txt: there is no directory ") && error.contains("help: make it first"), "{error}");
         let taken = directory.path().join("taken");
         std::fs::create_dir(&taken).unwrap();
         assert!(write(&taken, b"x").is_err());

@@ -2,16 +2,16 @@
 
 use super::columns::columns;
 use super::devices;
+use super::model::ModelArgument;
 use crate::error::{At, Error, Result};
 use crate::gpu::DeviceChoice;
-use crate::model::{Model, OpenOptions};
+use crate::model::Model;
 use crate::progress::{Progress, Unit};
 use crate::runtime::cache::CACHE_KINDS;
 use crate::runtime::{CacheKind, CacheKinds, GenerateOptions, LoadOptions, Network, Session, SessionOptions};
 use crate::terminal;
 use clap::Args;
 use std::io::Read;
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -20,8 +20,8 @@ use std::time::Instant;
 #[derive(Debug, Args)]
 #[command(after_help = after_help())]
 pub struct Generate {
-    /// The model: a directory, a .gguf, .safetensors or .pt file
-    model: PathBuf,
+    #[command(flatten)]
+    model: ModelArgument,
     /// The text to continue; `-` reads it from standard input
     prompt: String,
     /// Stop after so many tokens
@@ -71,7 +71,7 @@ fn share(typed: &str) -> Result<f32, String> {
 impl Generate {
     pub fn run(self, device: &DeviceChoice) -> Result<()> {
         let prompt = self.prompt_text()?;
-        let model = Arc::new(Model::open(&self.model, &OpenOptions::default())?);
+        let model = Arc::new(self.model.open()?);
         let tokens = model.tokenizer()?.encode(&prompt, true)?;
         if tokens.is_empty() {
             return Err(Error::new("the prompt has no tokens").remedy("give at least one word to continue"));

@@ -2,13 +2,13 @@
 
 use super::columns::{bytes, columns, facts, grouped};
 use super::describe::layers;
+use super::model::ModelArgument;
 use crate::error::{At, Result};
-use crate::model::{Model, OpenOptions};
+use crate::model::Model;
 use crate::runtime::cache::CACHE_KINDS;
 use crate::runtime::{CacheKinds, bytes_per_token};
-use crate::{manifest, terminal};
+use crate::terminal;
 use clap::Args;
-use std::path::{Path, PathBuf};
 
 /// Show a model's architecture, its tensors, and the bytes per token of each cache kind
 #[derive(Debug, Args)]
@@ -17,22 +17,16 @@ Examples:
   caramba inspect models/SmolLM2-135M.gguf
   caramba inspect runs/student.pt --manifest experiment.yml --target paper")]
 pub struct Inspect {
-    /// The model: a directory, a .gguf, .safetensors or .pt file
-    model: PathBuf,
+    #[command(flatten)]
+    model: ModelArgument,
     /// List every tensor
     #[arg(long)]
     tensors: bool,
-    /// Read a training checkpoint by the model section of this manifest
-    #[arg(long, value_name = "MANIFEST")]
-    manifest: Option<PathBuf>,
-    /// The target whose model section it is [default: as for `caramba run`]
-    #[arg(long, value_name = "NAME", requires = "manifest")]
-    target: Option<String>,
 }
 
 impl Inspect {
     pub fn run(self) -> Result<()> {
-        let model = Model::open(&self.model, &OpenOptions { topology: self.topology()? })?;
+        let model = self.model.open()?;
         let mut out = summary(&model)?;
         out += "\nLayers\n";
         out += &layers(&model.architecture);
@@ -45,15 +39,6 @@ impl Inspect {
             out += &all(&model);
         }
         terminal::print(&out)
-    }
-
-    /// The model section of the manifest that fits this model: that of the model with this path, else of the student.
-    fn topology(&self) -> Result<Option<serde_yaml::Value>> {
-        let Some(path) = &self.manifest else { return Ok(None) };
-        let experiment = manifest::open(path)?.experiment(self.target.as_deref())?;
-        let described = || experiment.models.iter().filter(|model| model.options.get("model").is_some());
-        let chosen = described().find(|model| Path::new(&model.path) == self.model).or_else(|| described().next_back());
-        Ok(chosen.and_then(|model| model.options.get("model").cloned()))
     }
 }
 

@@ -6,6 +6,7 @@ mod describe;
 mod devices;
 mod generate;
 mod inspect;
+mod model;
 mod plan;
 mod run;
 mod script;

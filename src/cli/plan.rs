@@ -27,6 +27,10 @@ pub fn plan(experiment: &Experiment) -> String {
     for check in &experiment.verify {
         let after = check.run.as_ref().map(|run| format!(", after the run {run}")).unwrap_or_default();
         let fatal = if check.fail_fast { ", a failure ends the experiment" } else { "" };
+        if check.models.len() < 2 {
+            out += &format!("\nverification: {}{after}, left out: it needs a teacher and a student\n", check.kind);
+            continue;
+        }
         out += &format!("\nverification: {} of {}{after}{fatal}\n", check.kind, check.models.join(", "));
         out += &settings(&check.config);
     }
@@ -35,11 +39,9 @@ pub fn plan(experiment: &Experiment) -> String {
 
 fn model_row(experiment: &Experiment, model: &crate::manifest::ModelSource) -> Vec<String> {
     let made = experiment.runs.iter().any(|run| run.model == model.name && run.checkpoint.is_some());
-    // `bundled:teacher` and the like are no files.
-    let scheme = model.path.split_once(':').is_some_and(|(scheme, _)| scheme.len() > 1);
     let state = match () {
         () if made => "made by a run",
-        () if scheme || Path::new(&model.path).exists() => "",
+        () if Path::new(&model.path).exists() => "",
         () => "not found",
     };
     let options = model.options.as_mapping().into_iter().flatten().map(|(key, value)| match value {

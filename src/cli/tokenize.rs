@@ -1,9 +1,9 @@
 //! `caramba tokenize`: a text becomes a dataset of token ids.
 
 use super::columns::grouped;
+use super::model::ModelArgument;
 use crate::artifact::write_atomically;
 use crate::error::{At, Error, Result};
-use crate::model::{Model, OpenOptions};
 use crate::terminal;
 use clap::Args;
 use ndarray::Array1;
@@ -19,8 +19,8 @@ Ids are stored as uint16 where the vocabulary allows it, else as uint32.
 Example:
   caramba tokenize models/SmolLM2-135M book.txt -o book.npy")]
 pub struct Tokenize {
-    /// The model whose tokenizer is used
-    model: PathBuf,
+    #[command(flatten)]
+    model: ModelArgument,
     /// A UTF-8 text; `-` reads standard input
     file: PathBuf,
     /// Where the token ids go
@@ -33,7 +33,7 @@ pub struct Tokenize {
 
 impl Tokenize {
     pub fn run(self) -> Result<()> {
-        let model = Model::open(&self.model, &OpenOptions::default())?;
+        let model = self.model.open()?;
         let tokenizer = model.tokenizer()?;
         let text = read(&self.file)?;
         let tokens = tokenizer.encode(&text, self.special).at(self.file.display())?;

@@ -88,7 +88,7 @@ pub struct Verification {
     pub kind: String,
     /// Its parameters and thresholds, without `type`, `models` and `fail_fast`: a mapping.
     pub config: serde_yaml::Value,
-    /// Teacher first.
+    /// Teacher first. Fewer than two when the target has no such model: the check is left out.
     pub models: Vec<String>,
     /// Whether a failure ends the experiment.
     pub fail_fast: bool,

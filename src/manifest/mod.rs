@@ -67,6 +67,10 @@ mod tests {
         assert_eq!(block["repeat"], 16);
         let attention = &block["layers"][0]["layers"][1];
         assert_eq!((&attention["sem_dim"], &attention["geo_dim"], &attention["n_kv_heads"]), (&128.into(), &256.into(), &8.into()));
+        let architecture = crate::model::topology::architecture(&student.options["model"]).unwrap();
+        let attention = &architecture.layers[15].attention;
+        assert_eq!((architecture.layers.len(), architecture.d_model, architecture.vocab), (16, 2048, 128_256));
+        assert_eq!((attention.sem, attention.geo, attention.value, attention.heads, attention.kv_heads), (4, 8, 64, 32, 8));
         assert_eq!(experiment.verify[0].config["attention"]["max_max_l1"], 0.25);
     }
 
