@@ -154,6 +154,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         qkv[at] = low;
         qkv[at + {{ geo // 2 }}u] = high;
     }
+{% if geo % 2 == 1 %}
+    // Heads that aren't rotated may be of odd width: their last elements are in no pair.
+    for (var head = local; head < {{ heads }}u; head += {{ workgroup }}u) {
+        qkv[row_at + {{ q_geo }}u + head * {{ geo }}u + {{ geo - 1 }}u] *= {{ geo_scale }}{{ factor("y") }};
+    }
+{% endif %}
 {% if sem > 0 and rope_semantic %}
     for (var pair = local; pair < {{ (heads + kv_heads) * (sem // 2) }}u; pair += {{ workgroup }}u) {
         let head = pair / {{ sem // 2 }}u;

@@ -4,6 +4,7 @@
 mod common;
 
 use caramba::model::{Architecture, DataType, Model, OpenOptions, RopeScaling};
+use caramba::runtime::CacheKind;
 use common::fixture;
 use common::fixtures::{directories, open, reference, relative_error};
 use std::path::Path;
@@ -112,4 +113,26 @@ fn all_files_of_a_sharded_model_are_listed() {
     for part in 1..=3 {
         assert!(names.contains(&format!("model-{part:05}-of-00003.safetensors").as_str()), "{names:?}");
     }
+}
+
+/// Every architecture with an fp16 cache, some with every kind and without the device's optional features.
+#[test]
+fn the_device_agrees() {
+    const ALL: &[CacheKind] = &[CacheKind::F16, CacheKind::Q8, CacheKind::Q4];
+    let [(_, full), (_, bare)] = common::runtime::devices();
+    let mut differences = Vec::new();
+    let mut check = |device: &str, gpu, path: &str, expected: &str, kinds: &[CacheKind]| {
+        let name = format!("{path} ({device})");
+        differences.extend(common::runtime::differences(&name, gpu, open(path), &reference(expected), kinds));
+    };
+    for name in directories("architectures") {
+        let path = format!("architectures/{name}");
+        let kinds = if matches!(name.as_str(), "llama" | "mistral") { ALL } else { &[CacheKind::F16] };
+        check("full", &full, &path, &path, kinds);
+    }
+    check("full", &full, "gguf/blocks.gguf", "gguf/blocks", &[CacheKind::F16]);
+    check("bare", &bare, "architectures/qwen3", "architectures/qwen3", ALL);
+    check("bare", &bare, "architectures/llama", "architectures/llama", &[CacheKind::F16]);
+    check("bare", &bare, "gguf/blocks.gguf", "gguf/blocks", &[CacheKind::F16]);
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
 }

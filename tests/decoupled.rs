@@ -4,6 +4,7 @@
 mod common;
 
 use caramba::model::Gate;
+use caramba::runtime::CacheKind;
 use common::fixtures::{directories, open, reference, relative_error};
 
 const TOLERANCE: f32 = 1e-4;
@@ -47,4 +48,23 @@ fn options_are_read() {
     assert_eq!(mixed.layers.iter().map(|layer| layer.attention.decoupled).collect::<Vec<_>>(), [true, false, true]);
     let standard = &mixed.layers[1].attention;
     assert_eq!((standard.kv_heads, standard.geo, standard.value, standard.null_attn, standard.gate), (1, 12, 12, false, Gate::None));
+}
+
+/// Every option with an fp16 cache; the combinations with every kind; a device without optional features in a form that has them all.
+#[test]
+fn the_device_agrees() {
+    const ALL: &[CacheKind] = &[CacheKind::F16, CacheKind::Q8, CacheKind::Q4];
+    let [(_, full), (_, bare)] = common::runtime::devices();
+    let mut differences = Vec::new();
+    let mut check = |device: &str, gpu, name: &str, kinds: &[CacheKind]| {
+        let path = format!("decoupled/{name}");
+        differences.extend(common::runtime::differences(&format!("{name} ({device})"), gpu, open(&path), &reference(&path), kinds));
+    };
+    for name in directories("decoupled") {
+        let combined = matches!(name.as_str(), "everything" | "everything_grouped" | "mixed");
+        check("full", &full, &name, if combined { ALL } else { &[CacheKind::F16] });
+    }
+    check("bare", &bare, "everything_grouped", ALL);
+    check("bare", &bare, "no_rope", &[CacheKind::F16]);
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
 }

@@ -3,6 +3,7 @@
 
 pub mod fixtures;
 pub mod reference;
+pub mod runtime;
 
 use std::path::PathBuf;
 

@@ -1,8 +1,11 @@
-//! The forward pass as the papers have it, in plain f32 and with no cache: the oracle of every test of the runtime.
+//! The forward pass as the papers have it, in plain f32: the oracle of every test of the runtime. Keys and values can be rounded as a
+//! cache would round them.
 //!
 //! Shapes stand in comments: T tokens, H query heads, K key/value heads (K divides H; query head h reads key/value head h * K / H).
 
 use caramba::model::{Attention, Gate, Model, Rope};
+use caramba::runtime::{CacheKind, CacheKinds};
+use half::f16;
 
 /// What a pass over some tokens leaves.
 pub struct Pass {
@@ -17,8 +20,13 @@ pub fn logits(model: &Model, tokens: &[u32]) -> Vec<f32> {
     pass(model, tokens).logits
 }
 
-/// Everything that is ever compared.
+/// Everything that is ever compared, without a cache.
 pub fn pass(model: &Model, tokens: &[u32]) -> Pass {
+    pass_with(model, tokens, CacheKinds::uniform(CacheKind::None))
+}
+
+/// Everything that is ever compared, with keys and values as they come out of a cache.
+pub fn pass_with(model: &Model, tokens: &[u32], cache: CacheKinds) -> Pass {
     let architecture = &model.architecture;
     let weights = Weights { model, prefix: "model.".into(), eps: architecture.norm_eps };
 
@@ -30,7 +38,7 @@ pub fn pass(model: &Model, tokens: &[u32]) -> Pass {
         let weights = weights.within(&format!("layers.{index}."));
 
         let normed = weights.rms_norm("input_layernorm", &x);
-        let attended = attention(&weights.within("self_attn."), &layer.attention, &normed, tokens.len());
+        let attended = attention(&weights.within("self_attn."), &layer.attention, &normed, tokens.len(), cache);
         add(&mut x, &attended);
         attention_outputs.push(attended);
 
@@ -48,7 +56,7 @@ pub fn pass(model: &Model, tokens: &[u32]) -> Pass {
 }
 
 /// Attention of one layer; `x` is [T, d_model], and so is the result. A standard layer is a decoupled one without a semantic path.
-fn attention(weights: &Weights, a: &Attention, x: &[f32], length: usize) -> Vec<f32> {
+fn attention(weights: &Weights, a: &Attention, x: &[f32], length: usize, cache: CacheKinds) -> Vec<f32> {
     let (q_geo, k_geo, out) = if a.decoupled { ("q_geo", "k_geo", "out_proj") } else { ("q_proj", "k_proj", "o_proj") };
     let mut q_geo = weights.linear(q_geo, x); // [T, H, geo]
     let mut k_geo = weights.linear(k_geo, x); // [T, K, geo]
@@ -58,7 +66,7 @@ fn attention(weights: &Weights, a: &Attention, x: &[f32], length: usize) -> Vec<
         (true, true) => q_sem.clone(),
         (true, false) => weights.linear("k_sem", x), // [T, K, sem]
     };
-    let value = weights.linear("v_proj", x); // [T, K, value]
+    let mut value = weights.linear("v_proj", x); // [T, K, value]
 
     if a.qk_norm {
         q_geo = weights.rms_norm("q_norm", &q_geo);
@@ -72,6 +80,10 @@ fn attention(weights: &Weights, a: &Attention, x: &[f32], length: usize) -> Vec<
             rotate(&mut k_sem, a.kv_heads, a.sem, rope);
         }
     }
+
+    through_cache(&mut k_sem, a.kv_heads * a.sem, cache.semantic);
+    through_cache(&mut k_geo, a.kv_heads * a.geo, if a.decoupled { cache.geometric } else { cache.key });
+    through_cache(&mut value, a.kv_heads * a.value, cache.value);
 
     // What each query part is multiplied by: gate, temperature and 1 / sqrt(width). [T, H]
     let gate_logit = if a.gate == Gate::None { vec![0.0; a.heads] } else { weights.get("decoupled_gate_logit") };
@@ -123,6 +135,22 @@ fn rotate(x: &mut [f32], heads: usize, width: usize, rope: &Rope) {
             *low = a * cos as f32 - b * sin as f32;
             *high = b * cos as f32 + a * sin as f32;
         }
+    }
+}
+
+/// x [T, width] as a cache of this kind gives it back: blocks of 32 elements of a token, over all its heads. Quantised with the exact
+/// scale, dequantised with the stored one.
+fn through_cache(x: &mut [f32], width: usize, kind: CacheKind) {
+    let top = match kind {
+        CacheKind::None => return,
+        CacheKind::F16 => return x.iter_mut().for_each(|x| *x = f16::from_f32(*x).to_f32()),
+        CacheKind::Q8 => 127.0,
+        CacheKind::Q4 => 7.0,
+    };
+    for block in x.chunks_mut(width.max(1)).flat_map(|token| token.chunks_mut(32)) {
+        let scale = block.iter().fold(0.0f32, |largest, x| largest.max(x.abs())) / top;
+        let stored = f16::from_f32(scale).to_f32();
+        block.iter_mut().for_each(|x| *x = if scale > 0.0 { (*x / scale).round_ties_even() * stored } else { 0.0 });
     }
 }
 

@@ -1,0 +1,129 @@
+//! A model on the device, held against what is expected of it in every way of running it.
+
+use super::fixtures::{Reference, relative_error};
+use super::reference;
+use caramba::gpu::{DeviceChoice, Gpu};
+use caramba::model::Model;
+use caramba::runtime::{CacheKind, CacheKinds, LoadOptions, Network, Session, SessionOptions, WeightKind};
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// The device with all its features, and with none of the optional ones.
+pub fn devices() -> [(&'static str, Arc<Gpu>); 2] {
+    let without = ["f16", "subgroups", "timestamps", "cooperative matrices", "pipeline cache"].map(str::to_owned).to_vec();
+    let open = |choice: DeviceChoice| Gpu::open(&choice).unwrap_or_else(|error| panic!("{error}"));
+    [("full", open(DeviceChoice::default())), ("bare", open(DeviceChoice { without, ..DeviceChoice::default() }))]
+}
+
+pub fn load(gpu: &Arc<Gpu>, model: &Arc<Model>, weights: WeightKind) -> Rc<Network> {
+    Network::load(gpu, model.clone(), &LoadOptions { weights, progress: None }).unwrap_or_else(|error| panic!("{error}"))
+}
+
+pub fn session(network: &Rc<Network>, kind: CacheKind, sequences: usize, chunk: Option<usize>) -> Session {
+    let options = SessionOptions { context: 64, sequences, cache: CacheKinds::uniform(kind), chunk };
+    Session::new(network, &options).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// How far two ways of computing the same may be apart, as a share of the largest value.
+///
+/// Without a cache everything is f32, and only the order of sums differs. With one, keys and values are rounded, and a key that lies
+/// between two codes may fall to either side: the oracle rounds too, so a difference is one step of one element now and then.
+fn tolerance(kind: CacheKind) -> f32 {
+    match kind {
+        CacheKind::None => 1e-3,
+        CacheKind::F16 => 2e-3,
+        CacheKind::Q8 => 5e-3,
+        CacheKind::Q4 => 2e-2,
+    }
+}
+
+/// One row of [rows, width].
+fn row(values: &[f32], width: usize, index: usize) -> &[f32] {
+    &values[index * width..(index + 1) * width]
+}
+
+/// Runs `model` in every way, with caches of these kinds, and compares with `expected` and with the oracle. Returns what differs.
+///
+/// Few sessions are made and used again: a software driver takes longer to compile the kernels of one than to run them.
+pub fn differences(name: &str, gpu: &Arc<Gpu>, model: Model, expected: &Reference, kinds: &[CacheKind]) -> Vec<String> {
+    let model = Arc::new(model);
+    let (tokens, vocab, d_model) = (&expected.tokens, model.architecture.vocab, model.architecture.d_model);
+    let found = RefCell::new(Vec::new());
+    let near = |what: &str, values: &[f32], expected: &[f32], tolerance: f32| {
+        let error = relative_error(values, expected);
+        if error.is_nan() || error >= tolerance {
+            found.borrow_mut().push(format!("{name}: {what} differs by {error:.1e}, at most {tolerance:e} is expected"));
+        }
+    };
+    let get = |result: caramba::Result<Vec<f32>>| result.unwrap_or_else(|error| panic!("{name}: {error}"));
+
+    // Without a cache, with f32 weights: PyTorch's own numbers.
+    let mut uncached = session(&load(gpu, &model, WeightKind::F32), CacheKind::None, 1, None);
+    let logits = get(uncached.all_logits(&[tokens.clone()]));
+    near("uncached", &logits, &expected.logits, tolerance(CacheKind::None));
+    if !expected.attention.is_empty() {
+        uncached.truncate(0).unwrap();
+        let outputs = uncached.attention_outputs(&[tokens.clone()]).unwrap().concat();
+        near("the attention output", &outputs, &expected.attention, tolerance(CacheKind::None));
+    }
+
+    let network = load(gpu, &model, WeightKind::Stored);
+    for &kind in kinds {
+        let tolerance = tolerance(kind);
+        let what = |form: &str| format!("{form} with a {} cache", kind.name());
+        let oracle = |tokens: &[u32]| reference::pass_with(&model, tokens, CacheKinds::uniform(kind));
+        let mut session = session(&network, kind, 2, Some(16));
+
+        // Two sequences of different lengths, in chunks that end within them.
+        let texts = [tokens.clone(), tokens[4..23].to_vec()];
+        let passes = [oracle(&texts[0]), oracle(&texts[1])];
+        let logits = [passes[0].logits.as_slice(), &passes[1].logits].concat();
+        near(&what("prefill"), &get(session.all_logits(&texts)), &logits, tolerance);
+
+        // In pieces, the second of which is read out of the attention.
+        session.truncate(0).unwrap();
+        session.prefill(&[texts[0][..21].to_vec(), texts[1][..3].to_vec()]).unwrap();
+        let last = [row(&passes[0].logits, vocab, 20), row(&passes[1].logits, vocab, 2)].concat();
+        near(&what("a prefill"), &get(session.logits()), &last, tolerance);
+        let outputs = session.attention_outputs(&[texts[0][21..].to_vec(), texts[1][3..].to_vec()]).unwrap();
+        for (layer, output) in outputs.iter().enumerate() {
+            let expected = [&passes[0].attention[layer][21 * d_model..], &passes[1].attention[layer][3 * d_model..]].concat();
+            near(&what("the attention output"), output, &expected, tolerance);
+        }
+
+        // Tokens that the device chooses.
+        session.truncate(0).unwrap();
+        let starts = [tokens[..17].to_vec(), tokens[4..9].to_vec()];
+        session.prefill(&starts).unwrap();
+        let generated = session.decode(12).unwrap();
+        let logits = get(session.logits());
+        for (index, (start, made)) in starts.iter().zip(&generated.tokens).enumerate() {
+            assert_eq!(made.len(), 12, "{name}");
+            let text = [start.as_slice(), made].concat();
+            let pass = oracle(&text);
+            near(&what("decoding"), row(&logits, vocab, index), row(&pass.logits, vocab, text.len() - 1), tolerance);
+            let largest = pass.logits.iter().fold(0.0f32, |largest, logit| largest.max(logit.abs()));
+            for (position, &token) in made.iter().enumerate() {
+                let logits = row(&pass.logits, vocab, start.len() + position - 1);
+                let best = logits.iter().copied().fold(f32::MIN, f32::max);
+                near(&what("the choice of a token"), &[best, largest], &[logits[token as usize], largest], 2.0 * tolerance);
+            }
+        }
+
+        // Scores are logits seen through a softmax.
+        session.truncate(0).unwrap();
+        let scores = session.score(&texts).unwrap();
+        for (index, (text, pass)) in texts.iter().zip(&passes).enumerate() {
+            let log_probability = |position: usize| {
+                let logits = row(&pass.logits, vocab, position);
+                let largest = logits.iter().copied().fold(f32::MIN, f32::max);
+                let sum: f32 = logits.iter().map(|logit| (logit - largest).exp()).sum();
+                logits[text[position + 1] as usize] - largest - sum.ln()
+            };
+            let expected: Vec<f32> = (0..text.len() - 1).map(log_probability).collect();
+            near(&what("scoring"), &scores.log_probabilities[index], &expected, 2.0 * tolerance);
+        }
+    }
+    found.into_inner()
+}
