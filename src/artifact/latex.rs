@@ -231,7 +231,7 @@ mod tests {
                 "caption": "Teacher & student: 100% of a_b", "label": "tab:summary", "note": "MB = 2²⁰ bytes.",
                 "columns": ["Metric", "Teacher", { "name": "Student", "digits": 4 }, "Change"],
                 "rows": [
-                    ["Perplexity ↓", { "value": 12.76, "error": 0.214 }, { "value": 13.53, "error": 0.24, "bold": true }, "1.06×"],
+                    ["Loss ↓", { "value": 12.76, "error": 0.214 }, { "value": 13.53, "error": 0.24, "bold": true }, "1.06×"],
                     ["Throughput (tok/s) ↑", 74.05, { "value": 81.951, "low": 80.0, "high": 83.5 }, "-10.7 %"],
                     ["[odd] {\\ name}", 1e-9, -12345, null],
                     ["* lost", null, f64::MAX, "n/a"]
@@ -255,7 +255,7 @@ mod tests {
             \toprule
             Metric & Teacher & Student & Change \\
             \midrule
-            Perplexity $\downarrow$ & 12.76 $\pm$ 0.21 & \textbf{13.53 $\pm$ 0.24} & 1.06$\times$ \\
+            Loss $\downarrow$ & 12.76 $\pm$ 0.21 & \textbf{13.53 $\pm$ 0.24} & 1.06$\times$ \\
             Throughput (tok/s) $\uparrow$ & 74.0 & 81.95 {[}80.00, 83.50{]} & $-$10.7 \% \\
             \midrule
             {[}odd{]} \{\textbackslash{} name\} & $1.00 \times 10^{-9}$ & $-$12,345 &  \\

@@ -20,5 +20,4 @@ pub use atomic::write as write_atomically;
 pub use chart::{BarPanels, LineChart};
 pub use csv::{CsvFile, Field};
 pub use directory::RunDirectory;
-pub use read::from_value;
 pub use table::Table;

@@ -63,7 +63,7 @@ fn thousands(digits: &str) -> String {
     }
     let mut grouped = String::with_capacity(digits.len() * 4 / 3);
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             grouped.push(',');
         }
         grouped.push(digit);
@@ -108,7 +108,7 @@ pub fn bytes(count: f64) -> String {
 pub fn milliseconds(value: f64) -> String {
     match value.abs() {
         size if size.is_nan() => MISSING.to_owned(),
-        size if size >= 120_000.0 && size < 1e15 => {
+        size if (120_000.0..1e15).contains(&size) => {
             let seconds = (value / 1000.0).round() as i64;
             format!("{} min {} s", integer(seconds / 60), seconds.abs() % 60)
         }

@@ -8,20 +8,6 @@ use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, MapAccess
 use std::fmt;
 use std::marker::PhantomData;
 
-/// A chart or a table from a script's value, or from JSON.
-///
-/// # Errors
-/// What is missing, unknown or of another type, with its place: `series[1]: points[3]: ...`.
-pub fn from_value<'de, T: Deserialize<'de>, D: Deserializer<'de>>(value: D) -> crate::error::Result<T> {
-    T::deserialize(value).map_err(|error| crate::error::Error::new(plain(&error)))
-}
-
-/// An error's message without the words that Rhai puts before it: an error on the way through a script's values is none of syntax.
-fn plain(error: &impl fmt::Display) -> String {
-    let text = error.to_string();
-    text.strip_prefix("Syntax error: ").map(str::to_owned).unwrap_or(text)
-}
-
 pub(super) fn yes() -> bool {
     true
 }
@@ -154,7 +140,7 @@ fn list<'de, T: DeserializeOwned, D: Deserializer<'de>>(name: &'static str, dese
         type Value = T;
 
         fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {
-            T::deserialize(deserializer).map_err(|error| de::Error::custom(format!("{}[{}]: {}", self.name, self.index, plain(&error))))
+            T::deserialize(deserializer).map_err(|error| de::Error::custom(format!("{}[{}]: {error}", self.name, self.index)))
         }
     }
     struct Reader<T> {

@@ -15,7 +15,7 @@ use std::io::IsTerminal;
 /// let table: caramba::artifact::Table = serde_json::from_str(r#"{
 ///     "columns": ["Metric", "Teacher", "Student", "Change"],
 ///     "rows": [
-///         ["Perplexity", { "value": 12.76, "error": 0.21 }, { "value": 13.53, "error": 0.24 }, "1.06x"],
+///         ["Loss", { "value": 12.76, "error": 0.21 }, { "value": 13.53, "error": 0.24 }, "1.06x"],
 ///         ["Throughput (tok/s)", 74.05, 81.95, "1.11x"],
 ///         ["KV cache (bytes/token)", 180224, 112640, "0.625x"]
 ///     ]
@@ -23,7 +23,7 @@ use std::io::IsTerminal;
 /// assert_eq!(table.text(None).unwrap(), "
 /// Metric                       Teacher       Student  Change
 /// ----------------------------------------------------------
-/// Perplexity              12.76 ± 0.21  13.53 ± 0.24   1.06x
+/// Loss                    12.76 ± 0.21  13.53 ± 0.24   1.06x
 /// Throughput (tok/s)              74.0          82.0   1.11x
 /// KV cache (bytes/token)       180,224       112,640  0.625x
 /// ".trim_start());

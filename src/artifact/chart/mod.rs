@@ -128,7 +128,7 @@ pub struct Point {
 /// # Example
 /// ```
 /// let chart: caramba::artifact::BarPanels = serde_json::from_str(r#"{ "panels": [
-///     { "title": "Perplexity", "label": "Perplexity", "note": "lower is better",
+///     { "title": "Loss", "label": "Loss", "note": "lower is better",
 ///       "bars": [{ "name": "teacher", "value": 12.76 }, { "name": "student", "value": 13.53, "low": 13.4, "high": 13.7 }] },
 ///     { "title": "Throughput", "label": "tokens/s",
 ///       "bars": [{ "name": "teacher", "value": 74.05 }, { "name": "student", "value": 81.95 }] }
