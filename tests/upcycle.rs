@@ -1,0 +1,199 @@
+//! Upcycling, as a user runs it: scripts/upcycle.rhai makes students of the fixtures, of the bundled model and of
+//! SmolLM2.
+
+mod common;
+
+use caramba::Result;
+use caramba::gpu::{DeviceChoice, Gpu};
+use caramba::model::{Model, OpenOptions};
+use caramba::runtime::{CacheKind, CacheKinds, LoadOptions, Network, Session, SessionOptions, WeightKind};
+use caramba::script::{HostOptions, run_builtin};
+use common::fixture;
+use common::fixtures::relative_error;
+use std::path::Path;
+use std::sync::Arc;
+
+/// What the f32 of stored weights leaves of an exact factorisation.
+const EXACT: f32 = 2e-5;
+
+fn options(set: &[(&str, &str)]) -> HostOptions {
+    let set = set.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    HostOptions { set, ..HostOptions::default() }
+}
+
+/// Makes a student, and returns what upcycle.json says.
+fn upcycle(teacher: &Path, student: &Path, set: &[(&str, &str)]) -> Result<serde_json::Value> {
+    let paths = [("teacher", teacher.to_str().unwrap()), ("student", student.to_str().unwrap()), ("weights", "f32"), ("replace", "true")];
+    run_builtin("upcycle", &options(&[&paths, set].concat()))?;
+    Ok(serde_json::from_str(&std::fs::read_to_string(student.join("upcycle.json")).unwrap()).unwrap())
+}
+
+fn open(path: &Path) -> Model {
+    Model::open(path, &OpenOptions::default()).unwrap()
+}
+
+fn score_error(report: &serde_json::Value) -> f64 {
+    report["score_error"]["mean"].as_f64().unwrap()
+}
+
+#[test]
+fn with_geometric_heads_as_wide_as_the_teachers_the_student_is_the_teacher() {
+    let directory = tempfile::tempdir().unwrap();
+    let student = directory.path().join("student");
+    let tokens: Vec<u32> = (0..23).map(|index| index * 37 % 97).collect();
+    // heads * head size; plain and shared keys, tied embeddings, a sliding window, scaled frequencies, and those of a GGUF.
+    for (teacher, sem, geo) in [
+        ("architectures/llama", "3", "72"),
+        ("architectures/llama_tied", "8", "48"),
+        ("architectures/mistral", "4", "48"),
+        ("architectures/llama3_rope", "6", "60"),
+        ("gguf/llama3_rope.gguf", "6", "60"),
+    ] {
+        for grouped in ["true", "false"] {
+            let path = fixture(teacher);
+            let report = upcycle(&path, &student, &[("sem_dim", sem), ("geo_dim", geo), ("grouped", grouped)]).unwrap();
+            let (teacher_logits, student_logits) =
+                (common::reference::logits(&open(&path), &tokens), common::reference::logits(&open(&student), &tokens));
+            let error = relative_error(&student_logits, &teacher_logits);
+            assert!(error < EXACT, "{teacher}, grouped {grouped}: logits differ by {error:e}");
+            assert!(score_error(&report) < 1e-6, "{teacher}, grouped {grouped}: {report:#}");
+        }
+    }
+}
+
+#[test]
+fn kept_pairs_at_half_the_width_are_the_teachers() {
+    // A teacher whose other pairs are silent is reproduced by half the width, at every distance: kept pairs turn as they did.
+    let directory = tempfile::tempdir().unwrap();
+    let (silenced, student) = (directory.path().join("silenced"), directory.path().join("student"));
+    for name in ["architectures/llama", "architectures/llama3_rope", "gguf/llama3_rope.gguf"] {
+        let teacher = open(&fixture(name));
+        let attention = teacher.architecture.layers[0].attention.clone();
+        let mut tensors = teacher.tensors.clone();
+        for (tensor_name, tensor) in &mut tensors {
+            if tensor_name.ends_with("k_proj.weight") {
+                let (columns, mut values) = (tensor.columns(), tensor.to_f32());
+                for (row, values) in values.chunks_mut(columns).enumerate() {
+                    if row % attention.geo % (attention.geo / 2) % 2 == 1 {
+                        values.fill(0.0);
+                    }
+                }
+                *tensor = caramba::model::Tensor::from_f32(tensor.shape.clone(), values).unwrap();
+            }
+        }
+        let written = caramba::model::WriteOptions { data_type: caramba::model::DataType::F32, tokenizer: None, replace: true };
+        caramba::model::write_directory(&silenced, &teacher.architecture, &tensors, &written).unwrap();
+        let half = (attention.heads * attention.geo / 2).to_string();
+        let report = upcycle(&silenced, &student, &[("sem_dim", "3"), ("geo_dim", &half)]).unwrap();
+        assert!(score_error(&report) < 1e-6, "{name}: {report:#}");
+        let tokens: Vec<u32> = (0..29).map(|index| index * 41 % 97).collect();
+        let logits = |path: &Path| common::reference::logits(&open(path), &tokens);
+        let error = relative_error(&logits(&student), &logits(&silenced));
+        assert!(error < EXACT, "{name}: logits differ by {error:e}");
+    }
+}
+
+#[test]
+fn scores_come_nearer_as_the_paths_widen() {
+    let directory = tempfile::tempdir().unwrap();
+    let student = directory.path().join("student");
+    let teacher = fixture("architectures/llama");
+    let near = |sem: usize, geo: usize| {
+        let (sem, geo) = ((3 * sem).to_string(), (3 * geo).to_string());
+        let report = upcycle(&teacher, &student, &[("sem_dim", &sem), ("geo_dim", &geo)]).unwrap();
+        report["score_error_near"]["mean"].as_f64().unwrap()
+    };
+    let by_sem: Vec<f64> = [1, 2, 4, 8, 12].into_iter().map(|sem| near(sem, 12)).collect();
+    assert!(by_sem.windows(2).all(|pair| pair[1] < pair[0]), "{by_sem:?}");
+    assert!(by_sem[4] < 1e-6, "12 pairs' rows have rank 12, and nothing is turned at distance 0: {by_sem:?}");
+    let by_geo: Vec<f64> = [2, 4, 12, 24].into_iter().map(|geo| near(2, geo)).collect();
+    assert!(by_geo.windows(2).all(|pair| pair[1] < pair[0]), "{by_geo:?}");
+}
+
+#[test]
+fn everything_but_queries_and_keys_is_copied() {
+    let directory = tempfile::tempdir().unwrap();
+    let student = directory.path().join("student");
+    let teacher = open(&fixture("architectures/llama_tied"));
+    for method in ["joint", "separate"] {
+        let report = upcycle(&teacher.path, &student, &[("method", method), ("sem_dim", "8"), ("geo_dim", "16")]).unwrap();
+        assert_eq!(report["cache_elements_per_token"], serde_json::json!({ "teacher": 2 * 2 * 24, "student": 2 * 2 * (2 + 4 + 12) }));
+        let made = open(&student);
+        for (name, tensor) in &made.tensors {
+            let source = name.replace("out_proj", "o_proj");
+            match teacher.tensors.get(&source) {
+                Some(expected) => assert_eq!(tensor.to_f32(), expected.to_f32(), "{name}"),
+                None if name.ends_with("gate_logit") => assert!(tensor.to_f32().iter().all(|&logit| logit == 0.0)),
+                None => assert!(["q_sem", "k_sem", "q_geo", "k_geo"].iter().any(|part| name.contains(part)), "{name}"),
+            }
+        }
+        let rows = std::fs::read_to_string(student.join("upcycle.csv")).unwrap();
+        assert_eq!((rows.lines().next().unwrap(), rows.lines().count()), ("layer,score_error,score_error_near", 3));
+    }
+}
+
+#[test]
+fn mistakes_are_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let student = directory.path().join("student");
+    let told = |teacher: &str, set: &[(&str, &str)]| {
+        let told = upcycle(&fixture(teacher), &student, set).unwrap_err().to_string();
+        assert!(!student.exists(), "nothing is written");
+        told
+    };
+    let widths = [("sem_dim", "6"), ("geo_dim", "24")];
+    let cases = [
+        told("architectures/llama", &[("sem_dim", "7"), ("geo_dim", "24")]),
+        told("architectures/llama", &[("sem_dim", "6"), ("geo_dim", "9")]),
+        told("architectures/llama", &[("sem_dim", "6"), ("geo_dim", "30")]),
+        told("architectures/qwen3", &widths),
+        told("architectures/qwen2", &[("sem_dim", "8"), ("geo_dim", "8")]),
+    ];
+    let expected = [
+        ("sem_dim is 7: expected a multiple of the 3 heads", "6 gives each head 2"),
+        ("geo_dim gives each head 3 (it is odd", "geo_dim may be 6, 12, 18, 24, 36, 72"),
+        ("geo_dim gives each head 10: expected an even divisor of the teacher's head size 24", "geo_dim may be 6"),
+        ("the teacher's attention normalises its queries and keys", "choose a teacher"),
+        ("the teacher's attention has biases", "choose a teacher"),
+    ];
+    for ((words, remedy), told) in expected.into_iter().zip(&cases) {
+        assert!(told.contains(words) && told.contains(remedy), "{told}");
+    }
+    let method = upcycle(&fixture("architectures/llama"), &student, &[&widths[..], &[("method", "jiont")]].concat()).unwrap_err();
+    assert!(method.to_string().contains("the method is \"jiont\": expected joint or separate"), "{method}");
+}
+
+/// Mean cross-entropy of `tokens` in nats, on the device.
+fn cross_entropy(path: &Path, tokens: &[u32]) -> f64 {
+    let gpu = Gpu::open(&DeviceChoice::default()).unwrap();
+    let network = Network::load(&gpu, Arc::new(open(path)), &LoadOptions { weights: WeightKind::F16, progress: None }).unwrap();
+    let wanted = SessionOptions { context: tokens.len(), sequences: 1, cache: CacheKinds::uniform(CacheKind::F16), chunk: None };
+    let scores = Session::new(&network, &wanted).unwrap().score(&[tokens.to_vec()]).unwrap();
+    let losses = &scores.log_probabilities[0];
+    -losses.iter().map(|&value| f64::from(value)).sum::<f64>() / losses.len() as f64
+}
+
+/// The beginning of "Moby-Dick", second sentence on.
+const PROSE: &str = "Some years ago - never mind how long precisely - having little or no money in my purse, and nothing particular to \
+interest me on shore, I thought I would sail about a little and see the watery part of the world. It is a way I have of driving off the \
+spleen and regulating the circulation. Whenever I find myself growing grim about the mouth; whenever it is a damp, drizzly November in my \
+soul; whenever I find myself involuntarily pausing before coffin warehouses, and bringing up the rear of every funeral I meet; and \
+especially whenever my hypos get such an upper hand of me, that it requires a strong moral principle to prevent me from deliberately \
+stepping into the street, and methodically knocking people's hats off - then, I account it high time to get to sea as soon as I can.";
+
+/// 144 + 288 of 576: measured by PyTorch over 1022 tokens of prose, cross-entropies are 3.69 (teacher), 4.98 (joint) and 9.02 (separate).
+#[test]
+fn on_a_real_model_joint_is_clearly_better_than_separate() {
+    let directory = tempfile::tempdir().unwrap();
+    let teacher = common::smollm2();
+    let tokens = open(&teacher).tokenizer().unwrap().encode(PROSE, true).unwrap();
+    let made = |method: &str| {
+        let student = directory.path().join(method);
+        upcycle(&teacher, &student, &[("method", method), ("sem_dim", "144"), ("geo_dim", "288"), ("weights", "f16")]).unwrap();
+        cross_entropy(&student, &tokens)
+    };
+    let (joint, separate, original) = (made("joint"), made("separate"), cross_entropy(&teacher, &tokens));
+    println!("cross-entropy over {} tokens: teacher {original:.3}, joint {joint:.3}, separate {separate:.3}", tokens.len());
+    assert!(original < joint, "an untrained student is worse: {original} and {joint}");
+    assert!(joint + 1.0 < separate, "joint {joint}, separate {separate}");
+}
