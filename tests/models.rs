@@ -2,7 +2,10 @@
 
 mod common;
 
-use caramba::model::{DataType, Model, OpenOptions, RopeScaling};
+use caramba::model::{
+    Architecture, Attention, DataType, Layer, Model, OpenOptions, Rope, RopeScaling, Tensor, WriteOptions, write_directory,
+};
+use std::path::Path;
 
 fn smollm2() -> Model {
     Model::open(&common::smollm2(), &OpenOptions::default()).unwrap_or_else(|error| panic!("{error}"))
@@ -57,4 +60,83 @@ fn its_tokenizer_is_that_of_transformers() {
     );
     let error = tokenizer.decode(&[49152]).unwrap_err().to_string();
     assert!(error.contains("token 49152 is beyond the vocabulary of 49152 tokens"), "{error}");
+}
+
+fn refusal(path: &Path) -> String {
+    Model::open(path, &OpenOptions::default()).err().expect("expected a refusal").to_string()
+}
+
+#[test]
+fn what_is_no_model_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let told = |name: &str, bytes: &[u8]| {
+        std::fs::write(path(name), bytes).unwrap();
+        refusal(&path(name)).replace(&directory.path().display().to_string(), "DIR")
+    };
+    insta::assert_snapshot!(
+        [
+            told("notes.txt", b"hello"),
+            told("empty.gguf", b""),
+            told("page.gguf", b"<!DOCTYPE html>"),
+            told("short.gguf", b"GGUF\x03\0\0\0"),
+            told("lost.safetensors", b"\x10\0\0\0\0\0\0\0{}"),
+            told("model.onnx", b"\x08\x07\x12\x07pytorch"),
+        ]
+        .join("\n"),
+        @"
+    DIR/notes.txt: this is not a model
+      help: give a directory with config.json and *.safetensors, a .gguf file, or a PyTorch checkpoint
+    DIR/empty.gguf: the file is empty
+      help: fetch or copy it again
+    DIR/page.gguf: expected a GGUF file, which begins with `GGUF`; this one begins with `<!DO`
+    DIR/short.gguf: the file ends at byte 8, 8 more were expected from byte 8 on
+      help: the file is truncated or damaged: fetch it again
+    DIR: there is no config.json here, which says what the weights mean
+      help: give a directory with config.json and *.safetensors, a .gguf file, or a PyTorch checkpoint
+    DIR/model.onnx: this is not a model
+      help: give a directory with config.json and *.safetensors, a .gguf file, or a PyTorch checkpoint
+    "
+    );
+    assert!(refusal(&path("nowhere")).contains("nowhere: No such file or directory"));
+    let empty = path("empty");
+    std::fs::create_dir(&empty).unwrap();
+    assert!(refusal(&empty).contains("empty: there is no config.json here"), "{}", refusal(&empty));
+}
+
+#[test]
+fn a_directory_may_hold_a_gguf_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::copy(common::fixture("gguf/qwen2.gguf"), directory.path().join("tiny.gguf")).unwrap();
+    assert_eq!(Model::open(directory.path(), &OpenOptions::default()).unwrap().name, "tiny");
+}
+
+/// The tokenizer that a student gets from a teacher in a GGUF: a tokenizer.json that makes the same tokens.
+#[test]
+fn a_tokenizer_is_written_with_a_model() {
+    let teacher = smollm2();
+    let directory = tempfile::tempdir().unwrap();
+    let rope = Rope { base: 1e4, scaling: RopeScaling::None };
+    let layers = vec![Layer { attention: Attention::standard(2, 1, 4, Some(rope)), d_ff: 4 }];
+    let architecture = Architecture { d_model: 8, layers, ..teacher.architecture.clone() };
+    let zeros = |shape: Vec<usize>| Tensor::from_f32(shape.clone(), vec![0.0; shape.iter().product()]).unwrap();
+    let tensors = architecture.tensors().into_iter().map(|(name, shape)| (name, zeros(shape))).collect();
+    let write = |path: &Path, tokenizer: &Model| {
+        let options = WriteOptions { tokenizer: Some(tokenizer), ..WriteOptions::default() };
+        write_directory(path, &architecture, &tensors, &options).unwrap();
+        Model::open(path, &OpenOptions::default()).unwrap()
+    };
+    let first = write(&directory.path().join("first"), &teacher);
+    // From a directory its files are copied as they are.
+    let second = write(&directory.path().join("second"), &first);
+    assert_eq!((&first.architecture, &second.architecture), (&architecture, &architecture));
+    for name in ["tokenizer.json", "tokenizer_config.json"] {
+        let read = |model: &Model| std::fs::read_to_string(model.path.join(name)).unwrap();
+        assert_eq!(read(&first), read(&second));
+    }
+    let text = std::fs::read_to_string(common::fixture("smollm2_tokens.json")).unwrap();
+    let tokens = |model: &Model| model.tokenizer().unwrap().encode(&text, true).unwrap();
+    assert_eq!(tokens(&teacher), tokens(&first));
+    assert_eq!(tokens(&teacher), tokens(&second));
+    assert_eq!(second.hashes().unwrap().len(), 3, "configuration, tokenizer, weights");
 }

@@ -65,7 +65,10 @@ impl Model {
     pub fn open(path: &Path, options: &OpenOptions) -> Result<Model> {
         match Kind::of(path)? {
             Kind::Gguf => gguf::open(path),
-            Kind::Directory => huggingface::open(path, None),
+            Kind::Directory => match only_gguf(path) {
+                Some(file) => gguf::open(&file),
+                None => huggingface::open(path, None),
+            },
             Kind::Safetensors => huggingface::open(parent(path), Some(path)),
             Kind::Checkpoint => checkpoint::open(path, options),
         }
@@ -117,6 +120,16 @@ fn name(path: &Path) -> String {
     }
     let stem = if path.is_dir() { path.file_name() } else { path.file_stem() };
     stem.map_or_else(|| "model".to_owned(), |stem| stem.to_string_lossy().into_owned())
+}
+
+/// The GGUF file of a directory that has one of them and no configuration: how such models are often kept.
+fn only_gguf(directory: &Path) -> Option<PathBuf> {
+    if directory.join(huggingface::CONFIG).is_file() {
+        return None;
+    }
+    let files = std::fs::read_dir(directory).ok()?.flatten().map(|entry| entry.path());
+    let mut found = files.filter(|path| path.extension().is_some_and(|extension| extension == "gguf"));
+    found.next().filter(|_| found.next().is_none())
 }
 
 fn parent(path: &Path) -> &Path {

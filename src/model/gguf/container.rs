@@ -118,7 +118,7 @@ impl Container {
             return Err(Error::new(format!("ggml's element type {} is not supported", type_name(info.data_type)))
                 .remedy(format!("use a file with these types: {}", known.join(", "))));
         };
-        if info.offset % alignment != 0 {
+        if !info.offset.is_multiple_of(alignment) {
             return Err(Error::new(format!("its offset {} is no multiple of the file's alignment {alignment}", info.offset)));
         }
         let start = data.checked_add(info.offset).and_then(|start| usize::try_from(start).ok());

@@ -64,8 +64,7 @@ pub(super) fn tokenizer(container: &Container) -> Result<Option<Tokenizer>> {
         "llama" => sentence_pieces(container)?,
         other => return Err(unknown("vocabulary", other, ["gpt2", "llama"]).at("key tokenizer.ggml.model")),
     };
-    let inner = serde_json::from_value(json).map_err(|error| Error::new(format!("the vocabulary can't be used: {error}")))?;
-    Tokenizer::new(inner).map(Some)
+    Tokenizer::from_parts(json).map(Some)
 }
 
 /// What both kinds of vocabulary have.

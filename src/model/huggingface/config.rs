@@ -185,6 +185,10 @@ fn rope(config: Section) -> Result<Rope> {
     let theta = config.float("rope_theta")?;
     for key in ["rope_parameters", "rope_scaling"] {
         if let Some(section) = config.section(key)? {
+            // Newer families have a section for each type of layer here.
+            if let Some(kind) = section.keys().find(|kind| kind.ends_with("_attention")) {
+                return Err(Error::new(format!("RoPE of its own for `{kind}` layers is not supported")).at(format!("key `{key}`")));
+            }
             let base = section.float("rope_theta").at(format!("key `{key}`"))?.or(theta).unwrap_or(10_000.0);
             return Ok(Rope { base, scaling: scaling(section, config).at(format!("key `{key}`"))? });
         }

@@ -51,7 +51,7 @@ impl Description {
     pub fn read(directory: &Path) -> Result<Description> {
         let config = directory.join(CONFIG);
         if !config.is_file() {
-            return Err(Error::new(format!("there is no {CONFIG} in this directory"))
+            return Err(Error::new(format!("there is no {CONFIG} here, which says what the weights mean"))
                 .at(directory.display())
                 .remedy("give a directory with config.json and *.safetensors, a .gguf file, or a PyTorch checkpoint"));
         }

@@ -328,15 +328,21 @@ fn mistakes_in_a_directory_are_told() {
     fixture.write(CONFIG, &[0xff, 0xfe]);
     assert!(fixture.refusal().contains("config.json: byte 0 is not UTF-8 text"));
     fixture.write(CONFIG, config.as_bytes());
-    fixture.write(TOKENIZER, b"{ \"version\": \"9\" }");
+    fixture.write(TOKENIZER, b"{ \"version\": \"1.0\",\n \"decoder\": }");
     let message = fixture.open().unwrap().tokenizer().unwrap_err().to_string();
-    assert!(message.contains("tokenizer.json: this is not a tokenizer that can be used: ") && message.contains("line 1"), "{message}");
+    assert!(
+        message.contains("tokenizer.json: this is not a tokenizer that can be used: ") && message.contains("line 2 column 13"),
+        "{message}"
+    );
 
     std::fs::remove_file(fixture.path.join(WEIGHTS)).unwrap();
     assert!(fixture.refusal().contains("there are no weights in this directory"));
     std::fs::remove_file(fixture.path.join(CONFIG)).unwrap();
     let message = fixture.refusal();
-    assert!(message.contains("there is no config.json in this directory\n  help: give a directory with config.json"), "{message}");
+    assert!(
+        message.contains("there is no config.json here, which says what the weights mean\n  help: give a directory with config.json"),
+        "{message}"
+    );
 }
 
 #[test]
