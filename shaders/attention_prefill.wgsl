@@ -86,11 +86,22 @@ fn main(
     let semantic_at = row * {{ stride }}u + head * {{ sem }}u;
 {% endif %}
     let geometric_at = row * {{ stride }}u + {{ heads * sem }}u + head * {{ geo }}u;
+{#- Through arrays and loops: drivers take long over code that loads in many places. -#}
+{% if sem > 0 %}
+    var semantic_query: array<f32, {{ sem }}>;
+    for (var i = 0u; i < {{ sem }}u; i++) {
+        semantic_query[i] = qkv[semantic_at + i];
+    }
+{% endif %}
+    var geometric_query: array<f32, {{ geo }}>;
+    for (var i = 0u; i < {{ geo }}u; i++) {
+        geometric_query[i] = qkv[geometric_at + i];
+    }
 {% for i in range(sem) %}
-    let qs{{ i }} = qkv[semantic_at + {{ i }}u];
+    let qs{{ i }} = semantic_query[{{ i }}];
 {% endfor %}
 {% for i in range(geo) %}
-    let qg{{ i }} = qkv[geometric_at + {{ i }}u];
+    let qg{{ i }} = geometric_query[{{ i }}];
 {% endfor %}
 {% if null_attn %}
     let null_at = head * {{ sem + geo + value }}u;
@@ -161,8 +172,12 @@ fn main(
     }
     if (is_row) {
         let to = row * {{ out_stride }}u + head * {{ value }}u;
+        var results: array<f32, {{ value }}>;
 {% for i in range(value) %}
-        out[to + {{ i }}u] = sum{{ i }} / total;
+        results[{{ i }}] = sum{{ i }} / total;
 {% endfor %}
+        for (var i = 0u; i < {{ value }}u; i++) {
+            out[to + i] = results[i];
+        }
     }
 }

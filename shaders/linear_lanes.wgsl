@@ -151,21 +151,28 @@ fn main(
 {% endfor %}
 {% endif %}
     }
+{#- Results go through an array and a loop: drivers take long over code that stores in many places. -#}
+    var results: array<f32, {{ tokens * lane_rows }}>;
 {% for t in range(tokens) %}
 {% if norm %}
     let inverse{{ t }} = inverseSqrt({{ "subgroupAdd(squares" ~ t ~ ")" if subgroup else "squares" ~ t }} / {{ norm_width }}.0 + {{ eps }});
 {% endif %}
 {% set scale = " * inverse" ~ t if norm else "" %}
 {% for r in range(lane_rows) %}
-    if (row{{ r }} < {{ rows }}u && token{{ t }} < call.rows) {
-        let to = token{{ t }} * {{ y_stride }}u + {{ first }}u + row{{ r }};
 {% if epilogue == "swiglu" %}
-        let gate = sum0_{{ t }}_{{ r }}{{ scale }};
-        y[to] = gate / (1.0 + exp(-gate)) * (sum1_{{ t }}_{{ r }}{{ scale }});
+    let gate{{ t }}_{{ r }} = sum0_{{ t }}_{{ r }}{{ scale }};
+    results[{{ t * lane_rows + r }}] = gate{{ t }}_{{ r }} / (1.0 + exp(-gate{{ t }}_{{ r }})) * (sum1_{{ t }}_{{ r }}{{ scale }});
 {% else %}
-        y[to] = {{ "y[to] + " if epilogue == "add" else "" }}sum0_{{ t }}_{{ r }}{{ scale }}{{ " + bias[" ~ first ~ "u + row" ~ r ~ "]" if bias else "" }};
+    results[{{ t * lane_rows + r }}] = sum0_{{ t }}_{{ r }}{{ scale }};
 {% endif %}
+{% endfor %}
+{% endfor %}
+    for (var i = 0u; i < {{ tokens * lane_rows }}u; i++) {
+        let row = group.x * {{ workgroup * lane_rows }}u + (i % {{ lane_rows }}u) * {{ workgroup }}u + local;
+        let token = group.y * {{ tokens }}u + i / {{ lane_rows }}u;
+        if (row < {{ rows }}u && token < call.rows) {
+            let to = token * {{ y_stride }}u + {{ first }}u + row;
+            y[to] = {{ "y[to] + " if epilogue == "add" else "" }}results[i]{{ " + bias[" ~ first ~ "u + row]" if bias else "" }};
+        }
     }
-{% endfor %}
-{% endfor %}
 }
