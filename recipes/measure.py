@@ -53,6 +53,7 @@ def main():
     print(f"parameters       {sum(p.numel() for p in model.parameters()):,}")
     print(f"held-out tokens  {len(heldout):,}, {len(losses)} blocks of {BLOCK}")
     print(f"perplexity       {math.exp(losses.mean()):.3f}  (mean nll {losses.mean():.5f})")
+    unigram = None
     if (arguments.text / "train.npy").exists():
         unigram = unigram_loss(numpy.load(arguments.text / "train.npy"), heldout, model.config["vocab_size"])
         print(f"unigram          {math.exp(unigram):.1f}  (mean nll {unigram:.5f})")
@@ -84,6 +85,7 @@ def main():
             "block_mean_nll": [round(b.mean().item(), 6) for b in first],
             "mean_nll": round(first.mean().item(), 6),
             "heldout_mean_nll": round(losses.mean().item(), 6),
+            "unigram_mean_nll": unigram and round(unigram, 6),
             "prompt_tokens": PROMPT,
             "greedy": chosen,
         }

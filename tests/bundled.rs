@@ -1,0 +1,107 @@
+//! The bundled models: what the runtime makes of them is what PyTorch made of them when they were measured (recipes/measure.py), and they
+//! are what models/README.md says.
+
+mod common;
+
+use caramba::gpu::{DeviceChoice, Gpu};
+use caramba::model::{Model, OpenOptions};
+use caramba::runtime::{CacheKind, CacheKinds, LoadOptions, Network, Session, SessionOptions, WeightKind};
+use common::fixture;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+
+const PAIR: [(&str, &str); 2] = [("austen", "bundled_reference.json"), ("austen-dba", "bundled_student_reference.json")];
+/// Blocks that are scored here: every test run can afford two, far enough into a block that a fault in the positions shows.
+const BLOCKS: usize = 2;
+
+fn models() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/models"))
+}
+
+fn open(name: &str) -> Model {
+    Model::open(&models().join(name), &OpenOptions::default()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn expected(file: &str) -> Value {
+    serde_json::from_slice(&std::fs::read(fixture(file)).unwrap()).unwrap()
+}
+
+/// The held-out tokens: a NumPy file of 16-bit numbers, whose header's length stands in its bytes 8 and 9.
+fn held_out() -> Vec<u32> {
+    let bytes = std::fs::read(models().join("austen/heldout.npy")).unwrap();
+    let header = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    assert!(String::from_utf8_lossy(&bytes[..header]).contains("'descr': '<u2'"));
+    bytes[header..].as_chunks::<2>().0.iter().map(|&pair| u32::from(u16::from_le_bytes(pair))).collect()
+}
+
+fn session(network: &Rc<Network>, sequences: usize) -> Session {
+    let options = SessionOptions { context: 512, sequences, cache: CacheKinds::uniform(CacheKind::F16), chunk: None };
+    Session::new(network, &options).unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[test]
+fn they_compute_what_pytorch_computed() {
+    let gpu = Gpu::open(&DeviceChoice::default()).unwrap_or_else(|error| panic!("{error}"));
+    let tokens = held_out();
+    for (name, file) in PAIR {
+        let expected = expected(file);
+        let number = |key: &str| expected[key].as_u64().unwrap() as usize;
+        let options = LoadOptions { weights: WeightKind::Stored, progress: None };
+        let network = Network::load(&gpu, Arc::new(open(name)), &options).unwrap_or_else(|error| panic!("{error}"));
+        let mut session = session(&network, 1);
+
+        let block = number("block");
+        for index in 0..BLOCKS {
+            session.truncate(0).unwrap();
+            let scores = session.score(&[tokens[index * block..][..block].to_vec()]).unwrap();
+            let scores = &scores.log_probabilities[0];
+            assert_eq!(scores.len(), block - 1);
+            let nll = -scores.iter().copied().map(f64::from).sum::<f64>() / scores.len() as f64;
+            let reference = expected["block_mean_nll"][index].as_f64().unwrap();
+            assert!((nll / reference - 1.0).abs() < 5e-4, "{name}, block {index}: {nll} nats, {reference} expected");
+        }
+
+        // Greedy tokens, given the reference's own up to there: the same wherever its choice was a clear one.
+        let prompt = number("prompt_tokens");
+        let chosen = expected["greedy"].as_array().unwrap();
+        let greedy: Vec<u32> = chosen.iter().map(|choice| choice["token"].as_u64().unwrap() as u32).collect();
+        let clear: Vec<bool> = chosen.iter().map(|choice| choice["gap"].as_f64().unwrap() > 0.1).collect();
+        session.truncate(0).unwrap();
+        let scores = session.score(&[[&tokens[..prompt], &greedy].concat()]).unwrap();
+        let best = &scores.best[0][prompt - 1..];
+        for (step, ((found, wanted), clear)) in best.iter().zip(&greedy).zip(&clear).enumerate() {
+            assert!(found == wanted || !clear, "{name}: greedy token {step} is {found}, {wanted} expected");
+        }
+        // And by itself, as far as every choice was clear.
+        let sure = clear.iter().take_while(|&&clear| clear).count();
+        session.truncate(0).unwrap();
+        session.prefill(&[tokens[..prompt].to_vec()]).unwrap();
+        assert_eq!(session.decode(sure).unwrap().tokens[0], greedy[..sure], "{name}");
+    }
+}
+
+/// What models/README.md promises of the pair.
+#[test]
+fn the_pair_is_what_it_is_said_to_be() {
+    let [teacher, student] = PAIR.map(|(name, file)| (open(name), expected(file)));
+    let perplexity = |reference: &Value, key: &str| reference[key].as_f64().unwrap().exp();
+    let trained = perplexity(&teacher.1, "heldout_mean_nll");
+    assert!(trained < perplexity(&teacher.1, "unigram_mean_nll") / 10.0, "far below a unigram model's");
+    assert!(perplexity(&student.1, "heldout_mean_nll") < 1.1 * trained, "within 10 % of the teacher's");
+
+    let cached = |model: &Model| -> Vec<usize> {
+        let layers = model.architecture.layers.iter().map(|layer| &layer.attention);
+        layers.map(|a| a.kv_heads * (a.key() + a.value)).collect()
+    };
+    assert_eq!(cached(&teacher.0), [256; 4]);
+    assert_eq!(cached(&student.0), [128; 4]);
+
+    fn bytes(path: &Path) -> u64 {
+        let entries = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
+        entries.map(|path| if path.is_dir() { bytes(&path) } else { path.metadata().unwrap().len() }).sum()
+    }
+    let size = bytes(&models());
+    assert!(size < 4_000_000, "all of it is under 4 MB: {size} bytes");
+}
