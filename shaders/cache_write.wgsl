@@ -129,8 +129,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {% endif %}
     // Geometric path: pairs (i, i + geo/2) of all query heads, then of all key heads.
     for (var pair = local; pair < {{ (heads + kv_heads) * (geo // 2) }}u; pair += {{ workgroup }}u) {
-        let head = pair / {{ geo // 2 }}u;
-        let i = pair % {{ geo // 2 }}u;
+        let head = pair / {{ [geo // 2, 1] | max }}u;
+        let i = pair % {{ [geo // 2, 1] | max }}u;
         let is_query = head < {{ heads }}u;
         let at = row_at + i + select({{ k_geo }}u + (head - {{ heads }}u) * {{ geo }}u, {{ q_geo }}u + head * {{ geo }}u, is_query);
         var low = qkv[at];

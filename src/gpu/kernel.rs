@@ -183,6 +183,31 @@ impl Gpu {
     }
 }
 
+impl Gpu {
+    /// Runs `steps` one after the other in one submission and waits for them.
+    ///
+    /// # Errors
+    /// A lost device.
+    pub fn run(&self, steps: &[&Step], counts: Counts) -> Result<()> {
+        let mut encoder = self.device().create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("run") });
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        steps.iter().for_each(|step| step.record(&mut pass, counts));
+        drop(pass);
+        let submission = self.queue().submit([encoder.finish()]);
+        self.wait_for(Some(submission))
+    }
+
+    /// Every variant made so far: the template and its parameters.
+    pub fn variants(&self) -> Vec<(String, serde_json::Value)> {
+        let made = self.kernels.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let split = |key: &String| {
+            let (template, parameters) = key.split_once(' ')?;
+            Some((template.to_owned(), serde_json::from_str(parameters).ok()?))
+        };
+        made.keys().filter_map(split).collect()
+    }
+}
+
 impl Step {
     /// The same step, with what it has to do noted for the profile.
     #[must_use]

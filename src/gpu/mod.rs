@@ -25,6 +25,8 @@ pub struct DeviceChoice {
     pub without: Vec<String>,
     /// Shaders keep wgpu's own bounds checks: slow, for tests.
     pub checked: bool,
+    /// Take this for the adapter's limit on the bytes of one binding, if it is smaller: for tests of models that are split.
+    pub max_binding_bytes: Option<u64>,
 }
 
 /// What an adapter says of itself.
@@ -85,11 +87,16 @@ impl Gpu {
         if let Some(name) = choice.without.iter().find(|name| adapter::FEATURES.iter().all(|(known, _)| known != name)) {
             return Err(crate::error::unknown("feature", name, adapter::FEATURES.map(|(name, _)| name)));
         }
-        let summary = adapter::summarise(&adapter, features);
+        let mut limits = adapter.limits();
+        if let Some(most) = choice.max_binding_bytes {
+            limits.max_storage_buffer_binding_size = limits.max_storage_buffer_binding_size.min(most);
+        }
+        let summary =
+            AdapterSummary { max_binding_bytes: limits.max_storage_buffer_binding_size, ..adapter::summarise(&adapter, features) };
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("caramba"),
             required_features: features,
-            required_limits: adapter.limits(),
+            required_limits: limits,
             // SAFETY: cooperative matrices are the only experimental feature asked for; the kernels that use them are ours and tested.
             experimental_features: unsafe { wgpu::ExperimentalFeatures::enabled() },
             memory_hints: wgpu::MemoryHints::MemoryUsage,

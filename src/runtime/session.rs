@@ -235,7 +235,11 @@ impl Session {
     /// Lists that are not one per sequence, a token beyond the vocabulary, more tokens than the context has room for; Ctrl-C.
     pub fn prefill(&mut self, tokens: &[Vec<u32>]) -> Result<()> {
         self.append(tokens)?;
-        let starts = if self.uncached { Vec::new() } else { self.starts(tokens) };
+        let mut starts = if self.uncached { Vec::new() } else { self.starts(tokens) };
+        // A sequence that got no tokens has its last position computed again: its logits are wanted too.
+        for (start, length) in starts.iter_mut().zip(&self.lengths) {
+            *start = (*start).min(length.saturating_sub(1));
+        }
         let rows = self.rows_from(&starts);
         self.has_logits = false;
         let mut earlier = None;

@@ -135,7 +135,8 @@ impl Matrix {
         let limit = gpu.limits().max_storage_buffer_binding_size.min(gpu.limits().max_buffer_size) as usize;
         let row_bytes = format.code_bytes(self.columns).max(1);
         // Whole tiles of rows, so that the last tile of a part is not a remainder.
-        let most = (limit / row_bytes / 256 * 256).max(1);
+        let most = limit / row_bytes;
+        let most = if most > 256 { most / 256 * 256 } else { most.max(1) };
         let total: usize = tensors.iter().map(|tensor| tensor.rows()).sum();
         let mut done = 0;
         while done < total {
@@ -258,7 +259,13 @@ fn pack(tensor: &Tensor, row: usize, format: Format, codes: &mut [u8], scales: &
             for_blocks(tensor, row, |block, values| {
                 let low = values.iter().fold(f32::MAX, |low, &value| low.min(value));
                 let high = values.iter().fold(f32::MIN, |high, &value| high.max(value));
-                let (scale, minimum) = (f16::from_f32((high - low) / 15.0), f16::from_f32(low));
+                let (scale, minimum) = if (block + 1) * BLOCK <= columns {
+                    (f16::from_f32((high - low) / 15.0), f16::from_f32(low))
+                } else {
+                    // What pads a row must be exactly zero: eight times a half float is exact.
+                    let scale = f16::from_f32(high.max(-low) / 7.0);
+                    (scale, f16::from_f32(-8.0 * scale.to_f32()))
+                };
                 scales[block * 4..block * 4 + 2].copy_from_slice(&scale.to_le_bytes());
                 scales[block * 4 + 2..block * 4 + 4].copy_from_slice(&minimum.to_le_bytes());
                 // With the stored scale and minimum: the code then makes up for their rounding.

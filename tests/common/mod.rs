@@ -2,8 +2,10 @@
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 
 pub mod fixtures;
+pub mod lab;
 pub mod reference;
 pub mod runtime;
+pub mod twins;
 
 use std::path::PathBuf;
 

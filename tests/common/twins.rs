@@ -1,0 +1,427 @@
+//! The kernels' twins: the same in plain Rust, for one row at a time and in f64 where sums are long.
+
+use super::lab::Random;
+use half::f16;
+use serde_json::{Value, json};
+
+/// A matrix as `shaders/weights.wgsl` has it.
+pub struct Weights {
+    pub codes: Vec<u32>,
+    pub scales: Vec<u32>,
+    /// What it means: [rows, columns]
+    pub values: Vec<f32>,
+}
+
+/// A random matrix of `rows` rows of `width` elements, padded to whole blocks.
+pub fn weights(random: &mut Random, format: &str, rows: usize, width: usize) -> Weights {
+    let columns = width.next_multiple_of(32);
+    let (mut codes, mut scales, mut values): (Vec<u8>, Vec<u8>, Vec<f32>) = Default::default();
+    for _ in 0..rows {
+        match format {
+            "f32" | "f16" => {
+                for column in 0..columns {
+                    let value = if column < width { f16::from_f32(random.float()) } else { f16::ZERO };
+                    values.push(value.to_f32());
+                    if format == "f32" { codes.extend(value.to_f32().to_le_bytes()) } else { codes.extend(value.to_le_bytes()) }
+                }
+            }
+            "q8" => {
+                for block in 0..columns / 32 {
+                    let scale = f16::from_f32(0.01 + random.float().abs() / 127.0);
+                    scales.extend(scale.to_le_bytes());
+                    for column in block * 32..block * 32 + 32 {
+                        let code = if column < width { random.below(255) as i32 - 127 } else { 0 };
+                        codes.push(code as i8 as u8);
+                        values.push(code as f32 * scale.to_f32());
+                    }
+                }
+                scales.resize(scales.len().next_multiple_of(4), 0);
+            }
+            _ => {
+                for _ in 0..columns / 32 {
+                    let (scale, minimum) = (f16::from_f32(random.float().abs() / 8.0), f16::from_f32(random.float()));
+                    scales.extend(scale.to_le_bytes());
+                    scales.extend(minimum.to_le_bytes());
+                    let block: Vec<u8> = (0..32).map(|_| random.below(16) as u8).collect();
+                    values.extend(block.iter().map(|&code| f32::from(code) * scale.to_f32() + minimum.to_f32()));
+                    for word in block.chunks(8) {
+                        codes.extend((0..4).map(|i| word[i] | word[i + 4] << 4));
+                    }
+                }
+            }
+        }
+    }
+    let words = |bytes: Vec<u8>| bytes.as_chunks::<4>().0.iter().map(|&word| u32::from_le_bytes(word)).collect();
+    Weights { codes: words(codes), scales: words(scales), values }
+}
+
+pub fn dot(a: &[f32], b: &[f32]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+}
+
+/// x / sqrt(mean(x^2) + eps) * weight
+pub fn rms_norm(x: &[f32], weight: &[f32], eps: f64) -> Vec<f32> {
+    let mean = dot(x, x) / x.len() as f64;
+    x.iter().zip(weight).map(|(x, w)| (f64::from(*x) / (mean + eps).sqrt() * f64::from(*w)) as f32).collect()
+}
+
+/// A part of a cache (keys or values), as `shaders/cache.wgsl` has it.
+#[derive(Debug, Clone, Copy)]
+pub struct Part {
+    /// `f32`, `f16`, `q8`, `q4`
+    pub kind: &'static str,
+    pub kv_heads: usize,
+    /// Elements of a head.
+    pub head: usize,
+}
+
+impl Part {
+    pub fn width(self) -> usize {
+        self.kv_heads * self.head
+    }
+
+    pub fn blocks(self) -> usize {
+        self.width().div_ceil(32)
+    }
+
+    fn bits(self) -> usize {
+        match self.kind {
+            "f32" => 32,
+            "f16" => 16,
+            "q8" => 8,
+            _ => 4,
+        }
+    }
+
+    fn quantised(self) -> bool {
+        self.bits() < 16
+    }
+
+    /// The largest code.
+    fn top(self) -> f32 {
+        if self.kind == "q8" { 127.0 } else { 7.0 }
+    }
+
+    /// Words of a cache of so many tokens.
+    pub fn words(self, tokens: usize) -> usize {
+        tokens * self.blocks() * self.bits() + if self.quantised() { (tokens * self.blocks()).div_ceil(2) } else { 0 }
+    }
+
+    pub fn parameters(self, binding: usize) -> Value {
+        json!({ "kind": self.kind, "width": self.width(), "head": self.head, "blocks": self.blocks(), "binding": binding })
+    }
+
+    /// The bits of element `e` (padding included) of token `t`.
+    fn code(self, cache: &[u32], t: usize, e: usize) -> u32 {
+        let at = (t * self.blocks() * 32 + e) * self.bits();
+        let word = cache[at / 32] >> (at % 32);
+        if self.bits() == 32 { word } else { word & ((1 << self.bits()) - 1) }
+    }
+
+    fn scale_bits(self, cache: &[u32], tokens: usize, t: usize, e: usize) -> u16 {
+        let half_word = tokens * self.blocks() * self.bits() * 2 + t * self.blocks() + e / 32;
+        (cache[half_word / 2] >> (16 * (half_word % 2))) as u16
+    }
+
+    /// Element `e` of token `t`: what it stands for, and its block's scale (1 where there is none).
+    fn element(self, cache: &[u32], tokens: usize, t: usize, e: usize) -> (f32, f32) {
+        let code = self.code(cache, t, e);
+        let scale = if self.quantised() { f16::from_bits(self.scale_bits(cache, tokens, t, e)).to_f32() } else { 1.0 };
+        let value = match self.kind {
+            "f32" => f32::from_bits(code),
+            "f16" => f16::from_bits(code as u16).to_f32(),
+            "q8" => f32::from(code as u8 as i8) * scale,
+            // Four bits, two's complement.
+            _ => f32::from(((code as u8) << 4) as i8 >> 4) * scale,
+        };
+        (value, scale)
+    }
+
+    /// All elements of token `t`.
+    pub fn token(self, cache: &[u32], tokens: usize, t: usize) -> Vec<f32> {
+        (0..self.width()).map(|e| self.element(cache, tokens, t, e).0).collect()
+    }
+
+    /// A cache full of random elements. Scales are moderate, codes are any.
+    pub fn random(self, random: &mut Random, tokens: usize) -> Vec<u32> {
+        let code_words = tokens * self.blocks() * self.bits();
+        let pair = |random: &mut Random, size: f32| {
+            let half = |value: f32| u32::from(f16::from_f32(value).to_bits());
+            half(random.float() * size) | half(random.float() * size) << 16
+        };
+        let mut cache: Vec<u32> = (0..code_words)
+            .map(|_| match self.kind {
+                "f32" => random.float().to_bits(),
+                "f16" => pair(random, 1.0),
+                // The code -128 is never written; no test may rely on what it means.
+                "q8" => u32::from_le_bytes([0; 4].map(|_| (random.below(255) as i32 - 127) as i8 as u8)),
+                _ => random.word(),
+            })
+            .collect();
+        while cache.len() < self.words(tokens) {
+            let scale = pair(random, 1.0 / self.top()) & 0x7fff_7fff;
+            cache.push(scale);
+        }
+        cache
+    }
+
+    /// Whether token `t` holds `expected`, as exactly as this kind can, and zeros where it is padded. `noise`: by how much `expected` may be off itself,
+    /// relative to the largest value.
+    pub fn check(self, cache: &[u32], tokens: usize, t: usize, expected: &[f32], noise: f32) {
+        for (block, values) in expected.chunks(32).enumerate() {
+            let largest = values.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
+            for (i, &value) in values.iter().enumerate() {
+                let (found, stored) = self.element(cache, tokens, t, block * 32 + i);
+                let off = noise * largest;
+                let place = format!("token {t}, element {} of {self:?}: {found}, expected {value}", block * 32 + i);
+                match self.kind {
+                    "f32" => assert!((found - value).abs() <= off, "{place}"),
+                    "f16" => assert!((found - value).abs() <= off + value.abs() / 2048.0 + 1e-7, "{place}"),
+                    _ => {
+                        let scale = largest / self.top();
+                        assert!((stored - scale).abs() <= off + scale / 2048.0, "{place}: scale {stored}, expected {scale}");
+                        let code = if stored > 0.0 { found / stored } else { 0.0 };
+                        let exact = if scale > 0.0 { value / scale } else { 0.0 };
+                        assert!((code - exact).abs() <= 0.5 + 1e-4 + noise * self.top(), "{place}: code {code}, exactly {exact}");
+                        assert!(code.abs() <= self.top(), "{place}: code {code}");
+                    }
+                }
+            }
+        }
+        for e in self.width()..self.blocks() * 32 {
+            assert_eq!(self.code(cache, t, e), 0, "token {t}, padding {e} of {self:?}");
+        }
+    }
+
+    /// Whether token `t` is bit for bit the same in both caches.
+    pub fn check_untouched(self, before: &[u32], after: &[u32], tokens: usize, t: usize) {
+        for e in 0..self.blocks() * 32 {
+            assert_eq!(self.code(before, t, e), self.code(after, t, e), "token {t}, element {e} of {self:?} was written");
+            if self.quantised() {
+                let scale = |cache| self.scale_bits(cache, tokens, t, e);
+                assert_eq!(scale(before), scale(after), "token {t}, scale of element {e} of {self:?} was written");
+            }
+        }
+    }
+}
+
+/// A layer's attention, as its kernels know it.
+#[derive(Debug, Clone, Copy)]
+pub struct Layer {
+    pub heads: usize,
+    pub kv_heads: usize,
+    pub sem: usize,
+    pub geo: usize,
+    pub value: usize,
+    pub rope: bool,
+    pub rope_semantic: bool,
+    pub qk_norm: bool,
+    /// `none`, `static`, `dynamic`
+    pub gate: &'static str,
+    pub learned_temp: bool,
+    pub tie_qk: bool,
+    pub null_attn: bool,
+    /// 0: all
+    pub window: usize,
+    /// Of semantic keys, geometric keys, values.
+    pub kinds: [&'static str; 3],
+}
+
+impl Layer {
+    pub const fn standard(heads: usize, kv_heads: usize, head: usize, kinds: [&'static str; 3]) -> Layer {
+        Layer {
+            heads,
+            kv_heads,
+            sem: 0,
+            geo: head,
+            value: head,
+            rope: true,
+            rope_semantic: false,
+            qk_norm: false,
+            gate: "none",
+            learned_temp: false,
+            tie_qk: false,
+            null_attn: false,
+            window: 0,
+            kinds,
+        }
+    }
+
+    /// The cache's parts by name; a layer without a semantic path has no part for it.
+    pub fn parts(&self) -> Vec<(&'static str, Part)> {
+        let part = |index: usize, head: usize| Part { kind: self.kinds[index], kv_heads: self.kv_heads, head };
+        let all = [("semantic", part(0, self.sem)), ("geometric", part(1, self.geo)), ("value", part(2, self.value))];
+        all.into_iter().filter(|(_, part)| part.head > 0).collect()
+    }
+
+    /// The parts as shaders are told of them, from binding `first` on.
+    pub fn part_parameters(&self, first: usize) -> Value {
+        let named = self.parts().into_iter().zip(first..).map(|((name, part), binding)| (name.to_owned(), part.parameters(binding)));
+        Value::Object(named.collect())
+    }
+
+    /// Where q_geo, k_sem, k_geo, value, gate and the end of a row are.
+    pub fn offsets(&self) -> [usize; 6] {
+        let mut at = self.heads * self.sem;
+        let sizes = [self.heads * self.geo, self.kv_heads * self.sem, self.kv_heads * self.geo, self.kv_heads * self.value];
+        let mut offsets = [0; 6];
+        for (offset, size) in offsets.iter_mut().zip(sizes) {
+            *offset = at;
+            at += size;
+        }
+        offsets[4] = at;
+        offsets[5] = at + if self.gate == "dynamic" { self.heads } else { 0 };
+        offsets
+    }
+
+    /// What `cache_write` reads beside the row: q_norm, k_norm, gate logits, logit scales.
+    pub fn extras(&self, random: &mut Random) -> Vec<f32> {
+        let mut count = if self.qk_norm { 2 * self.geo } else { 0 };
+        count += if self.gate == "none" { 0 } else { self.heads };
+        count += if self.learned_temp { self.heads } else { 0 };
+        random.floats(count)
+    }
+
+    /// What `cache_write` makes of one row at `position`. `extras` as above.
+    pub fn write(&self, row: &mut [f32], position: usize, extras: &[f32], eps: f64) {
+        let [q_geo, k_sem, k_geo, _, gate_at, _] = self.offsets();
+        if self.tie_qk {
+            row.copy_within(0..self.heads * self.sem, k_sem);
+        }
+        let (norms, rest) = extras.split_at(if self.qk_norm { 2 * self.geo } else { 0 });
+        let (logits, temperatures) = rest.split_at(if self.gate == "none" { 0 } else { self.heads });
+        let heads = |at: usize, count: usize, width: usize| (0..count).map(move |head| at + head * width..at + (head + 1) * width);
+        for (index, at) in heads(q_geo, self.heads, self.geo).chain(heads(k_geo, self.kv_heads, self.geo)).enumerate() {
+            let head = &mut row[at];
+            if self.qk_norm {
+                let weight = if index < self.heads { &norms[..self.geo] } else { &norms[self.geo..] };
+                head.copy_from_slice(&rms_norm(head, weight, eps));
+            }
+            if self.rope {
+                turn(head, position);
+            }
+        }
+        if self.rope_semantic {
+            for at in heads(0, self.heads, self.sem).chain(heads(k_sem, self.kv_heads, self.sem)) {
+                turn(&mut row[at], position);
+            }
+        }
+        for head in 0..self.heads {
+            let (mut semantic, mut geometric) = (1.0 / (self.sem.max(1) as f32).sqrt(), 1.0 / (self.geo as f32).sqrt());
+            if self.gate != "none" {
+                let logit = logits[head] + if self.gate == "dynamic" { row[gate_at + head] } else { 0.0 };
+                let gate = 1.0 / (1.0 + (-logit).exp());
+                semantic *= 2.0 * gate;
+                geometric *= 2.0 - 2.0 * gate;
+            }
+            if self.learned_temp {
+                semantic *= temperatures[head].clamp(-8.0, 8.0).exp();
+                geometric *= temperatures[head].clamp(-8.0, 8.0).exp();
+            }
+            row[head * self.sem..(head + 1) * self.sem].iter_mut().for_each(|x| *x *= semantic);
+            row[q_geo + head * self.geo..q_geo + (head + 1) * self.geo].iter_mut().for_each(|x| *x *= geometric);
+        }
+    }
+
+    /// What attention makes of one row of queries at `position` of a sequence whose first token is `first` in the caches: [heads, value].
+    pub fn attend(&self, row: &[f32], position: usize, first: usize, tokens: usize, caches: &[Vec<u32>], nulls: &[f32]) -> Vec<f32> {
+        let parts = self.parts();
+        let begin = if self.window > 0 { (position + 1).saturating_sub(self.window) } else { 0 };
+        let held: Vec<Vec<Vec<f32>>> = (begin..=position)
+            .map(|p| parts.iter().zip(caches).map(|((_, part), cache)| part.token(cache, tokens, first + p)).collect())
+            .collect();
+        let key = self.sem + self.geo;
+        let mut out = Vec::new();
+        for head in 0..self.heads {
+            let kv_head = head / (self.heads / self.kv_heads);
+            let query_sem = &row[head * self.sem..(head + 1) * self.sem];
+            let query_geo = &row[self.heads * self.sem + head * self.geo..][..self.geo];
+            let of = |values: &[f32], width: usize| values[kv_head * width..(kv_head + 1) * width].to_vec();
+            let mut seen: Vec<(f64, Vec<f32>)> = held
+                .iter()
+                .map(|token| {
+                    let semantic = if self.sem > 0 { dot(query_sem, &of(&token[0], self.sem)) } else { 0.0 };
+                    let score = semantic + dot(query_geo, &of(&token[token.len() - 2], self.geo));
+                    (score, of(&token[token.len() - 1], self.value))
+                })
+                .collect();
+            if self.null_attn {
+                let null = &nulls[head * (key + self.value)..(head + 1) * (key + self.value)];
+                let score = dot(query_sem, &null[..self.sem]) + dot(query_geo, &null[self.sem..key]);
+                seen.push((score, null[key..].to_vec()));
+            }
+            let most = seen.iter().fold(f64::MIN, |most, (score, _)| most.max(*score));
+            let total: f64 = seen.iter().map(|(score, _)| (score - most).exp()).sum();
+            out.extend((0..self.value).map(|e| {
+                let sum: f64 = seen.iter().map(|(score, value)| (score - most).exp() * f64::from(value[e])).sum();
+                (sum / total) as f32
+            }));
+        }
+        out
+    }
+}
+
+/// Frequency of pair `i` of a head of `width` elements, in radians a position.
+fn frequency(width: usize, i: usize) -> f64 {
+    100.0f64.powf(-2.0 * i as f64 / width as f64)
+}
+
+/// Cosines and sines of all positions: [context, width / 2]
+pub fn turns(width: usize, context: usize) -> Vec<f32> {
+    let angle = |position: usize, i: usize| position as f64 * frequency(width, i);
+    (0..context)
+        .flat_map(|position| (0..width / 2).flat_map(move |i| [angle(position, i).cos() as f32, angle(position, i).sin() as f32]))
+        .collect()
+}
+
+/// Element `i` is paired with `i + width / 2`.
+fn turn(head: &mut [f32], position: usize) {
+    let width = head.len();
+    let (low, high) = head.split_at_mut(width / 2);
+    for (i, (low, high)) in low.iter_mut().zip(high).enumerate() {
+        let (sine, cosine) = (position as f64 * frequency(width, i)).sin_cos();
+        let (a, b) = (f64::from(*low), f64::from(*high));
+        *low = (a * cosine - b * sine) as f32;
+        *high = (b * cosine + a * sine) as f32;
+    }
+}
+
+/// PCG (Jarzynski and Olano 2020).
+fn pcg(value: u32) -> u32 {
+    let state = value.wrapping_mul(747_796_405).wrapping_add(2_891_336_453);
+    let word = ((state >> ((state >> 28) + 4)) ^ state).wrapping_mul(277_803_737);
+    (word >> 22) ^ word
+}
+
+/// The random number of a draw, in [0, 1).
+pub fn draw(seed: u64, sequence: u32, position: u32) -> f64 {
+    let mixed = pcg(pcg(pcg(seed as u32 ^ pcg((seed >> 32) as u32)).wrapping_add(sequence)).wrapping_add(position));
+    f64::from(mixed >> 8) / 16_777_216.0
+}
+
+/// What each token weighs when one is drawn; 0: it is not kept.
+pub fn sampling_weights(logits: &[f32], temperature: f32, top_k: usize, top_p: f32) -> Vec<f64> {
+    let most = logits.iter().copied().fold(f32::MIN, f32::max);
+    let weight = |logit: f32| (f64::from(logit - most) / f64::from(temperature)).exp();
+    let mut order: Vec<usize> = (0..logits.len()).collect();
+    order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
+    if top_k > 0 && top_k < order.len() {
+        let limit = logits[order[top_k - 1]];
+        order.retain(|&token| logits[token] >= limit);
+    }
+    let total: f64 = order.iter().map(|&token| weight(logits[token])).sum();
+    let mut sum = 0.0;
+    let mut limit = f32::MIN;
+    for &token in &order {
+        sum += weight(logits[token]);
+        if sum >= f64::from(top_p) * total && top_p < 1.0 {
+            limit = logits[token];
+            break;
+        }
+    }
+    let mut weights = vec![0.0; logits.len()];
+    for token in order.into_iter().filter(|&token| logits[token] >= limit) {
+        weights[token] = weight(logits[token]);
+    }
+    weights
+}

@@ -1,0 +1,596 @@
+//! Every kernel beside its twin in plain Rust (common/twins.rs), on odd shapes, with the device's optional features and without.
+
+mod common;
+
+use common::fixtures::relative_error;
+use common::lab::{Lab, Random};
+use common::twins::{self, Layer, dot, rms_norm};
+use serde_json::{Value, json};
+
+const FORMATS: [&str; 4] = ["f32", "f16", "q8", "q4"];
+const EPS: f64 = 1e-5;
+
+/// Whether two ways of adding up the same agree; `largest` sets the scale.
+fn assert_near(what: &str, found: &[f32], expected: &[f32], tolerance: f32) {
+    let error = relative_error(found, expected);
+    assert!(error < tolerance, "{what}: off by {error:.1e}");
+}
+
+fn merged(mut a: Value, b: Value) -> Value {
+    if let (Value::Object(a), Value::Object(b)) = (&mut a, b) {
+        a.extend(b);
+    }
+    a
+}
+
+/// A product in one form.
+#[derive(Debug, Clone, Copy)]
+struct Product {
+    template: &'static str,
+    /// The tile: token rows, rows of a lane, lanes of a workgroup.
+    tile: [usize; 3],
+    epilogue: &'static str,
+    bias: bool,
+    norm: bool,
+    /// Elements of a row, padded to whole blocks on the device.
+    width: usize,
+    /// Rows of each part of the matrix.
+    parts: &'static [usize],
+    /// Token rows of the calls.
+    calls: &'static [usize],
+}
+
+const LANES: &str = "linear_lanes.wgsl";
+const SHARED: &str = "linear_shared.wgsl";
+
+/// Each option at least once in each template, rows that fill no tile, calls of less than a tile and of more.
+const PRODUCTS: &[Product] = &[
+    Product { template: LANES, tile: [1, 2, 16], epilogue: "store", bias: true, norm: true, width: 100, parts: &[45], calls: &[1, 3] },
+    Product {
+        template: LANES,
+        tile: [8, 1, 16],
+        epilogue: "swiglu",
+        bias: false,
+        norm: true,
+        width: 64,
+        parts: &[50],
+        calls: &[1, 2, 3, 4, 5, 6, 7, 8, 13],
+    },
+    Product { template: LANES, tile: [4, 4, 16], epilogue: "add", bias: true, norm: false, width: 40, parts: &[64, 13], calls: &[3, 6] },
+    Product { template: SHARED, tile: [1, 2, 32], epilogue: "store", bias: true, norm: true, width: 100, parts: &[13, 6], calls: &[1, 3] },
+    Product { template: SHARED, tile: [2, 1, 16], epilogue: "swiglu", bias: false, norm: true, width: 330, parts: &[7], calls: &[1, 2, 5] },
+    Product {
+        template: SHARED,
+        tile: [8, 1, 16],
+        epilogue: "add",
+        bias: false,
+        norm: false,
+        width: 40,
+        parts: &[9],
+        calls: &[1, 2, 3, 4, 5, 6, 7, 8, 11],
+    },
+];
+
+#[test]
+fn products_are_those_of_their_twin() {
+    let labs = Lab::all();
+    for lab in &labs {
+        for (index, product) in PRODUCTS.iter().enumerate() {
+            for format in FORMATS {
+                // What a format does to a product it does everywhere; the checked form differs in nothing but checks.
+                let formats = match lab.name {
+                    "full" => 4,
+                    "bare" => 2,
+                    _ => 1,
+                };
+                if (0..formats).any(|turn| format == FORMATS[(index + turn * 3) % 4]) && (lab.name != "checked" || index % 2 == 0) {
+                    check_product(lab, *product, format);
+                }
+            }
+        }
+    }
+}
+
+fn check_product(lab: &Lab, product: Product, format: &str) {
+    let mut random = Random(7);
+    let Product { tile: [tokens, lane_rows, workgroup], width, .. } = product;
+    let (columns, rows) = (width.next_multiple_of(32), product.parts.iter().sum::<usize>());
+    let (x_stride, y_stride) = (columns + 32, rows + 3);
+    let most_calls = product.calls.iter().copied().max().unwrap();
+    let norm = random.floats(width);
+    let bias = random.floats(rows);
+    let matrices = if product.epilogue == "swiglu" { 2 } else { 1 };
+    // [part][matrix]
+    let weights: Vec<Vec<twins::Weights>> =
+        product.parts.iter().map(|&rows| (0..matrices).map(|_| twins::weights(&mut random, format, rows, width)).collect()).collect();
+    let mut x = vec![0.0; most_calls * x_stride];
+    for row in x.chunks_mut(x_stride) {
+        row[..width].copy_from_slice(&random.floats(width));
+        // Beyond the padded row is another's business.
+        row[columns..].fill(f32::NAN);
+    }
+    // Two more rows than the largest call has: nobody may write there.
+    let before = random.floats((most_calls + 2) * y_stride);
+
+    let subgroup = if lab.subgroup() > 0 && workgroup.is_multiple_of(lab.subgroup()) { lab.subgroup() } else { 0 };
+    let lanes = if subgroup > 0 { subgroup } else { workgroup };
+    let (x_buffer, norm_buffer, bias_buffer) = (lab.floats(&x), lab.floats(&padded(&norm, columns)), lab.floats(&bias));
+    for &call_rows in product.calls {
+        let y = lab.floats(&before);
+        let call = lab.call(call_rows, 0, 0, 0);
+        let mut first = 0;
+        for (part, weights) in product.parts.iter().zip(&weights) {
+            let parameters = json!({
+                "format": format, "columns": columns, "rows": part, "first": first, "tokens": tokens, "lane_rows": lane_rows,
+                "workgroup": workgroup, "subgroup": subgroup, "lanes": lanes, "x_stride": x_stride, "y_stride": y_stride,
+                "epilogue": product.epilogue, "bias": product.bias, "norm": product.norm, "norm_width": width, "eps": EPS,
+            });
+            let buffers: Vec<_> = weights
+                .iter()
+                .flat_map(|matrix| [&matrix.codes, &matrix.scales])
+                .filter(|words| !words.is_empty())
+                .map(|words| lab.words(words))
+                .collect();
+            let mut bindings = vec![&call, &x_buffer, &y];
+            bindings.extend(&buffers);
+            bindings.extend(product.norm.then_some(&norm_buffer));
+            bindings.extend(product.bias.then_some(&bias_buffer));
+            let rows_of_workgroup = if product.template == LANES { workgroup * lane_rows } else { workgroup / lanes * lane_rows };
+            lab.run(product.template, &parameters, &bindings, [part.div_ceil(rows_of_workgroup), call_rows.div_ceil(tokens), 1]);
+            first += part;
+        }
+        let found: Vec<f32> = lab.read(&y);
+        let mut expected = before.clone();
+        for t in 0..call_rows {
+            let x = &x[t * x_stride..t * x_stride + width];
+            let x = padded(&if product.norm { rms_norm(x, &norm, EPS) } else { x.to_vec() }, columns);
+            let mut row = 0;
+            for weights in &weights {
+                for r in 0..weights[0].values.len() / columns {
+                    let of = |matrix: &twins::Weights| dot(&x, &matrix.values[r * columns..(r + 1) * columns]);
+                    let to = &mut expected[t * y_stride + row];
+                    let bias = if product.bias { f64::from(bias[row]) } else { 0.0 };
+                    *to = match product.epilogue {
+                        "store" => of(&weights[0]) + bias,
+                        "add" => f64::from(*to) + of(&weights[0]) + bias,
+                        _ => of(&weights[0]) / (1.0 + (-of(&weights[0])).exp()) * of(&weights[1]),
+                    } as f32;
+                    row += 1;
+                }
+            }
+        }
+        let what = format!("{product:?} of {format} with {call_rows} rows on {}", lab.name);
+        assert_near(&what, &found, &expected, 2e-5);
+        let is_written = |index: usize| index / y_stride < call_rows && index % y_stride < rows;
+        for index in (0..found.len()).filter(|&index| !is_written(index)) {
+            assert_eq!(found[index], before[index], "{what}: {index} was written");
+        }
+    }
+}
+
+fn padded(values: &[f32], length: usize) -> Vec<f32> {
+    let mut values = values.to_vec();
+    values.resize(length, 0.0);
+    values
+}
+
+#[test]
+fn embeddings_are_rows() {
+    const NONE: u32 = u32::MAX;
+    let (width, columns, x_stride, context) = (72, 96, 100, 5);
+    for lab in &Lab::all() {
+        for format in FORMATS {
+            let mut random = Random(3);
+            let parts = [twins::weights(&mut random, format, 11, width), twins::weights(&mut random, format, 6, width)];
+            // Two sequences; a row that only fills a tile lies between them.
+            let tokens: Vec<u32> = (0..2 * (context + 1)).map(|_| random.below(17) as u32).collect();
+            let rows = [[0, 0], [0, 4], [NONE, 0], [1, 3], [1, 0]];
+            let before = random.floats((rows.len() + 1) * x_stride);
+            let x = lab.floats(&before);
+            let (call, rows_buffer, history) =
+                (lab.call(rows.len(), context, 2 * context, 1), lab.words(rows.as_flattened()), lab.words(&tokens));
+            let unit = match format {
+                "f32" => 4,
+                "f16" => 8,
+                "q8" => 16,
+                _ => 32,
+            };
+            for (part, (first, count)) in parts.iter().zip([(0, 11), (11, 6)]) {
+                let parameters =
+                    json!({ "format": format, "columns": columns, "first": first, "rows": count, "x_stride": x_stride, "workgroup": 4 });
+                let planes = [&part.codes, &part.scales].map(|words| lab.words(words));
+                let mut bindings = vec![&call, &rows_buffer, &history, &x, &planes[0]];
+                bindings.extend((!part.scales.is_empty()).then_some(&planes[1]));
+                // A row more than there are.
+                lab.run("embed.wgsl", &parameters, &bindings, [(columns / unit as usize).div_ceil(4), rows.len() + 1, 1]);
+            }
+            let values = [parts[0].values.as_slice(), &parts[1].values].concat();
+            let mut expected = before.clone();
+            for (to, [sequence, position]) in expected.chunks_mut(x_stride).zip(rows).filter(|(_, [sequence, _])| *sequence != NONE) {
+                let token = tokens[sequence as usize * (context + 1) + position as usize] as usize;
+                to[..columns].copy_from_slice(&values[token * columns..(token + 1) * columns]);
+            }
+            assert_near(&format!("{format} on {}", lab.name), &lab.read::<f32>(&x), &expected, 1e-6);
+        }
+    }
+}
+
+/// Layers for `cache_write`: every option, every kind, heads that straddle blocks, widths that are odd.
+const WRITTEN: &[Layer] = &[
+    Layer { value: 20, ..Layer::standard(6, 2, 24, ["f32", "q8", "q4"]) },
+    Layer { qk_norm: true, ..Layer::standard(4, 2, 16, ["f32", "f16", "f16"]) },
+    Layer { rope: false, ..Layer::standard(2, 1, 38, ["f32", "f32", "f32"]) },
+    // 70 heads and more: more than a workgroup has threads.
+    Layer { qk_norm: true, value: 3, ..Layer::standard(70, 35, 6, ["f32", "q4", "q8"]) },
+    Layer { sem: 6, value: 11, gate: "dynamic", learned_temp: true, rope_semantic: true, ..Layer::standard(6, 3, 10, ["q4", "q8", "f16"]) },
+    Layer { sem: 5, value: 9, rope: false, gate: "static", tie_qk: true, ..Layer::standard(3, 3, 7, ["q8", "q4", "q8"]) },
+    Layer { sem: 33, value: 1, rope: false, learned_temp: true, ..Layer::standard(2, 1, 1, ["f16", "q8", "f32"]) },
+];
+
+#[test]
+fn keys_and_values_are_written_as_the_format_says() {
+    const NONE: u32 = u32::MAX;
+    let (context, sequences) = (7, 3);
+    let tokens = context * sequences;
+    let rows = [[2, 0], [2, 1], [NONE, 0], [0, 6], [1, 3], [0, 5]];
+    for lab in &Lab::all() {
+        for layer in WRITTEN {
+            let mut random = Random(11);
+            let [_, k_sem, k_geo, value_at, _, width] = layer.offsets();
+            let stride = width.next_multiple_of(32);
+            let extras = layer.extras(&mut random);
+            let mut qkv = random.floats(rows.len() * stride);
+            // Values that lie between two codes are rounded to the even one; a block of zeros has a scale of zero.
+            let top = if layer.kinds[2] == "q8" { 127.0 } else { 7.0 };
+            let ties = [top, 0.5, 1.5, 2.5, -0.5, -1.5, -2.5, -top, 3.5];
+            let count = ties.len().min(layer.kv_heads * layer.value);
+            qkv[value_at..value_at + layer.kv_heads * layer.value].fill(0.25);
+            qkv[value_at..value_at + count].copy_from_slice(&ties[..count]);
+            qkv[stride + value_at..stride + value_at + layer.kv_heads * layer.value].fill(0.0);
+
+            let caches: Vec<Vec<u32>> = layer.parts().iter().map(|(_, part)| part.random(&mut random, tokens)).collect();
+            let buffers: Vec<_> = caches.iter().map(|cache| lab.words(cache)).collect();
+            let (call, rows_buffer, qkv_buffer) =
+                (lab.call(rows.len(), context, tokens, 1), lab.words(rows.as_flattened()), lab.floats(&qkv));
+            let optional = [
+                (layer.rope, twins::turns(layer.geo, context)),
+                (layer.rope_semantic, twins::turns(layer.sem, context)),
+                (!extras.is_empty(), extras.clone()),
+            ]
+            .map(|(is_there, values)| is_there.then(|| lab.floats(&values)));
+            let mut bindings = vec![&call, &rows_buffer, &qkv_buffer];
+            bindings.extend(&buffers);
+            let places = optional.each_ref().map(|buffer| match buffer {
+                Some(buffer) => {
+                    bindings.push(buffer);
+                    bindings.len() - 1
+                }
+                None => 0,
+            });
+            let scale = |width: usize| 1.0 / (width.max(1) as f32).sqrt();
+            let parameters = json!({
+                "stride": stride, "heads": layer.heads, "kv_heads": layer.kv_heads, "sem": layer.sem, "geo": layer.geo, "value": layer.value,
+                "sem_scale": scale(layer.sem), "geo_scale": scale(layer.geo), "workgroup": 64,
+                "rope": layer.rope, "rope_binding": places[0], "rope_semantic": layer.rope_semantic, "rope_semantic_binding": places[1],
+                "extras_binding": places[2], "qk_norm": layer.qk_norm, "eps": EPS, "gate": layer.gate, "learned_temp": layer.learned_temp,
+                "tie_qk": layer.tie_qk, "parts": layer.part_parameters(3),
+            });
+            lab.run("cache_write.wgsl", &parameters, &bindings, [rows.len() + 1, 1, 1]);
+
+            let what = format!("{layer:?} on {}", lab.name);
+            println!("{what}");
+            let mut expected = qkv.clone();
+            let mut written = vec![false; tokens];
+            for (row, [sequence, position]) in expected.chunks_mut(stride).zip(rows).filter(|(_, [sequence, _])| *sequence != NONE) {
+                layer.write(row, position as usize, &extras, EPS);
+                written[sequence as usize * context + position as usize] = true;
+            }
+            let found: Vec<f32> = lab.read(&qkv_buffer);
+            assert_near(&what, &found, &expected, 2e-6);
+            for (((_, part), before), buffer) in layer.parts().iter().zip(&caches).zip(&buffers) {
+                let after: Vec<u32> = lab.read(buffer);
+                for t in (0..tokens).filter(|&t| !written[t]) {
+                    part.check_untouched(before, &after, tokens, t);
+                }
+            }
+            // Keys are what they should be but for rounding; values are not computed at all.
+            let places: Vec<(usize, f32)> =
+                [(k_sem, 2e-6), (k_geo, 2e-6), (value_at, 0.0)].into_iter().skip(if layer.sem > 0 { 0 } else { 1 }).collect();
+            for (((_, part), buffer), (at, noise)) in layer.parts().iter().zip(&buffers).zip(places) {
+                let after: Vec<u32> = lab.read(buffer);
+                for (row, [sequence, position]) in expected.chunks(stride).zip(rows).filter(|(_, [sequence, _])| *sequence != NONE) {
+                    let token = sequence as usize * context + position as usize;
+                    part.check(&after, tokens, token, &row[at..at + part.width()], noise);
+                    if at == value_at && row[at] == top {
+                        let rounded = [top, 0.0, 2.0, 2.0, 0.0, -2.0, -2.0, -top, 4.0];
+                        assert_eq!(part.token(&after, tokens, token)[..count], ties_of(part.kind, &rounded, &ties)[..count], "{what}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What a block with a scale of 1 gives back.
+fn ties_of(kind: &str, rounded: &[f32; 9], exact: &[f32; 9]) -> [f32; 9] {
+    if kind.starts_with('q') { *rounded } else { *exact }
+}
+
+/// Layers for attention, and how many query heads decode takes at once.
+const ATTENDED: &[(Layer, usize)] = &[
+    (Layer::standard(6, 2, 16, ["f32", "f16", "f16"]), 3),
+    (Layer { value: 24, window: 5, ..Layer::standard(3, 3, 16, ["f32", "q8", "q8"]) }, 1),
+    (Layer { sem: 8, value: 16, null_attn: true, ..Layer::standard(10, 5, 8, ["q4", "q8", "q4"]) }, 2),
+    // Nothing is aligned to anything.
+    (Layer { sem: 5, value: 9, null_attn: true, window: 19, ..Layer::standard(3, 1, 7, ["q4", "q8", "q8"]) }, 3),
+    (Layer { sem: 3, value: 21, ..Layer::standard(2, 2, 11, ["f16", "q4", "f16"]) }, 1),
+    (Layer { window: 12, ..Layer::standard(4, 1, 12, ["f32", "f32", "f32"]) }, 4),
+];
+
+/// Attention takes a software driver seconds to compile where there are no subgroups: some layers will do there.
+fn is_tried(lab: &Lab, name: &str, index: usize) -> bool {
+    match lab.name {
+        "full" => true,
+        "bare" => matches!(index, 2 | 3),
+        _ => index == 3 && name == "decode",
+    }
+}
+
+/// Caches, queries and what is common to the attention kernels' parameters.
+struct Attention {
+    layer: Layer,
+    context: usize,
+    tokens: usize,
+    caches: Vec<Vec<u32>>,
+    nulls: Vec<f32>,
+    qkv: Vec<f32>,
+    stride: usize,
+    out_stride: usize,
+}
+
+impl Attention {
+    fn new(layer: Layer, rows: usize) -> Attention {
+        let mut random = Random(5);
+        let (context, sequences) = (50, 3);
+        let tokens = context * sequences;
+        let stride = layer.offsets()[5].next_multiple_of(32);
+        Attention {
+            layer,
+            context,
+            tokens,
+            caches: layer.parts().iter().map(|(_, part)| part.random(&mut random, tokens)).collect(),
+            nulls: random.floats(layer.heads * (layer.sem + layer.geo + layer.value)),
+            qkv: random.floats(rows * stride).iter().map(|x| 2.0 * x).collect(),
+            stride,
+            out_stride: (layer.heads * layer.value).next_multiple_of(32),
+        }
+    }
+
+    fn parameters(&self) -> Value {
+        let layer = &self.layer;
+        json!({
+            "stride": self.stride, "out_stride": self.out_stride, "heads": layer.heads, "kv_heads": layer.kv_heads, "sem": layer.sem, "geo": layer.geo,
+            "value": layer.value, "window": layer.window, "null_attn": layer.null_attn, "null_binding": 4 + self.caches.len(),
+            "parts": layer.part_parameters(4),
+        })
+    }
+
+    /// Runs one kernel over `rows` into `out`.
+    fn run(
+        &self,
+        lab: &Lab,
+        template: &str,
+        parameters: Value,
+        call: &caramba::gpu::Buffer,
+        rows: &[[u32; 2]],
+        out: &caramba::gpu::Buffer,
+        grid: [usize; 3],
+    ) {
+        let (rows, qkv, nulls) = (lab.words(rows.as_flattened()), lab.floats(&self.qkv), lab.floats(&self.nulls));
+        let caches: Vec<_> = self.caches.iter().map(|cache| lab.words(cache)).collect();
+        let mut bindings = vec![call, &rows, &qkv, out];
+        bindings.extend(&caches);
+        bindings.extend(self.layer.null_attn.then_some(&nulls));
+        lab.run(template, &merged(self.parameters(), parameters), &bindings, grid);
+    }
+
+    /// What `out` should hold, where it held `before`.
+    fn expected(&self, rows: &[[u32; 2]], before: &[f32]) -> Vec<f32> {
+        let mut expected = before.to_vec();
+        for (t, [sequence, position]) in rows.iter().enumerate().filter(|(_, [sequence, _])| *sequence != u32::MAX) {
+            let (query, first) = (&self.qkv[t * self.stride..(t + 1) * self.stride], *sequence as usize * self.context);
+            let out = self.layer.attend(query, *position as usize, first, self.tokens, &self.caches, &self.nulls);
+            expected[t * self.out_stride..t * self.out_stride + out.len()].copy_from_slice(&out);
+        }
+        expected
+    }
+}
+
+#[test]
+fn prefill_attends_as_its_twin() {
+    const NONE: u32 = u32::MAX;
+    for lab in &Lab::all() {
+        let workgroup = if lab.subgroup() > 0 { lab.subgroup() } else { 32 };
+        // A sequence continued at position 13, over more than a tile; another from the beginning, in a tile of its own that it does not fill.
+        let mut rows: Vec<[u32; 2]> = (13..13 + workgroup as u32 + 3).map(|position| [2, position]).collect();
+        rows.resize(rows.len().next_multiple_of(workgroup), [NONE, 0]);
+        rows.extend((0..6).map(|position| [0, position]));
+        for (index, (layer, _)) in ATTENDED.iter().enumerate() {
+            if !is_tried(lab, "prefill", index) {
+                continue;
+            }
+            let attention = Attention::new(*layer, rows.len());
+            let before = Random(9).floats((rows.len() + 1) * attention.out_stride);
+            let out = lab.floats(&before);
+            let call = lab.call(rows.len(), attention.context, attention.tokens, 1);
+            let parameters = json!({ "workgroup": workgroup, "subgroup": lab.subgroup(), "keys": if lab.subgroup() > 0 { 4 } else { 2 } });
+            attention.run(lab, "attention_prefill.wgsl", parameters, &call, &rows, &out, [layer.heads, rows.len().div_ceil(workgroup), 1]);
+            assert_near(&format!("{layer:?} on {}", lab.name), &lab.read::<f32>(&out), &attention.expected(&rows, &before), 1e-5);
+        }
+    }
+}
+
+#[test]
+fn decode_attends_as_its_twin() {
+    // Sequences of very different lengths; the shortest ends long before the last split begins.
+    let rows = [[1, 3], [0, 49], [2, 16]];
+    for lab in &Lab::all() {
+        let workgroup = if lab.subgroup() > 0 { lab.subgroup() } else { 32 };
+        for (index, (layer, tile_heads)) in ATTENDED.iter().enumerate() {
+            if !is_tried(lab, "decode", index) {
+                continue;
+            }
+            let attention = Attention::new(*layer, rows.len());
+            let before = Random(9).floats((rows.len() + 1) * attention.out_stride);
+            let expected = attention.expected(&rows, &before);
+            let tiles = layer.heads / tile_heads;
+            let parameters =
+                |split: usize| json!({ "workgroup": workgroup, "subgroup": lab.subgroup(), "tile_heads": tile_heads, "split": split });
+
+            let whole = lab.floats(&before);
+            let call = lab.call(rows.len(), attention.context, attention.tokens, 1);
+            attention.run(lab, "attention_decode.wgsl", parameters(0), &call, &rows, &whole, [tiles, rows.len(), 1]);
+            assert_near(&format!("whole {layer:?} on {}", lab.name), &lab.read::<f32>(&whole), &expected, 1e-5);
+
+            let (split, splits) = (16, 4);
+            let call = lab.call(rows.len(), attention.context, attention.tokens, splits);
+            // What earlier calls left there must not matter.
+            let partial = lab.floats(&vec![f32::NAN; rows.len() * layer.heads * splits * (layer.value + 2)]);
+            attention.run(lab, "attention_decode.wgsl", parameters(split), &call, &rows, &partial, [tiles, rows.len(), splits]);
+            let out = lab.floats(&before);
+            let parameters =
+                json!({ "heads": layer.heads, "value": layer.value, "split": split, "out_stride": attention.out_stride, "workgroup": 8 });
+            lab.run(
+                "attention_merge.wgsl",
+                &parameters,
+                &[&call, &lab.words(rows.as_flattened()), &partial, &out],
+                [layer.heads, rows.len(), 1],
+            );
+            assert_near(&format!("split {layer:?} on {}", lab.name), &lab.read::<f32>(&out), &expected, 1e-5);
+        }
+    }
+}
+
+/// Logits of two sequences with ties and a wide range: [2, stride]
+fn logits(vocab: usize, stride: usize) -> Vec<f32> {
+    let mut random = Random(2);
+    let mut logits: Vec<f32> = (0..2 * stride).map(|_| 6.0 * random.float()).collect();
+    // Equal logits on either side of a limit and at the top; what pads a row is larger than all.
+    for row in logits.chunks_mut(stride) {
+        row[vocab..].fill(100.0);
+        for i in 0..12 {
+            row[17 + 71 * i] = 5.25;
+        }
+        row[500] = 7.5;
+        row[311] = 7.5;
+    }
+    logits
+}
+
+#[test]
+fn tokens_are_sampled_as_the_twin_samples_them() {
+    let (vocab, stride, context, draws) = (1003, 1024, 260, 200);
+    let logits = logits(vocab, stride);
+    let parameters = |greedy: bool| json!({ "greedy": greedy, "vocab": vocab, "stride": stride, "workgroup": 256, "ways": 7 });
+    let starts = [0usize, 41];
+    for lab in &Lab::all() {
+        let sample = |greedy: bool, options: &[u32], draws: usize| -> (Vec<u32>, Vec<u32>, Vec<u32>) {
+            let history = lab.words(&vec![9999; 2 * (context + 1)]);
+            let rows = lab.words(&[0; 4]);
+            let lengths = lab.words(&starts.map(|start| start as u32));
+            let (call, logits, options) = (lab.call(2, context, 2 * context, 1), lab.floats(&logits), lab.words(options));
+            let mut bindings = vec![&logits, &history, &rows, &lengths, &call];
+            bindings.extend((!greedy).then_some(&options));
+            for _ in 0..draws {
+                lab.run("sample.wgsl", &parameters(greedy), &bindings, [2, 1, 1]);
+            }
+            (lab.read(&history), lab.read(&rows), lab.read(&lengths))
+        };
+        let (history, rows, lengths) = sample(true, &[0; 8], 2);
+        // The first of equals, at the positions that come next; then the row of the next step.
+        assert_eq!((history[0], history[1], history[2]), (311, 311, 9999), "{}", lab.name);
+        assert_eq!((history[context + 1 + 41], history[context + 1 + 42]), (311, 311), "{}", lab.name);
+        assert_eq!((rows, lengths), (vec![0, 1, 1, 42], vec![2, 43]), "{}", lab.name);
+
+        let seed = 0x1234_5678_9abc_def0u64;
+        for (temperature, top_k, top_p) in
+            [(1.0f32, 0usize, 1.0f32), (0.7, 5, 1.0), (1.5, 0, 0.9), (0.9, 40, 0.5), (0.001, 0, 1.0), (5.0, 1, 1.0)]
+        {
+            let options = [temperature.to_bits(), top_p.to_bits(), top_k as u32, seed as u32, (seed >> 32) as u32, 0, 0, 0];
+            let (history, ..) = sample(false, &options, if lab.name == "full" { draws } else { 20 });
+            for (sequence, start) in starts.iter().enumerate() {
+                let weights = twins::sampling_weights(&logits[sequence * stride..sequence * stride + vocab], temperature, top_k, top_p);
+                let total: f64 = weights.iter().sum();
+                for position in *start..*start + if lab.name == "full" { draws } else { 20 } {
+                    let token = history[sequence * (context + 1) + position] as usize;
+                    let what = format!(
+                        "temperature {temperature}, top-k {top_k}, top-p {top_p}, position {position}: token {token} on {}",
+                        lab.name
+                    );
+                    assert!(token < vocab && weights[token] > 0.0, "{what} is not among the kept");
+                    // Tokens share out [0, total) in their order; the number drawn falls on this one.
+                    let before: f64 = weights[..token].iter().sum();
+                    let drawn = twins::draw(seed, sequence as u32, position as u32) * total;
+                    let slack = 1e-5 * total;
+                    assert!(
+                        drawn > before - slack && drawn < before + weights[token] + slack,
+                        "{what}: {drawn} is not in {before} + {}",
+                        weights[token]
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn scores_are_log_probabilities() {
+    let context = 9;
+    for lab in &Lab::all() {
+        // Fewer tokens than threads, and more.
+        for (vocab, stride) in [(1003, 1024), (40, 64)] {
+            let mut random = Random(1);
+            let rows = [[0, 0], [0, 8], [1, 4]];
+            let mut logits: Vec<f32> = (0..rows.len() * stride).map(|_| 30.0 * random.float()).collect();
+            logits.chunks_mut(stride).for_each(|row| {
+                row[vocab..].fill(1000.0);
+                row[33] = 40.0;
+                row[21] = 40.0;
+            });
+            let history: Vec<u32> = (0..2 * (context + 1)).map(|_| random.below(vocab) as u32).collect();
+            let scores = lab.words(&[7; 8]);
+            let call = lab.call(rows.len(), context, 2 * context, 1);
+            let bindings = [&call, &lab.words(rows.as_flattened()), &lab.words(&history), &lab.floats(&logits), &scores];
+            let parameters = json!({ "vocab": vocab, "stride": stride, "workgroup": 256 });
+            lab.run("score.wgsl", &parameters, &bindings, [rows.len(), 1, 1]);
+            let found: Vec<u32> = lab.read(&scores);
+            for (t, [sequence, position]) in rows.into_iter().enumerate() {
+                let logits = &logits[t * stride..t * stride + vocab];
+                let total: f64 = logits.iter().map(|&logit| f64::from(logit - 40.0).exp()).sum();
+                let next = history[sequence as usize * (context + 1) + position as usize + 1] as usize;
+                let expected = f64::from(logits[next]) - 40.0 - total.ln();
+                let score = f64::from(f32::from_bits(found[2 * t]));
+                assert!((score - expected).abs() < 1e-5 * (1.0 + expected.abs()), "{score}, expected {expected} on {}", lab.name);
+                assert_eq!(found[2 * t + 1], 21, "the best token on {}", lab.name);
+            }
+            assert_eq!(found[6..], [7, 7]);
+        }
+    }
+}
+
+#[test]
+fn rows_are_copied() {
+    let (width, x_stride, y_stride) = (70usize, 96, 80);
+    let mut random = Random(4);
+    let (x, before) = (random.floats(4 * x_stride), random.floats(3 * y_stride));
+    for lab in &Lab::all() {
+        let y = lab.floats(&before);
+        let picked = [3, u32::MAX, 1];
+        let parameters = json!({ "width": width, "x_stride": x_stride, "y_stride": y_stride, "workgroup": 64 });
+        lab.run("copy_rows.wgsl", &parameters, &[&lab.words(&picked), &lab.floats(&x), &y], [width.div_ceil(64), 3, 1]);
+        let mut expected = before.clone();
+        expected[..width].copy_from_slice(&x[3 * x_stride..3 * x_stride + width]);
+        expected[2 * y_stride..2 * y_stride + width].copy_from_slice(&x[x_stride..x_stride + width]);
+        assert_eq!(lab.read::<f32>(&y), expected, "on {}", lab.name);
+    }
+}
