@@ -49,6 +49,11 @@ impl Error {
         &self.message
     }
 
+    /// The source lines that it shows.
+    pub fn excerpt(&self) -> Option<&str> {
+        self.excerpt.as_deref()
+    }
+
     /// What to do about it, if that is known.
     pub fn help(&self) -> Option<&str> {
         self.remedy.as_deref()

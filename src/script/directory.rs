@@ -95,6 +95,12 @@ pub(super) mod api {
         Ok(run.0.borrow_mut().add_row(name, fields)?)
     }
 
+    /// The path of a file in this directory, for a program that writes it.
+    #[rhai_fn(name = "file", pure, return_raw)]
+    pub fn file(run: &mut RunDirectory, name: &str) -> Answer<String> {
+        Ok(run.file(name)?.display().to_string())
+    }
+
     /// Writes a file of text.
     #[rhai_fn(pure, return_raw, volatile)]
     pub fn text(run: &mut RunDirectory, name: &str, text: &str) -> Answer<()> {

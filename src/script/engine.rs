@@ -2,7 +2,10 @@
 
 use super::host::{Host, HostTag};
 use super::modules::Resolver;
-use super::{clock, directory, language, matrix, modules, numbers, pairs, parameters, statistics, tokens, weights};
+use super::{
+    bundle, charts, clock, dataset, device, directory, files, language, matrix, model, modules, numbers, pairs, parameters, progress,
+    session, statistics, text, tokens, weights,
+};
 use crate::{interrupt, terminal};
 use rhai::{Dynamic, Engine, Map, Module, OptimizationLevel, Scope, Token};
 use std::rc::Rc;
@@ -17,8 +20,13 @@ pub(super) struct Section {
 
 /// Everything a script can call beyond the language itself: one line a module. The documentation follows this order.
 pub(super) const SECTIONS: &[Section] = &[
+    Section { title: "Models", about: "Loaded on the device, with their tokenizer.", module: model::module },
+    Section { title: "Bundled models", about: "Inside the binary.", module: bundle::module },
+    Section { title: "Sessions", about: "Sequences of tokens with their cache.", module: session::module },
+    Section { title: "The device", about: "What it is, and what is allocated on it.", module: device::module },
     Section { title: "Tokens", about: "Packed lists of token ids.", module: tokens::module },
     Section { title: "Numbers", about: "Packed lists of floats.", module: numbers::module },
+    Section { title: "Datasets", about: "Token ids in files.", module: dataset::module },
     Section {
         title: "Statistics",
         about: "Of packed numbers and of arrays: `summary(times)` and `times.summary()` are the same.",
@@ -27,11 +35,15 @@ pub(super) const SECTIONS: &[Section] = &[
     Section { title: "Matrices", about: "Linear algebra on weights.", module: matrix::module },
     Section { title: "Weights and students", about: "A model's weights on the host, and a student made of them.", module: weights::module },
     Section { title: "Clocks", about: "Time on the host, and repeated runs.", module: clock::module },
-    Section { title: "Run directories", about: "What a run leaves behind.", module: directory::module },
-    Section { title: "Parameters and benchmarks", about: "Scripts with parameters.", module: parameters::module },
+    Section { title: "Parameters", about: "What `--set` and manifests give to a script.", module: parameters::module },
     Section { title: "Benchmarks", about: "Scripts that measure.", module: modules::module },
+    Section { title: "Run directories", about: "What a run leaves behind.", module: directory::module },
+    Section { title: "Charts and tables", about: "Drawn, typeset and printed.", module: charts::module },
+    Section { title: "Files", about: "Text, JSON, JSON lines, YAML.", module: files::module },
+    Section { title: "Text", about: "Patterns and words.", module: text::module },
+    Section { title: "Progress and other programs", about: "Long work.", module: progress::module },
     Section { title: "Maps", about: "Going through them.", module: pairs::module },
-    Section { title: "Telling and formatting", about: "Messages, failures, text.", module: language::module },
+    Section { title: "Messages and values", about: "Telling, failing, objects with methods.", module: language::module },
 ];
 
 /// Calls inside calls, of a script. Rhai's own default is 8 in debug builds and 64 in release builds: a script must not depend on that.

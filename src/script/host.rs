@@ -4,6 +4,7 @@
 use super::HostOptions;
 use super::failure::Answer;
 use super::pairs::{self, Insertion};
+use super::parameters::Parameters;
 use crate::artifact::RunDirectory;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
@@ -17,10 +18,14 @@ use std::sync::Arc;
 /// One script run.
 pub(super) struct Host {
     pub(super) options: HostOptions,
+    /// The main script's name, as errors give it.
+    pub(super) main: String,
     /// The main script's directory: modules are looked for there too. `None` for a built-in script.
     pub(super) directory: Option<PathBuf>,
     gpu: OnceCell<Arc<Gpu>>,
     sources: RefCell<BTreeMap<String, Source>>,
+    /// What the scripts that were loaded declare.
+    declared: RefCell<BTreeMap<String, Rc<Parameters>>>,
     runs: RefCell<Vec<Rc<RefCell<RunDirectory>>>>,
 }
 
@@ -43,8 +48,16 @@ impl Source {
 pub(super) struct HostTag(pub(super) Rc<Host>);
 
 impl Host {
-    pub(super) fn new(options: HostOptions, directory: Option<PathBuf>) -> Rc<Host> {
-        Rc::new(Host { options, directory, gpu: OnceCell::new(), sources: RefCell::default(), runs: RefCell::default() })
+    pub(super) fn new(options: HostOptions, main: String, directory: Option<PathBuf>) -> Rc<Host> {
+        Rc::new(Host {
+            options,
+            main,
+            directory,
+            gpu: OnceCell::new(),
+            sources: RefCell::default(),
+            declared: RefCell::default(),
+            runs: RefCell::default(),
+        })
     }
 
     /// The host of the script that makes a native call.
@@ -73,6 +86,22 @@ impl Host {
 
     pub(super) fn source(&self, name: &str) -> Option<Source> {
         self.sources.borrow().get(name).cloned()
+    }
+
+    pub(super) fn declare(&self, script: &str, parameters: Rc<Parameters>) {
+        self.declared.borrow_mut().insert(script.to_owned(), parameters);
+    }
+
+    pub(super) fn declared(&self, script: &str) -> Option<Rc<Parameters>> {
+        self.declared.borrow().get(script).cloned()
+    }
+
+    /// A path that a script was given: relative to the current directory, or to the manifest's where nothing is there.
+    pub(super) fn resolve(&self, path: &str) -> PathBuf {
+        match &self.options.experiment {
+            Some(experiment) => experiment.resolve(path),
+            None => PathBuf::from(path),
+        }
     }
 
     /// A run directory to be told if the script fails. It is held here, since the script's own variables are gone by then.

@@ -1,7 +1,7 @@
 //! What every script needs and the language has not: telling, failing, formatting, objects with methods.
 
 use super::failure::Answer;
-use super::values::{self, described};
+use super::values;
 use crate::error::Error;
 use crate::terminal;
 use rhai::plugin::*;
@@ -70,46 +70,6 @@ pub(super) mod api {
     #[rhai_fn(return_raw, volatile)]
     pub fn write(text: &str) -> Answer<()> {
         Ok(terminal::print(text)?)
-    }
-
-    /// With so many decimals.
-    ///
-    /// # Example
-    /// ```rhai
-    /// assert(fixed(2.0 / 3.0, 2) == "0.67", "two decimals");
-    /// ```
-    #[rhai_fn(name = "fixed", return_raw)]
-    pub fn fixed(value: Dynamic, decimals: INT) -> Answer<String> {
-        let decimals = values::count("decimals", decimals)?.min(17);
-        let number = value.as_float().ok().or_else(|| value.as_int().ok().map(|value| value as FLOAT));
-        let number = number.ok_or_else(|| Error::new(format!("expected a number, and got {}", described(&value))))?;
-        Ok(format!("{number:.decimals$}"))
-    }
-
-    /// With so many significant digits, and no more zeros than they need.
-    ///
-    /// # Example
-    /// ```rhai
-    /// assert(digits(1234.5678, 3) == "1230" && digits(0.0123456, 3) == "0.0123", "three digits");
-    /// ```
-    #[rhai_fn(name = "digits", return_raw)]
-    pub fn digits(value: Dynamic, digits: INT) -> Answer<String> {
-        let digits = values::count("digits", digits)?.clamp(1, 17) as i32;
-        let number = value.as_float().ok().or_else(|| value.as_int().ok().map(|value| value as FLOAT));
-        let number = number.ok_or_else(|| Error::new(format!("expected a number, and got {}", described(&value))))?;
-        if number == 0.0 || !number.is_finite() {
-            return Ok(number.to_string());
-        }
-        let exponent = number.abs().log10().floor() as i32;
-        let decimals = digits - 1 - exponent;
-        let rounded = if decimals >= 0 {
-            let power = 10_f64.powi(decimals.min(300));
-            (number * power).round() / power
-        } else {
-            let power = 10_f64.powi(-decimals);
-            (number / power).round() * power
-        };
-        Ok(format!("{rounded:.*}", decimals.clamp(0, 17) as usize))
     }
 
     /// Bytes as MB (2^20 bytes).

@@ -1,27 +1,39 @@
 //! The Rhai host: the engine and its limits, and one module for each thing a script can hold.
 
+mod bundle;
 mod catalog;
+mod charts;
 mod check;
 mod clock;
+mod dataset;
+mod device;
 mod directory;
+mod documentation;
 mod engine;
 mod failure;
+mod files;
 mod host;
 mod language;
 mod matrix;
+mod model;
 mod modules;
 mod numbers;
 mod packed;
 mod pairs;
 mod parameters;
+mod progress;
 mod report;
+mod session;
 mod statistics;
+mod text;
 mod tokens;
 mod values;
 mod weights;
 
 #[cfg(test)]
 mod tests;
+
+pub use documentation::{documentation, write_definitions};
 
 use crate::error::{Error, Result};
 use crate::gpu::DeviceChoice;
@@ -54,7 +66,7 @@ pub struct HostOptions {
 pub fn run_file(path: &Path, options: &HostOptions) -> Result<()> {
     let script = open(path)?;
     let directory = path.is_file().then(|| path.parent().map(Path::to_path_buf).unwrap_or_default());
-    on_script_thread(script, directory, options, Session::run)
+    on_script_thread(script, directory, options, Run::run)
 }
 
 /// Runs the built-in script `name` (`full_paper`, `experiment`, ...).
@@ -62,7 +74,7 @@ pub fn run_file(path: &Path, options: &HostOptions) -> Result<()> {
 /// # Errors
 /// As [`run_file`]; an unknown name.
 pub fn run_builtin(name: &str, options: &HostOptions) -> Result<()> {
-    on_script_thread(Script::built_in(name)?, None, options, Session::run)
+    on_script_thread(Script::built_in(name)?, None, options, Run::run)
 }
 
 /// Checks the script at `path` without running it: syntax, names of functions and modules, and those of the scripts that it imports.
@@ -71,7 +83,7 @@ pub fn run_builtin(name: &str, options: &HostOptions) -> Result<()> {
 /// The first mistake, with its place.
 pub fn check_file(path: &Path) -> Result<()> {
     let directory = path.parent().map(Path::to_path_buf);
-    on_script_thread(open(path)?, directory, &HostOptions::default(), Session::check)
+    on_script_thread(open(path)?, directory, &HostOptions::default(), Run::check)
 }
 
 /// What a script says of itself: its first comment, and its parameters with their defaults.
@@ -79,7 +91,17 @@ pub fn check_file(path: &Path) -> Result<()> {
 /// # Errors
 /// No such script; a mistake in it.
 pub fn describe(path: &Path) -> Result<String> {
-    on_script_thread(open(path)?, path.parent().map(Path::to_path_buf), &HostOptions::default(), Session::describe)
+    on_script_thread(open(path)?, path.parent().map(Path::to_path_buf), &HostOptions::default(), Run::describe)
+}
+
+/// Checks the scripts of an experiment's benchmarks and checks, and their parameters, without running anything.
+///
+/// # Errors
+/// The first mistake, with its place in the manifest (or in the script).
+pub fn check_experiment(experiment: &Experiment) -> Result<()> {
+    let text = "let target = experiment();\nfor entry in target.benchmarks { experiment_benchmark(entry.id); }\nfor (entry, index) in target.verify { experiment_check(index); }\n";
+    let script = Script { name: "experiment".to_owned(), text: text.to_owned() };
+    on_script_thread(script, None, &HostOptions { experiment: Some(experiment.clone()), ..HostOptions::default() }, Run::run)
 }
 
 /// The names of the built-in scripts.
@@ -105,11 +127,11 @@ fn on_script_thread<T: Send + 'static>(
     script: Script,
     directory: Option<PathBuf>,
     options: &HostOptions,
-    work: fn(Session) -> Result<T>,
+    work: fn(Run) -> Result<T>,
 ) -> Result<T> {
     let options = options.clone();
     let thread = std::thread::Builder::new().name("script".to_owned()).stack_size(engine::STACK_BYTES);
-    let running = thread.spawn(move || work(Session::new(script, directory, options))).map_err(|error| {
+    let running = thread.spawn(move || work(Run::new(script, directory, options))).map_err(|error| {
         Error::new(format!("cannot start a thread for the script: {error}")).remedy("free some memory, or raise the limit of threads")
     })?;
     match running.join() {
@@ -119,17 +141,17 @@ fn on_script_thread<T: Send + 'static>(
 }
 
 /// One script, its engine, and its host.
-struct Session {
+struct Run {
     script: Script,
     host: Rc<Host>,
     engine: Engine,
 }
 
-impl Session {
-    fn new(script: Script, directory: Option<PathBuf>, options: HostOptions) -> Session {
-        let host = Host::new(options, directory);
+impl Run {
+    fn new(script: Script, directory: Option<PathBuf>, options: HostOptions) -> Run {
+        let host = Host::new(options, script.name.clone(), directory);
         let engine = engine::engine(&host);
-        Session { script, host, engine }
+        Run { script, host, engine }
     }
 
     fn report(&self, error: Box<EvalAltResult>) -> Error {

@@ -3,12 +3,15 @@
 
 use super::failure::Answer;
 use super::host::Host;
-use super::parameters::Parameters;
+use super::model::Model;
+use super::parameters::{Parameters, Wrong};
+use super::values::from_data;
 use super::{check, engine, pairs};
 use crate::error::{At, Error, Result, unknown};
+use crate::manifest::Experiment;
 use rhai::module_resolvers::ModuleResolver;
 use rhai::plugin::*;
-use rhai::{AST, Engine, GlobalRuntimeState, Map, Scope};
+use rhai::{AST, Engine, GlobalRuntimeState, INT, Map, Scope};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,7 +20,18 @@ use std::rc::Rc;
 type SharedModule = Rc<Module>;
 
 /// The scripts inside the binary.
-const BUILT_IN: &[(&str, &str)] = &[("upcycle", include_str!("../../scripts/upcycle.rhai"))];
+const BUILT_IN: &[(&str, &str)] = &[
+    ("artifacts", include_str!("../../scripts/artifacts.rhai")),
+    ("custom", include_str!("../../scripts/custom.rhai")),
+    ("experiment", include_str!("../../scripts/experiment.rhai")),
+    ("figures", include_str!("../../scripts/figures.rhai")),
+    ("full_paper", include_str!("../../scripts/full_paper.rhai")),
+    ("latency", include_str!("../../scripts/latency.rhai")),
+    ("memory", include_str!("../../scripts/memory.rhai")),
+    ("perplexity", include_str!("../../scripts/perplexity.rhai")),
+    ("summary", include_str!("../../scripts/summary.rhai")),
+    ("upcycle", include_str!("../../scripts/upcycle.rhai")),
+];
 
 /// What a built-in script is called where errors name files.
 const BUILT_IN_PREFIX: &str = "built-in ";
@@ -122,11 +136,17 @@ impl Resolver {
         let has = |name: &str, arity: usize| functions.iter().any(|function| *function == (name.to_owned(), arity));
         if has("run", 2) && !has("new", 1) {
             let parameters = Parameters::of(engine, &ast, &script.text)?;
-            let name = script.name.clone();
-            let maker = Rc::new(move |given: Map| Benchmark::new(&name, parameters.as_ref(), given));
+            if let Some(parameters) = parameters {
+                self.host.declare(&script.name, Rc::new(parameters));
+            }
+            let (host, name) = (Rc::downgrade(&self.host), script.name.clone());
+            let maker = Rc::new(move |given: Map| match host.upgrade() {
+                Some(host) => Ok(Benchmark::new(&host, &name, given).map_err(|wrong| wrong.error.at(kind(&name)))?),
+                None => Err(Error::new("the script has ended").into()),
+            });
             let plain = Rc::clone(&maker);
-            module.set_native_fn("new", move |given: Map| Ok(maker(given)?));
-            module.set_native_fn("new", move || Ok(plain(Map::new())?));
+            module.set_native_fn("new", move |given: Map| -> Answer<Benchmark> { maker(given) });
+            module.set_native_fn("new", move || -> Answer<Benchmark> { plain(Map::new()) });
         }
         module.build_index();
         Ok(module.into())
@@ -182,12 +202,29 @@ pub struct Benchmark {
 }
 
 impl Benchmark {
-    fn new(script: &str, parameters: Option<&Parameters>, given: Map) -> Result<Benchmark> {
-        let config = match parameters {
-            Some(parameters) => parameters.complete(given).at(kind(script))?,
+    fn new(host: &Host, script: &str, given: Map) -> std::result::Result<Benchmark, Wrong> {
+        let config = match host.declared(script) {
+            Some(parameters) => parameters.complete(given)?,
             None => given,
         };
         Ok(Benchmark { script: script.to_owned(), config })
+    }
+
+    /// The benchmark of a manifest: `place` is that of its entry, `benchmarks.perplexity`, and mistakes are shown in the manifest.
+    fn of_manifest(engine: &Engine, host: &Host, place: &str, name: &str, config: &serde_yaml::Value) -> Answer<Benchmark> {
+        let experiment = experiment(host)?;
+        let script =
+            find(host, None, name).map_err(|error| experiment.point(&format!("{place}.config.type"), unknown_kind(name, &error)))?;
+        let mut scope = Scope::new();
+        scope.push_constant("path", script.name.clone());
+        let mut ast = engine.compile_with_scope(&scope, "import path as script;").map_err(EvalAltResult::from)?;
+        ast.set_source(CALLER);
+        engine.run_ast_with_scope(&mut scope, &ast)?;
+        let given = from_data(config).try_cast::<Map>().unwrap_or_default();
+        Ok(Benchmark::new(host, &script.name, given).map_err(|wrong| {
+            let key = wrong.key.map(|key| format!(".{key}")).unwrap_or_default();
+            experiment.point(&format!("{place}.config{key}"), wrong.error)
+        })?)
     }
 
     fn run(&self, engine: &Engine, arguments: &[(&str, Dynamic)]) -> Answer<Dynamic> {
@@ -208,6 +245,21 @@ impl Benchmark {
 fn kind(script: &str) -> String {
     let file = script.strip_prefix(BUILT_IN_PREFIX).unwrap_or(script);
     Path::new(file).file_stem().map_or_else(|| file.to_owned(), |stem| stem.to_string_lossy().into_owned())
+}
+
+fn experiment(host: &Host) -> Result<&Experiment> {
+    host.options
+        .experiment
+        .as_ref()
+        .ok_or_else(|| Error::new("no manifest is being run").remedy("run one with: caramba run MANIFEST.yml --target NAME"))
+}
+
+fn unknown_kind(name: &str, error: &Error) -> Error {
+    let known = Error::new(format!("there is no benchmark of type `{name}`"));
+    match error.help() {
+        Some(help) => known.remedy(help),
+        None => known,
+    }
 }
 
 #[export_module]
@@ -241,6 +293,24 @@ pub(super) mod api {
         })
     }
 
+    /// The benchmark `id` of the manifest that is being run: its script, its parameters checked. Mistakes are shown in the manifest.
+    #[rhai_fn(return_raw, volatile)]
+    pub fn experiment_benchmark(context: NativeCallContext, id: &str) -> Answer<Benchmark> {
+        let host = Host::of(&context)?;
+        let entry = experiment(&host)?.benchmarks.iter().find(|entry| entry.id == id);
+        let entry = entry.ok_or_else(|| Error::new(format!("the manifest has no benchmark `{id}`")))?;
+        super::Benchmark::of_manifest(context.engine(), &host, &format!("benchmarks.{id}"), &entry.kind, &entry.config)
+    }
+
+    /// Check `index` of the manifest's `verify`, as above. It runs on an array of models, the teacher first.
+    #[rhai_fn(return_raw, volatile)]
+    pub fn experiment_check(context: NativeCallContext, index: INT) -> Answer<Benchmark> {
+        let host = Host::of(&context)?;
+        let entry = usize::try_from(index).ok().and_then(|index| experiment(&host).ok()?.verify.get(index));
+        let entry = entry.ok_or_else(|| Error::new(format!("the manifest has no check {index}")))?;
+        super::Benchmark::of_manifest(context.engine(), &host, &format!("verify.{index}"), &entry.kind, &entry.config)
+    }
+
     /// Its name: that of its script.
     #[rhai_fn(get = "kind", pure)]
     pub fn kind_of(benchmark: &mut Benchmark) -> String {
@@ -253,11 +323,12 @@ pub(super) mod api {
         benchmark.config.clone()
     }
 
-    /// Runs it: what its `run(model, config)` returns, with `kind` and `config` added where that is a map.
+    /// Runs it: what its `run(model, config)` returns, with `kind` (the name of its script), `config` and `model` (its description) added where
+    /// that is a map without them.
     #[rhai_fn(name = "run", pure, return_raw, volatile)]
     pub fn run(context: NativeCallContext, benchmark: &mut Benchmark, model: Dynamic) -> Answer<Dynamic> {
         let config = Dynamic::from_map(benchmark.config.clone());
-        let result = benchmark.run(context.engine(), &[("model", model), ("config", config.clone())]).map_err(|error| {
+        let result = benchmark.run(context.engine(), &[("model", model.clone()), ("config", config.clone())]).map_err(|error| {
             let name = kind(&benchmark.script);
             Box::new(EvalAltResult::ErrorInFunctionCall(name, CALLER.to_owned(), error, context.call_position()))
         })?;
@@ -265,6 +336,9 @@ pub(super) mod api {
             Some(mut map) => {
                 map.entry("kind".into()).or_insert_with(|| kind(&benchmark.script).into());
                 map.entry("config".into()).or_insert(config);
+                if let Some(model) = model.try_cast::<Model>() {
+                    map.entry("model".into()).or_insert(model.description()?.into());
+                }
                 map.into()
             }
             None => result,

@@ -23,6 +23,14 @@ pub(super) struct Parameters {
     entries: Vec<Parameter>,
 }
 
+/// What is wrong with the parameters that were given.
+#[derive(Debug)]
+pub(super) struct Wrong {
+    /// That was given; `None` where one is missing.
+    pub(super) key: Option<String>,
+    pub(super) error: Error,
+}
+
 #[derive(Debug, Clone)]
 struct Parameter {
     name: String,
@@ -65,21 +73,25 @@ impl Parameters {
     }
 
     /// `given`, checked, with defaults for what is missing.
-    pub(super) fn complete(&self, mut given: Map) -> Result<Map> {
+    pub(super) fn complete(&self, mut given: Map) -> std::result::Result<Map, Wrong> {
+        let wrong = |key: &str, error: Error| Wrong { key: Some(key.to_owned()), error };
         if let Some(name) = given.keys().find(|name| !self.entries.iter().any(|entry| entry.name == name.as_str())) {
-            return Err(unknown("parameter", name, self.entries.iter().map(|entry| entry.name.as_str())));
+            return Err(wrong(name, unknown("parameter", name, self.entries.iter().map(|entry| entry.name.as_str()))));
         }
         let mut complete = Map::new();
         for entry in &self.entries {
             let value = match (given.remove(entry.name.as_str()).filter(|value| !value.is_unit()), &entry.default) {
-                (Some(value), _) => fit(&entry.example, value).map_err(|error| error.at(format!("parameter `{}`", entry.name)))?,
+                (Some(value), _) => {
+                    fit(&entry.example, value).map_err(|error| wrong(&entry.name, error.at(format!("parameter `{}`", entry.name))))?
+                }
                 (None, Some(default)) => default.clone(),
                 (None, None) => {
                     let remedy = match entry.help.as_str() {
                         "" => format!("it is {}", expected(&entry.example)),
                         help => format!("it is {}: {help}", expected(&entry.example)),
                     };
-                    return Err(Error::new(format!("parameter `{}` is missing", entry.name)).remedy(remedy));
+                    let error = Error::new(format!("parameter `{}` is missing", entry.name)).remedy(remedy);
+                    return Err(Wrong { key: None, error });
                 }
             };
             complete.insert(entry.name.as_str().into(), value);
@@ -95,7 +107,7 @@ impl Parameters {
             let value = from_text(text, example).at(format!("--set {name}"))?;
             given.insert(name.as_str().into(), value);
         }
-        self.complete(given).map_err(|error| error.remedy("--set name=value gives a parameter"))
+        self.complete(given).map_err(|wrong| wrong.error.remedy("--set name=value gives a parameter"))
     }
 
     /// For a person: each name, its default, what it is.
@@ -261,14 +273,18 @@ pub(super) mod api {
         Required(example)
     }
 
-    /// The target of the manifest that is being run, as a map: `name`, `manifest`, `models`, `runs`, `benchmarks`.
+    /// The target of the manifest that is being run, as a map: `experiment` and `name` (the manifest's and the target's), `manifest`,
+    /// `models`, `runs`, `benchmarks`, `verify`.
     #[rhai_fn(return_raw, volatile)]
     pub fn experiment(context: NativeCallContext) -> Answer<Map> {
         let host = Host::of(&context)?;
         let Some(experiment) = &host.options.experiment else {
             return Err(Error::new("no manifest is being run").remedy("run one with: caramba run MANIFEST.yml --target NAME").into());
         };
-        let data = serde_yaml::to_value(experiment).map_err(|error| Error::new(format!("the experiment: {error}")))?;
+        let mut target = experiment.clone();
+        // Where keys stand is for messages.
+        target.places.clear();
+        let data = serde_yaml::to_value(&target).map_err(|error| Error::new(format!("the experiment: {error}")))?;
         Ok(from_data(&data).cast::<Map>())
     }
 }

@@ -56,21 +56,31 @@ pub(super) fn report(engine: &Engine, host: &Host, main: &str, error: EvalAltRes
     };
     let known = host.source(&source);
     let text = known.as_ref().map_or("", |known| &known.text);
+    // A mistake in a manifest is shown there: the line of the script that found it says nothing more.
+    if let EvalAltResult::ErrorRuntime(value, _) = &error
+        && let Some(error) = value.read_lock::<Error>()
+        && error.excerpt().is_some()
+    {
+        return error.clone();
+    }
     let said = Said::of(engine, &error, text);
-    let mut message = said.message;
-    message.push_str(&excerpt(text, known.as_ref().map_or(position, |known| known.place(position))));
+    let mut shown = excerpt(text, known.as_ref().map_or(position, |known| known.place(position)));
     calls.retain(|call| !call.position.is_none() && host.source(&call.source).is_some());
     for call in calls.iter().rev().take(CALLERS) {
         let function = if call.function.starts_with("anon$") { "a closure".to_owned() } else { format!("`{}`", call.function) };
-        message.push_str(&format!("\n  in {function}, called from {}", place(&call.source, call.position)));
+        shown.push_str(&format!("\n  in {function}, called from {}", place(&call.source, call.position)));
     }
     if calls.len() > CALLERS {
-        message.push_str(&format!("\n  and {} calls more", calls.len() - CALLERS));
+        shown.push_str(&format!("\n  and {} calls more", calls.len() - CALLERS));
     }
-    let shown = Error::new(message).at(place(&source, position));
+    let error = Error::new(said.message).at(place(&source, position));
+    let error = match shown.strip_prefix('\n') {
+        Some(lines) => error.showing(lines),
+        None => error,
+    };
     match said.help {
-        Some(help) => shown.remedy(help),
-        None => shown,
+        Some(help) => error.remedy(help),
+        None => error,
     }
 }
 
@@ -147,6 +157,10 @@ impl Said {
             ),
             E::ErrorModuleNotFound(name, _) => Said::plain(format!("there is no module `{name}`")),
             E::ErrorAssignmentToConstant(name, _) => Said::with(format!("`{name}` is constant"), "declare it with `let` to change it"),
+            E::ErrorDataRace(..) => Said::with(
+                "a closure uses the very value that it is called on",
+                "give what it needs of it a name first: let first = rows[0]; rows.filter(|row| row != first)",
+            ),
             E::ErrorUnboundThis(_) => Said::with("`this` is nothing here", "call the function as a method: value.function()"),
             other => {
                 // The place is shown apart.

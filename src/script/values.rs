@@ -5,7 +5,7 @@ use super::numbers::Numbers;
 use super::tokens::Tokens;
 use crate::artifact::Field;
 use crate::error::{Error, Result, unknown};
-use rhai::{Array, Dynamic, FLOAT, INT, ImmutableString, Map};
+use rhai::{Dynamic, FLOAT, INT, ImmutableString, Map};
 use serde_yaml::Value;
 
 /// What a value is called in messages.
@@ -177,14 +177,6 @@ impl Options {
 
     pub(super) fn text(&mut self, key: &'static str) -> Result<Option<ImmutableString>> {
         self.typed(key, "text", |value| value.clone().into_immutable_string().ok())
-    }
-
-    pub(super) fn map(&mut self, key: &'static str) -> Result<Option<Map>> {
-        self.typed(key, "a map", |value| value.clone().try_cast::<Map>())
-    }
-
-    pub(super) fn list(&mut self, key: &'static str) -> Result<Option<Array>> {
-        self.typed(key, "a list", |value| value.clone().try_cast::<Array>())
     }
 
     fn typed<T>(&mut self, key: &'static str, expected: &str, convert: impl Fn(&Dynamic) -> Option<T>) -> Result<Option<T>> {

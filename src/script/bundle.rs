@@ -1,0 +1,96 @@
+//! The models inside the binary: a script gets a directory with their files, wherever the binary was installed.
+
+use super::failure::Answer;
+use super::tokens::hex;
+use crate::artifact::write_atomically;
+use crate::error::{At, Error, Result, unknown};
+use rhai::plugin::*;
+use sha2::{Digest, Sha256};
+use std::path::PathBuf;
+
+macro_rules! file {
+    ($name:literal) => {
+        ($name, include_bytes!(concat!("../../models/", $name)))
+    };
+}
+
+/// Every file of every bundled model, as `model/file`.
+const FILES: &[(&str, &[u8])] = &[
+    file!("austen/config.json"),
+    file!("austen/model.safetensors"),
+    file!("austen/tokenizer.json"),
+    file!("austen/tokenizer_config.json"),
+    file!("austen/heldout.npy"),
+];
+
+/// The directory of the bundled model `name`: unpacked when it is first asked for, under a name that says what is in it, so that another
+/// version of caramba neither finds it nor disturbs it.
+fn directory(name: &str) -> Result<PathBuf> {
+    let files: Vec<(&str, &[u8])> =
+        FILES.iter().filter_map(|(path, bytes)| Some((path.strip_prefix(name)?.strip_prefix('/')?, *bytes))).collect();
+    if files.is_empty() {
+        let mut names: Vec<&str> = FILES.iter().filter_map(|(path, _)| path.split('/').next()).collect();
+        names.dedup();
+        return Err(unknown("bundled model", name, names));
+    }
+    let mut hasher = Sha256::new();
+    for (file, bytes) in &files {
+        hasher.update(file.as_bytes());
+        hasher.update(bytes);
+    }
+    let version = &hex(&hasher.finalize())[..12];
+    let mut failure = Error::new("there is no directory to unpack the bundled model into");
+    for place in places() {
+        let path = place.join("caramba").join(version).join(name);
+        match unpack(&path, &files) {
+            Ok(()) => return Ok(path),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure.remedy("point the environment variable TMPDIR at a directory that you may write to"))
+}
+
+fn unpack(path: &std::path::Path, files: &[(&str, &[u8])]) -> Result<()> {
+    std::fs::create_dir_all(path).at(path.display())?;
+    for (file, bytes) in files {
+        let target = path.join(file);
+        // What somebody else has put there is not trusted, only what has the same bytes.
+        if !std::fs::read(&target).is_ok_and(|there| there == *bytes) {
+            write_atomically(&target, bytes)?;
+        }
+    }
+    Ok(())
+}
+
+/// Where caches go, the best place first; the system's own rules.
+fn places() -> Vec<PathBuf> {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let home = || variable("HOME");
+    let cache = if cfg!(target_os = "macos") {
+        home().map(|home| home.join("Library/Caches"))
+    } else if cfg!(windows) {
+        variable("LOCALAPPDATA")
+    } else {
+        variable("XDG_CACHE_HOME").or_else(|| home().map(|home| home.join(".cache")))
+    };
+    cache.into_iter().chain([std::env::temp_dir()]).collect()
+}
+
+#[export_module]
+pub(super) mod api {
+    /// The directory of a model that is inside the binary: `"austen"`, with its held-out text beside it as `heldout.npy`.
+    ///
+    /// # Example
+    /// ```rhai
+    /// let path = bundled("austen");
+    /// assert(exists(`${path}/config.json`) && exists(`${path}/heldout.npy`), path);
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub fn bundled(name: &str) -> Answer<String> {
+        Ok(directory(name)?.display().to_string())
+    }
+}
+
+pub(super) fn module() -> rhai::Module {
+    exported_module!(api)
+}

@@ -1,0 +1,253 @@
+//! Datasets of token ids: `.npy` files, mapped rather than read, whose integers may be of any width.
+
+use super::failure::Answer;
+use super::host::Host;
+use super::tokens::{Tokens, hex};
+use super::values;
+use crate::error::{At, Error, Result};
+use crate::interrupt;
+use memmap2::Mmap;
+use ndarray::ArrayViewD;
+use ndarray_npy::{ViewElement, ViewNpyError, ViewNpyExt};
+use rhai::INT;
+use rhai::plugin::*;
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+/// Token ids in a file.
+#[derive(Clone)]
+pub struct Dataset(Rc<File>);
+
+struct File {
+    path: PathBuf,
+    bytes: Mmap,
+    /// Where the ids begin.
+    offset: usize,
+    count: usize,
+    integer: Integer,
+}
+
+/// How an id is stored.
+struct Integer {
+    name: &'static str,
+    size: usize,
+    read: fn(&[u8]) -> i64,
+}
+
+/// Ids looked at between two looks for Ctrl-C.
+const CHUNK: usize = 1 << 20;
+
+impl File {
+    fn open(path: &Path) -> Result<File> {
+        let file = std::fs::File::open(path)?;
+        if file.metadata()?.len() == 0 {
+            return Err(Error::new("the file is empty").remedy(REMEDY));
+        }
+        // SAFETY: the map is read only. A file that another program shortens meanwhile ends this one with a signal, as with every
+        // mapped file; datasets are not written while they are measured on.
+        let bytes = unsafe { Mmap::map(&file) }?;
+        let (integer, count) = typed(&bytes)?;
+        let offset = bytes.len() - count * integer.size;
+        let file = File { path: path.to_owned(), bytes, offset, count, integer };
+        if count == 0 {
+            return Err(Error::new("the dataset holds no tokens").remedy(REMEDY));
+        }
+        Ok(file)
+    }
+
+    fn id(&self, index: usize) -> i64 {
+        let at = self.offset + index * self.integer.size;
+        (self.integer.read)(&self.bytes[at..at + self.integer.size])
+    }
+
+    fn slice(&self, start: usize, count: usize) -> Result<Tokens> {
+        let mut ids = Vec::with_capacity(count);
+        for index in start..start + count {
+            let id = self.id(index);
+            ids.push(u32::try_from(id).map_err(|_| Error::new(format!("position {index} holds {id}, which is no token id")))?);
+        }
+        Ok(ids.into())
+    }
+
+    /// # Errors
+    /// The first id among the first `count` that is not in `0..vocab`.
+    fn check(&self, vocab: usize, count: usize) -> Result<()> {
+        let vocab = vocab as i64;
+        for index in 0..count.min(self.count) {
+            if index % CHUNK == 0 {
+                interrupt::check()?;
+            }
+            let id = self.id(index);
+            if !(0..vocab).contains(&id) {
+                let message = format!("token {id} at position {index} is beyond the vocabulary of {vocab} (ids 0 to {})", vocab - 1);
+                return Err(
+                    Error::new(message).remedy("use a dataset that was made with this model's tokenizer: caramba tokenize makes one")
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+const REMEDY: &str = "caramba tokenize MODEL TEXT -o data.npy makes a dataset of a text";
+
+/// How the ids are stored, and how many there are.
+fn typed(bytes: &[u8]) -> Result<(Integer, usize)> {
+    macro_rules! attempt {
+        ($($kind:ty),*) => {$(
+            match length::<$kind>(bytes)? {
+                Some(count) => {
+                    let read = |bytes: &[u8]| {
+                        let mut all = [0; size_of::<$kind>()];
+                        all.copy_from_slice(bytes);
+                        <$kind>::from_ne_bytes(all) as i64
+                    };
+                    return Ok((Integer { name: stringify!($kind), size: size_of::<$kind>(), read }, count));
+                }
+                None => {}
+            }
+        )*};
+    }
+    attempt!(i64, i32, u16, u32, i16, u8, u64);
+    Err(Error::new("the array holds no integers that token ids could be")
+        .remedy("save them as int32 or uint16: np.save(path, ids.astype(np.int32))"))
+}
+
+/// How many elements there are, if they are of this type.
+fn length<T: ViewElement>(bytes: &[u8]) -> Result<Option<usize>> {
+    match ArrayViewD::<T>::view_npy(bytes) {
+        Ok(view) if view.ndim() > 1 && !view.is_standard_layout() => {
+            Err(Error::new("the array is stored column after column").remedy("save it with np.ascontiguousarray"))
+        }
+        Ok(view) => Ok(Some(view.shape().iter().product())),
+        Err(ViewNpyError::WrongDescriptor(_)) => Ok(None),
+        Err(ViewNpyError::NonNativeEndian) => {
+            Err(Error::new("the array is stored in the byte order of another machine").remedy("save it with ids.astype(np.int32)"))
+        }
+        Err(ViewNpyError::MissingBytes(missing)) => {
+            Err(Error::new(format!("the file is cut off: {missing} bytes are missing")).remedy("copy or make it again"))
+        }
+        Err(error) => Err(Error::new(format!("not a NumPy array: {error}")).remedy(REMEDY)),
+    }
+}
+
+#[export_module]
+pub(super) mod api {
+    /// Token ids in a `.npy` file of integers of any width. It is mapped: a large one takes no memory.
+    pub type Dataset = super::Dataset;
+
+    /// Opens a `.npy` file of token ids.
+    ///
+    /// # Example
+    /// ```rhai,no_run
+    /// let data = dataset("held_out.npy");
+    /// data.check(load("models/SmolLM2-135M").vocab);
+    /// for index in 0..data.blocks(512) { print(data.block(index, 512)); }
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub fn dataset(context: NativeCallContext, path: &str) -> Answer<Dataset> {
+        Ok(Dataset(Rc::new(File::open(&Host::of(&context)?.resolve(path)).at(path)?)))
+    }
+
+    /// Where it is.
+    #[rhai_fn(get = "path", pure)]
+    pub fn path(dataset: &mut Dataset) -> String {
+        dataset.0.path.display().to_string()
+    }
+
+    /// How many tokens it holds.
+    #[rhai_fn(get = "len", name = "len", pure)]
+    pub fn len(dataset: &mut Dataset) -> INT {
+        dataset.0.count as INT
+    }
+
+    /// How an id is stored: `i64`, `u16`, ...
+    #[rhai_fn(get = "stored_type", pure)]
+    pub fn stored_type(dataset: &mut Dataset) -> String {
+        dataset.0.integer.name.to_owned()
+    }
+
+    /// `count` tokens from `start` on.
+    #[rhai_fn(name = "slice", pure, return_raw)]
+    pub fn slice(dataset: &mut Dataset, start: INT, count: INT) -> Answer<Tokens> {
+        let file = &dataset.0;
+        let (start, count) = (values::count("the start", start)?, values::count("the count", count)?);
+        if start.checked_add(count).is_none_or(|end| end > file.count) {
+            let message = format!("{count} tokens from {start} on are not there: it holds {}", file.count);
+            return Err(Error::new(message).at(file.path.display()).into());
+        }
+        Ok(file.slice(start, count).at(file.path.display())?)
+    }
+
+    /// How many whole blocks of `size` tokens there are, one after the other.
+    #[rhai_fn(name = "blocks", pure, return_raw)]
+    pub fn blocks(dataset: &mut Dataset, size: INT) -> Answer<INT> {
+        blocks_by(dataset, size, size)
+    }
+
+    /// How many whole blocks of `size` tokens there are, each beginning `stride` tokens after the one before.
+    #[rhai_fn(name = "blocks", pure, return_raw)]
+    pub fn blocks_by(dataset: &mut Dataset, size: INT, stride: INT) -> Answer<INT> {
+        if size < 1 || stride < 1 {
+            return Err(Error::new(format!("blocks of {size} tokens every {stride}: expected 1 or more")).into());
+        }
+        let count = dataset.0.count as INT;
+        Ok(if count < size { 0 } else { (count - size) / stride + 1 })
+    }
+
+    /// Block `index` of `size` tokens, blocks following each other.
+    #[rhai_fn(name = "block", pure, return_raw)]
+    pub fn block(dataset: &mut Dataset, index: INT, size: INT) -> Answer<Tokens> {
+        block_by(dataset, index, size, size)
+    }
+
+    /// Block `index` of `size` tokens: those from `index * stride` on.
+    #[rhai_fn(name = "block", pure, return_raw)]
+    pub fn block_by(dataset: &mut Dataset, index: INT, size: INT, stride: INT) -> Answer<Tokens> {
+        let blocks = blocks_by(dataset, size, stride)?;
+        if blocks == 0 {
+            let message = format!("its {} tokens are fewer than one block of {size}", dataset.0.count);
+            return Err(Error::new(message).at(dataset.0.path.display()).remedy("take shorter blocks, or a longer text").into());
+        }
+        if !(0..blocks).contains(&index) {
+            let message = format!("there is no block {index} of {size} tokens: they go from 0 to {}", blocks - 1);
+            return Err(Error::new(message).at(dataset.0.path.display()).into());
+        }
+        slice(dataset, index * stride, size)
+    }
+
+    /// An error that names the first token which is not in `0..vocab`, with its position.
+    #[rhai_fn(name = "check", pure, return_raw)]
+    pub fn check(dataset: &mut Dataset, vocab: INT) -> Answer<()> {
+        Ok(dataset.0.check(values::count("the vocabulary", vocab)?, usize::MAX).at(dataset.0.path.display())?)
+    }
+
+    /// As `check(vocab)`, of the first `count` tokens only.
+    #[rhai_fn(name = "check", pure, return_raw)]
+    pub fn check_first(dataset: &mut Dataset, vocab: INT, count: INT) -> Answer<()> {
+        let (vocab, count) = (values::count("the vocabulary", vocab)?, values::count("the count", count)?);
+        Ok(dataset.0.check(vocab, count).at(dataset.0.path.display())?)
+    }
+
+    /// The SHA-256 of its file, in hexadecimal.
+    #[rhai_fn(name = "hash", pure, return_raw)]
+    pub fn hash(dataset: &mut Dataset) -> Answer<String> {
+        let mut hasher = Sha256::new();
+        for chunk in dataset.0.bytes.chunks(CHUNK) {
+            interrupt::check()?;
+            hasher.update(chunk);
+        }
+        Ok(hex(&hasher.finalize()))
+    }
+
+    /// For a person to read.
+    #[rhai_fn(name = "to_string", name = "to_debug", pure)]
+    pub fn to_string(dataset: &mut Dataset) -> String {
+        format!("dataset {} of {} tokens", dataset.0.path.display(), dataset.0.count)
+    }
+}
+
+pub(super) fn module() -> rhai::Module {
+    exported_module!(api)
+}

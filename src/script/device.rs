@@ -1,0 +1,123 @@
+//! The device: what it is, and what is allocated on it.
+
+use super::failure::Answer;
+use super::host::Host;
+use super::values::from_data;
+use crate::error::Error;
+use crate::gpu::memory::Usage;
+use crate::gpu::{AdapterSummary, Gpu, Purpose};
+use rhai::plugin::*;
+use rhai::{Array, INT, Map};
+use std::sync::Arc;
+
+/// The device that models are on.
+#[derive(Clone)]
+pub struct Device(Arc<Gpu>);
+
+fn bytes(count: u64) -> Dynamic {
+    INT::try_from(count).unwrap_or(INT::MAX).into()
+}
+
+fn usage(usage: &Usage) -> Map {
+    let mut map: Map = Purpose::ALL.iter().zip(usage.by_purpose).map(|(purpose, count)| (purpose.name().into(), bytes(count))).collect();
+    map.insert("total".into(), bytes(usage.total));
+    map
+}
+
+/// Everything that an adapter says of itself.
+pub(super) fn described(summary: &AdapterSummary) -> Answer<Map> {
+    let data = serde_yaml::to_value(summary).map_err(|error| Error::new(format!("the adapter's description: {error}")))?;
+    Ok(from_data(&data).cast::<Map>())
+}
+
+#[export_module]
+pub(super) mod api {
+    /// The device that models are on: a GPU, or a software adapter where there is none.
+    pub type Device = super::Device;
+
+    /// The device that `--device` and `--backend` chose, or the best one. It is opened when it is first needed.
+    ///
+    /// # Example
+    /// ```rhai,no_run
+    /// let gpu = device();
+    /// print(`${gpu.name} through ${gpu.backend}: ${gpu.features}`);
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub fn device(context: NativeCallContext) -> Answer<Device> {
+        Ok(Device(Arc::clone(Host::of(&context)?.gpu()?)))
+    }
+
+    /// Its name, as its driver gives it.
+    #[rhai_fn(get = "name", pure)]
+    pub fn name(device: &mut Device) -> String {
+        device.0.summary().name.clone()
+    }
+
+    /// `vulkan`, `metal`, `dx12` or `gl`.
+    #[rhai_fn(get = "backend", pure)]
+    pub fn backend(device: &mut Device) -> String {
+        device.0.summary().backend.clone()
+    }
+
+    /// The driver's name and version.
+    #[rhai_fn(get = "driver", pure)]
+    pub fn driver(device: &mut Device) -> String {
+        let summary = device.0.summary();
+        format!("{} {}", summary.driver, summary.driver_info).trim().to_owned()
+    }
+
+    /// Whether it computes on the CPU.
+    #[rhai_fn(get = "software", pure)]
+    pub fn software(device: &mut Device) -> bool {
+        device.0.summary().software
+    }
+
+    /// The optional features that it has and caramba uses: `f16`, `subgroups`, ...
+    #[rhai_fn(get = "features", pure)]
+    pub fn features(device: &mut Device) -> Array {
+        device.0.summary().features.iter().map(|feature| feature.clone().into()).collect()
+    }
+
+    /// Everything it says of itself, limits included: what a report says of it.
+    #[rhai_fn(get = "description", pure, return_raw)]
+    pub fn description(device: &mut Device) -> Answer<Map> {
+        described(device.0.summary())
+    }
+
+    /// Bytes allocated on it: `live` and `peak`, each a map with `weights`, `cache`, `activations`, `scratch` and `total`; and
+    /// `allocations`, how many were ever made. The peak's `total` is the largest sum, not the sum of the largest.
+    ///
+    /// # Example
+    /// ```rhai,no_run
+    /// let gpu = device();
+    /// gpu.reset_peak();
+    /// // ... work ...
+    /// print(`${megabytes(gpu.memory().peak.total)} MB at most`);
+    /// ```
+    #[rhai_fn(pure, volatile)]
+    pub fn memory(device: &mut Device) -> Map {
+        let memory = device.0.memory();
+        Map::from_iter([
+            ("live".into(), usage(&memory.live()).into()),
+            ("peak".into(), usage(&memory.peak()).into()),
+            ("allocations".into(), bytes(memory.allocations())),
+        ])
+    }
+
+    /// Begins a new measurement of the peak, at what is live now.
+    #[rhai_fn(pure, volatile)]
+    pub fn reset_peak(device: &mut Device) {
+        device.0.memory().reset_peak();
+    }
+
+    /// For a person to read.
+    #[rhai_fn(name = "to_string", name = "to_debug", pure)]
+    pub fn to_string(device: &mut Device) -> String {
+        let summary = device.0.summary();
+        format!("{} ({})", summary.name, summary.backend)
+    }
+}
+
+pub(super) fn module() -> rhai::Module {
+    exported_module!(api)
+}

@@ -1,0 +1,149 @@
+//! Files of data: text, JSON, JSON lines, YAML; where they are and what they hold.
+
+use super::failure::Answer;
+use super::host::Host;
+use super::tokens::hex;
+use super::values::{from_data, to_data};
+use crate::artifact::{json, write_atomically};
+use crate::error::{At, Error, Result};
+use crate::interrupt;
+use rhai::plugin::*;
+use rhai::{Array, INT, Map};
+use serde_yaml::Value;
+use sha2::{Digest, Sha256};
+use std::io::Read;
+use std::path::Path;
+
+fn text_of(context: &NativeCallContext, path: &str) -> Answer<String> {
+    let bytes = std::fs::read(Host::of(context)?.resolve(path)).at(path)?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|&&byte| byte == b'\n').count();
+        Error::new(format!("line {line} is no UTF-8 text")).at(path).remedy("convert the file to UTF-8")
+    })?;
+    Ok(text)
+}
+
+/// Through serde_json, whose messages name line and column of JSON.
+fn json_of(text: &str) -> Result<Dynamic> {
+    let value: serde_json::Value = serde_json::from_str(text).map_err(|error| Error::new(format!("not JSON: {error}")))?;
+    let data: Value = serde_yaml::to_value(value).map_err(|error| Error::new(error.to_string()))?;
+    Ok(from_data(&data))
+}
+
+fn hash(path: &Path) -> Result<String> {
+    let mut file = std::fs::File::open(path)?;
+    let mut hasher = Sha256::new();
+    let mut chunk = vec![0; 1 << 20];
+    loop {
+        interrupt::check()?;
+        match file.read(&mut chunk)? {
+            0 => return Ok(hex(&hasher.finalize())),
+            length => hasher.update(&chunk[..length]),
+        }
+    }
+}
+
+#[export_module]
+pub(super) mod api {
+    /// The text of a file.
+    #[rhai_fn(return_raw, volatile)]
+    pub fn read_text(context: NativeCallContext, path: &str) -> Answer<String> {
+        Ok(text_of(&context, path)?)
+    }
+
+    /// The lines of a file.
+    #[rhai_fn(return_raw, volatile)]
+    pub fn read_lines(context: NativeCallContext, path: &str) -> Answer<Array> {
+        Ok(text_of(&context, path)?.lines().map(|line| line.to_owned().into()).collect())
+    }
+
+    /// What a JSON file holds.
+    #[rhai_fn(return_raw, volatile)]
+    pub fn read_json(context: NativeCallContext, path: &str) -> Answer<Dynamic> {
+        Ok(json_of(&text_of(&context, path)?).at(path)?)
+    }
+
+    /// What a file of JSON lines holds: an array of one value for each line that is not empty.
+    #[rhai_fn(return_raw, volatile)]
+    pub fn read_jsonl(context: NativeCallContext, path: &str) -> Answer<Array> {
+        let text = text_of(&context, path)?;
+        let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+        Ok(lines.map(|(index, line)| json_of(line).at(format!("line {}", index + 1))).collect::<Result<_>>().at(path)?)
+    }
+
+    /// What a YAML file holds.
+    #[rhai_fn(return_raw, volatile)]
+    pub fn read_yaml(context: NativeCallContext, path: &str) -> Answer<Dynamic> {
+        let data: Value =
+            serde_yaml::from_str(&text_of(&context, path)?).map_err(|error| Error::new(format!("not YAML: {error}"))).at(path)?;
+        Ok(from_data(&data))
+    }
+
+    /// Writes a file of text: whole or not at all. A file that is there is replaced.
+    #[rhai_fn(return_raw, volatile)]
+    pub fn write_text(path: &str, text: &str) -> Answer<()> {
+        Ok(write_atomically(Path::new(path), text.as_bytes())?)
+    }
+
+    /// Writes a JSON file: whole or not at all.
+    #[rhai_fn(return_raw, volatile)]
+    pub fn write_json(path: &str, value: Dynamic) -> Answer<()> {
+        Ok(json::write(Path::new(path), &to_data(&value).at(path)?)?)
+    }
+
+    /// A value as JSON text.
+    ///
+    /// # Example
+    /// ```rhai
+    /// assert(json_text(#{ a: [1, 2.5] }).contains("2.5"), "as text");
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn json_text(value: Dynamic) -> Answer<String> {
+        Ok(json::text(&to_data(&value)?)?)
+    }
+
+    /// Whether there is a file or directory of this name.
+    #[rhai_fn(volatile)]
+    pub fn exists(path: &str) -> bool {
+        Path::new(path).exists()
+    }
+
+    /// A file's name without its directory and its last extension: `SmolLM2` of `models/SmolLM2.gguf`.
+    pub fn file_stem(path: &str) -> String {
+        Path::new(path).file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned())
+    }
+
+    /// The SHA-256 of a file, in hexadecimal.
+    #[rhai_fn(return_raw, volatile)]
+    pub fn file_hash(context: NativeCallContext, path: &str) -> Answer<String> {
+        Ok(hash(&Host::of(&context)?.resolve(path)).at(path)?)
+    }
+
+    /// The SHA-256 of the manifest that is being run, in hexadecimal; `()` without one.
+    #[rhai_fn(return_raw, volatile)]
+    pub fn manifest_hash(context: NativeCallContext) -> Answer<Dynamic> {
+        let host = Host::of(&context)?;
+        let hash = host.options.experiment.as_ref().map(|experiment| hex(&Sha256::digest(experiment.source.text().as_bytes())));
+        Ok(hash.map_or(Dynamic::UNIT, Into::into))
+    }
+
+    /// What the results were made with: `caramba` (its version), `script` and `script_sha256`, `system`, `architecture`, `cpus`.
+    #[rhai_fn(return_raw, volatile)]
+    pub fn versions(context: NativeCallContext) -> Answer<Map> {
+        let host = Host::of(&context)?;
+        let script = host.main.as_str();
+        let hash = host.source(script).map(|source| hex(&Sha256::digest(source.text.as_bytes())));
+        Ok(Map::from_iter([
+            ("caramba".into(), env!("CARGO_PKG_VERSION").into()),
+            ("script".into(), script.to_owned().into()),
+            ("script_sha256".into(), hash.map_or(Dynamic::UNIT, Into::into)),
+            ("system".into(), std::env::consts::OS.into()),
+            ("architecture".into(), std::env::consts::ARCH.into()),
+            ("cpus".into(), (std::thread::available_parallelism().map_or(1, usize::from) as INT).into()),
+        ]))
+    }
+}
+
+pub(super) fn module() -> rhai::Module {
+    exported_module!(api)
+}

@@ -1,0 +1,350 @@
+//! Models: loaded on the device, with their tokenizer.
+
+use super::failure::Answer;
+use super::host::Host;
+use super::session::{self, Session};
+use super::tokens::Tokens;
+use super::values::{Options, to_data, token_list};
+use crate::error::{At, Error, Result, unknown};
+use crate::model::{Architecture, OpenOptions};
+use crate::progress::{Progress, Unit};
+use crate::runtime::cache::CACHE_KINDS;
+use crate::runtime::{CacheKind, CacheKinds, LoadOptions, Network, WeightKind, bytes_per_token};
+use rhai::plugin::*;
+use rhai::{Array, FLOAT, INT, ImmutableString, Map};
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// A model whose weights are on the device.
+#[derive(Clone)]
+pub struct Model {
+    pub(super) network: Rc<Network>,
+    /// As the user asked for it: `stored`, `f16`, ...
+    weights: &'static str,
+}
+
+/// How weights can be stored on the device.
+const WEIGHTS: &[(&str, WeightKind)] =
+    &[("stored", WeightKind::Stored), ("f32", WeightKind::F32), ("f16", WeightKind::F16), ("q8", WeightKind::Q8), ("q4", WeightKind::Q4)];
+
+impl Model {
+    fn load(host: &Host, path: &str, options: Map) -> Result<Model> {
+        let mut options = Options::new("model option", options);
+        let name = options.text("weights")?.unwrap_or_else(|| "stored".into());
+        let topology = options.take("model").map(|section| to_data(&section)).transpose().at("model")?;
+        options.finish()?;
+        let names = || WEIGHTS.iter().map(|(name, _)| *name);
+        let Some(&(weights, kind)) = WEIGHTS.iter().find(|(known, _)| *known == name.as_str()) else {
+            return Err(unknown("kind of weights", &name, names()));
+        };
+        let model = Arc::new(crate::model::Model::open(&host.resolve(path), &OpenOptions { topology })?);
+        let gpu = host.gpu()?;
+        let total = model.tensors.values().map(|tensor| tensor.stored_bytes() as u64).sum();
+        let progress = Progress::new(format!("loading {}", model.name), Some(total), Unit::Bytes);
+        let report = |done: u64, _: u64| progress.set(done);
+        let network = Network::load(gpu, model, &LoadOptions { weights: kind, progress: Some(&report) }).at(path)?;
+        Ok(Model { network, weights })
+    }
+
+    pub(super) fn architecture(&self) -> &Architecture {
+        &self.network.model().architecture
+    }
+}
+
+/// The kinds of a cache, from a kind's name or from options: `cache` for all of it, and its parts by themselves.
+pub(super) fn cache_kinds(options: &mut Options) -> Result<CacheKinds> {
+    let parse = |name: ImmutableString| CacheKind::parse(&name);
+    let all = options.text("cache")?.map(parse).transpose()?.unwrap_or(CacheKind::F16);
+    let mut kinds = CacheKinds::uniform(all);
+    for (key, part) in [
+        ("key_cache", &mut kinds.key),
+        ("value_cache", &mut kinds.value),
+        ("semantic_cache", &mut kinds.semantic),
+        ("geometric_cache", &mut kinds.geometric),
+    ] {
+        if let Some(kind) = options.text(key)?.map(parse).transpose()? {
+            *part = kind;
+        }
+    }
+    Ok(kinds)
+}
+
+/// What a report says of a model's shape. Layers that are alike are counted together.
+fn shape(architecture: &Architecture) -> Map {
+    let count = |value: usize| Dynamic::from(value as INT);
+    let mut kinds: Vec<(&crate::model::Layer, usize)> = Vec::new();
+    for layer in &architecture.layers {
+        match kinds.iter_mut().find(|(kind, _)| *kind == layer) {
+            Some((_, layers)) => *layers += 1,
+            None => kinds.push((layer, 1)),
+        }
+    }
+    let layer = |(layer, layers): &(&crate::model::Layer, usize)| {
+        let attention = &layer.attention;
+        let kind = if attention.decoupled { "decoupled" } else { "standard" };
+        Dynamic::from_map(Map::from_iter([
+            ("layers".into(), count(*layers)),
+            ("attention".into(), kind.into()),
+            ("heads".into(), count(attention.heads)),
+            ("kv_heads".into(), count(attention.kv_heads)),
+            ("semantic_width".into(), count(attention.sem)),
+            ("geometric_width".into(), count(attention.geo)),
+            ("value_width".into(), count(attention.value)),
+            ("rope_base".into(), attention.rope.as_ref().map_or(Dynamic::UNIT, |rope| FLOAT::from(rope.base).into())),
+            ("d_ff".into(), count(layer.d_ff)),
+        ]))
+    };
+    Map::from_iter([
+        ("family".into(), architecture.family.clone().into()),
+        ("d_model".into(), count(architecture.d_model)),
+        ("vocab".into(), count(architecture.vocab)),
+        ("context".into(), count(architecture.context)),
+        ("layers".into(), count(architecture.layers.len())),
+        ("tied_embeddings".into(), architecture.tied_embeddings.into()),
+        ("kinds".into(), Dynamic::from_array(kinds.iter().map(layer).collect())),
+    ])
+}
+
+impl Model {
+    /// What a report says of it.
+    pub(super) fn description(&self) -> Result<Map> {
+        let model = self.network.model();
+        let summary = model.summary();
+        let per_token = CACHE_KINDS.iter().filter(|entry| entry.kind != CacheKind::None).map(|entry| {
+            let bytes = bytes_per_token(&model.architecture, CacheKinds::uniform(entry.kind));
+            (entry.name.into(), (bytes as INT).into())
+        });
+        Ok(Map::from_iter([
+            ("name".into(), model.name.clone().into()),
+            ("path".into(), model.path.display().to_string().into()),
+            ("files".into(), Dynamic::from_array(hashes(model)?)),
+            ("shape".into(), shape(&model.architecture).into()),
+            ("parameters".into(), (summary.parameters as INT).into()),
+            ("stored_types".into(), summary.type_names().into()),
+            ("weights".into(), self.weights.into()),
+            ("weight_bytes".into(), (self.network.weight_bytes() as INT).into()),
+            ("bytes_per_token".into(), Dynamic::from_map(per_token.collect())),
+        ]))
+    }
+}
+
+fn hashes(model: &crate::model::Model) -> Result<Array> {
+    let entry = |hash: &crate::model::FileHash| {
+        Dynamic::from_map(Map::from_iter([
+            ("file".into(), hash.file.clone().into()),
+            ("bytes".into(), (hash.bytes as INT).into()),
+            ("sha256".into(), hash.sha256.clone().into()),
+        ]))
+    };
+    Ok(model.hashes()?.iter().map(entry).collect())
+}
+
+#[export_module]
+pub(super) mod api {
+    /// A language model, its weights on the device.
+    pub type Model = super::Model;
+
+    /// Loads a model: a GGUF file, a directory with `config.json` and safetensors, a PyTorch checkpoint.
+    ///
+    /// # Example
+    /// ```rhai,no_run
+    /// let model   = load("models/SmolLM2-135M");
+    /// let session = model.session(#{ cache: "q8", context: 2048 });
+    /// session.prefill(model.tokenize("The sea was"));
+    /// print(session.generate(#{ max_tokens: 64, temperature: 0.8, seed: 7 }).text);
+    /// ```
+    #[rhai_fn(name = "load", return_raw, volatile)]
+    pub fn load(context: NativeCallContext, path: &str) -> Answer<Model> {
+        load_with(context, path, Map::new())
+    }
+
+    /// Loads a model with options: `weights` (`"stored"`, as in the file where the device can; `"f32"`, `"f16"`, `"q8"`, `"q4"`) and
+    /// `model` (the model section of a manifest, for a training checkpoint).
+    ///
+    /// # Example
+    /// ```rhai,no_run
+    /// let model = load("models/SmolLM2-135M", #{ weights: "q8" });
+    /// ```
+    #[rhai_fn(name = "load", return_raw, volatile)]
+    pub fn load_with(context: NativeCallContext, path: &str, options: Map) -> Answer<Model> {
+        Ok(Model::load(&*Host::of(&context)?, path, options)?)
+    }
+
+    /// Loads the model that a map describes: `path`, and the options of `load`.
+    #[rhai_fn(name = "load", return_raw, volatile)]
+    pub fn load_map(context: NativeCallContext, source: Map) -> Answer<Model> {
+        let mut source = source;
+        let path = source.remove("path").and_then(|path| path.into_immutable_string().ok());
+        let path =
+            path.ok_or_else(|| Error::new("a model's map has no `path`").remedy("write load(#{ path: \"...\", weights: \"f16\" })"))?;
+        load_with(context, &path, source)
+    }
+
+    /// What to call it where it was given no other name: that of its file or directory.
+    #[rhai_fn(get = "name", pure)]
+    pub fn name(model: &mut Model) -> String {
+        model.network.model().name.clone()
+    }
+
+    /// What it was loaded from.
+    #[rhai_fn(get = "path", pure)]
+    pub fn path(model: &mut Model) -> String {
+        model.network.model().path.display().to_string()
+    }
+
+    /// The longest context that it was made for, in tokens.
+    #[rhai_fn(get = "context", pure)]
+    pub fn context_length(model: &mut Model) -> INT {
+        model.architecture().context as INT
+    }
+
+    /// How many token ids there are: `0..vocab`.
+    #[rhai_fn(get = "vocab", pure)]
+    pub fn vocab(model: &mut Model) -> INT {
+        model.architecture().vocab as INT
+    }
+
+    /// The width of a token's vector.
+    #[rhai_fn(get = "d_model", pure)]
+    pub fn d_model(model: &mut Model) -> INT {
+        model.architecture().d_model as INT
+    }
+
+    /// How many layers it has.
+    #[rhai_fn(get = "layers", pure)]
+    pub fn layers(model: &mut Model) -> INT {
+        model.architecture().layers.len() as INT
+    }
+
+    /// Its shape as a map: `family`, `d_model`, `vocab`, `context`, `layers`, and `kinds`, the layers that differ with their widths per
+    /// head.
+    #[rhai_fn(get = "shape", pure)]
+    pub fn shape_map(model: &mut Model) -> Map {
+        shape(model.architecture())
+    }
+
+    /// How many parameters it has; an embedding that is also the head counts once.
+    #[rhai_fn(get = "parameters", pure)]
+    pub fn parameters(model: &mut Model) -> INT {
+        model.network.model().summary().parameters as INT
+    }
+
+    /// The element types in its file, the one with most bytes first: `"Q4_1, F32"`.
+    #[rhai_fn(get = "stored_types", pure)]
+    pub fn stored_types(model: &mut Model) -> String {
+        model.network.model().summary().type_names()
+    }
+
+    /// How its weights were asked to be stored on the device: `"stored"`, `"f16"`, ...
+    #[rhai_fn(get = "weights", pure)]
+    pub fn weights(model: &mut Model) -> String {
+        model.weights.to_owned()
+    }
+
+    /// Bytes that its weights hold on the device.
+    #[rhai_fn(pure)]
+    pub fn weight_bytes(model: &mut Model) -> INT {
+        model.network.weight_bytes() as INT
+    }
+
+    /// Its files with their `bytes` and `sha256`. They are read once.
+    #[rhai_fn(name = "hashes", pure, return_raw)]
+    pub fn file_hashes(model: &mut Model) -> Answer<Array> {
+        Ok(hashes(model.network.model())?)
+    }
+
+    /// What a report says of it: name, path, files with their hashes, shape, parameters, how weights are stored, bytes of cache per token.
+    #[rhai_fn(get = "description", pure, return_raw)]
+    pub fn description(model: &mut Model) -> Answer<Map> {
+        Ok(model.description()?)
+    }
+
+    /// Bytes of cache that one token takes in all layers, keys and values, scales included, with a cache of this kind.
+    ///
+    /// # Example
+    /// ```rhai,no_run
+    /// let model = load("models/SmolLM2-135M");
+    /// print(`${model.bytes_per_token("fp16")} bytes, ${model.bytes_per_token("q8")} as q8`);
+    /// ```
+    #[rhai_fn(name = "bytes_per_token", pure, return_raw)]
+    pub fn bytes_of_kind(model: &mut Model, kind: &str) -> Answer<INT> {
+        Ok(bytes_per_token(model.architecture(), CacheKinds::uniform(CacheKind::parse(kind)?)) as INT)
+    }
+
+    /// As above, of a cache given as to `session`: `#{ cache: "q8", value_cache: "q4" }`.
+    #[rhai_fn(name = "bytes_per_token", pure, return_raw)]
+    pub fn bytes_of_kinds(model: &mut Model, kinds: Map) -> Answer<INT> {
+        let mut options = Options::new("cache option", kinds);
+        let kinds = cache_kinds(&mut options)?;
+        options.finish()?;
+        Ok(bytes_per_token(model.architecture(), kinds) as INT)
+    }
+
+    /// Whether it has a tokenizer.
+    #[rhai_fn(get = "has_tokenizer", pure)]
+    pub fn has_tokenizer(model: &mut Model) -> bool {
+        model.network.model().tokenizer.is_some()
+    }
+
+    /// The tokens of a text, with what the model wants before one (its begin-of-text token).
+    #[rhai_fn(name = "tokenize", pure, return_raw)]
+    pub fn tokenize(model: &mut Model, text: &str) -> Answer<Tokens> {
+        tokenize_with(model, text, true)
+    }
+
+    /// The tokens of a text; `special`: with what the model wants before one.
+    #[rhai_fn(name = "tokenize", pure, return_raw)]
+    pub fn tokenize_with(model: &mut Model, text: &str, special: bool) -> Answer<Tokens> {
+        Ok(model.network.model().tokenizer()?.encode(text, special)?.into())
+    }
+
+    /// The text of tokens; special tokens are left out.
+    #[rhai_fn(pure, return_raw)]
+    pub fn detokenize(model: &mut Model, tokens: Dynamic) -> Answer<String> {
+        Ok(model.network.model().tokenizer()?.decode(token_list(&tokens)?.as_slice())?)
+    }
+
+    /// The token that begins a text, or `()`.
+    #[rhai_fn(get = "bos", pure)]
+    pub fn bos(model: &mut Model) -> Dynamic {
+        model.architecture().bos.map_or(Dynamic::UNIT, |token| INT::from(token).into())
+    }
+
+    /// The tokens that end a text.
+    #[rhai_fn(get = "eos", pure)]
+    pub fn eos(model: &mut Model) -> Tokens {
+        model.architecture().eos.clone().into()
+    }
+
+    /// A session with an fp16 cache, for one sequence of 2048 tokens (or of the model's context, if that is shorter).
+    #[rhai_fn(name = "session", pure, return_raw, volatile)]
+    pub fn session_plainly(model: &mut Model) -> Answer<Session> {
+        session_with(model, Map::new())
+    }
+
+    /// A session: the cache and all else it needs are allocated here, and nothing later. Options:
+    ///
+    /// | option | default | |
+    /// |---|---|---|
+    /// | `cache` | `"fp16"` | `"fp16"`, `"q8"`, `"q4"`; `"none"`: every step recomputes the whole prefix |
+    /// | `key_cache`, `value_cache` | `cache` | those of standard layers by themselves |
+    /// | `semantic_cache`, `geometric_cache` | `cache` | the keys of decoupled layers; with q4, geometric keys stay at q8 |
+    /// | `context` | 2048 | positions that there is room for, per sequence |
+    /// | `sequences` | 1 | sequences that run side by side |
+    /// | `chunk` | chosen for the device | most tokens of one step of a prefill |
+    #[rhai_fn(name = "session", pure, return_raw, volatile)]
+    pub fn session_with(model: &mut Model, options: Map) -> Answer<Session> {
+        Ok(session::new(model, options)?)
+    }
+
+    /// For a person to read.
+    #[rhai_fn(name = "to_string", name = "to_debug", pure)]
+    pub fn to_string(model: &mut Model) -> String {
+        let stored = model.network.model();
+        format!("model {} ({:.1} million parameters)", stored.name, stored.summary().parameters as f64 / 1e6)
+    }
+}
+
+pub(super) fn module() -> rhai::Module {
+    exported_module!(api)
+}
