@@ -39,6 +39,7 @@ fn options_are_read() {
     assert!(attention("temperature").learned_temp);
     assert!(attention("tie_qk").tie_qk);
     assert!(attention("null").null_attn);
+    assert_eq!((attention("window").window, attention("window").null_attn, plain.window), (Some(9), true, None));
     assert!(attention("rope_semantic").rope_semantic);
     assert_eq!((attention("no_rope").rope, attention("no_rope").geo), (None, 5));
     let grouped = attention("grouped");

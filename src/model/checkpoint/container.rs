@@ -100,7 +100,7 @@ fn contiguous(shape: &[usize], strides: &[usize]) -> bool {
     let mut expected = 1;
     shape.iter().zip(strides).rev().all(|(&size, &stride)| {
         let matches = size <= 1 || stride == expected;
-        expected *= size;
+        expected = size.saturating_mul(expected);
         matches
     })
 }
