@@ -4,10 +4,11 @@
 mod common;
 
 use caramba::model::{Architecture, DataType, Model, OpenOptions, RopeScaling};
-use caramba::runtime::CacheKind;
+use caramba::runtime::{CacheKind, WeightKind};
 use common::fixture;
 use common::fixtures::{directories, open, reference, relative_error};
 use std::path::Path;
+use std::sync::Arc;
 
 /// The oracle computes in f32 as `transformers` does, in another order of sums.
 const TOLERANCE: f32 = 1e-4;
@@ -135,4 +136,13 @@ fn the_device_agrees() {
     check("bare", &bare, "architectures/llama", "architectures/llama", &[CacheKind::F16]);
     check("bare", &bare, "gguf/blocks.gguf", "gguf/blocks", &[CacheKind::F16]);
     assert!(differences.is_empty(), "{}", differences.join("\n"));
+
+    // Weights of another kind than the file's: exact as f32, near as blocks of 8 bits.
+    let expected = reference("architectures/qwen2");
+    for (weights, tolerance) in [(WeightKind::F32, 1e-4), (WeightKind::Q8, 2e-2)] {
+        let network = common::runtime::load(&full, &Arc::new(open("architectures/qwen2")), weights);
+        let mut session = common::runtime::session(&network, CacheKind::None, 1, None);
+        let error = relative_error(&session.all_logits(&[expected.tokens.clone()]).unwrap(), &expected.logits);
+        assert!(error < tolerance, "{weights:?}: logits differ by {error:e}");
+    }
 }

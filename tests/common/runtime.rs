@@ -58,8 +58,9 @@ pub fn differences(name: &str, gpu: &Arc<Gpu>, model: Model, expected: &Referenc
     };
     let get = |result: caramba::Result<Vec<f32>>| result.unwrap_or_else(|error| panic!("{name}: {error}"));
 
-    // Without a cache, with f32 weights: PyTorch's own numbers.
-    let mut uncached = session(&load(gpu, &model, WeightKind::F32), CacheKind::None, 1, None);
+    // Without a cache: PyTorch's own numbers. Weights are half floats as they are stored (f32 where they are that).
+    let network = load(gpu, &model, WeightKind::Stored);
+    let mut uncached = session(&network, CacheKind::None, 1, None);
     let logits = get(uncached.all_logits(&[tokens.clone()]));
     near("uncached", &logits, &expected.logits, tolerance(CacheKind::None));
     if !expected.attention.is_empty() {
@@ -68,7 +69,6 @@ pub fn differences(name: &str, gpu: &Arc<Gpu>, model: Model, expected: &Referenc
         near("the attention output", &outputs, &expected.attention, tolerance(CacheKind::None));
     }
 
-    let network = load(gpu, &model, WeightKind::Stored);
     for &kind in kinds {
         let tolerance = tolerance(kind);
         let what = |form: &str| format!("{form} with a {} cache", kind.name());
