@@ -1,5 +1,5 @@
-//! Upcycling, as a user runs it: scripts/upcycle.rhai makes students of the fixtures, of the bundled model and of
-//! SmolLM2.
+//! Upcycling and verification, as a user runs them: scripts/upcycle.rhai makes students of the fixtures, of the bundled model and of
+//! SmolLM2; compare, fidelity, eval and kvcache judge them.
 
 mod common;
 
@@ -7,10 +7,10 @@ use caramba::Result;
 use caramba::gpu::{DeviceChoice, Gpu};
 use caramba::model::{Model, OpenOptions};
 use caramba::runtime::{CacheKind, CacheKinds, LoadOptions, Network, Session, SessionOptions, WeightKind};
-use caramba::script::{HostOptions, run_builtin};
+use caramba::script::{HostOptions, run_builtin, run_file};
 use common::fixture;
 use common::fixtures::relative_error;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What the f32 of stored weights leaves of an exact factorisation.
@@ -196,4 +196,26 @@ fn on_a_real_model_joint_is_clearly_better_than_separate() {
     println!("cross-entropy over {} tokens: teacher {original:.3}, joint {joint:.3}, separate {separate:.3}", tokens.len());
     assert!(original < joint, "an untrained student is worse: {original} and {joint}");
     assert!(joint + 1.0 < separate, "joint {joint}, separate {separate}");
+}
+
+fn bundled() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/models/austen"))
+}
+
+/// Runs a script that has `teacher`, `same` and `other` (students of the bundled model) among its arguments.
+fn run_checks(script: &str) {
+    let directory = tempfile::tempdir().unwrap();
+    let (same, other) = (directory.path().join("same"), directory.path().join("other"));
+    upcycle(&bundled(), &same, &[("sem_dim", "8"), ("geo_dim", "256")]).unwrap();
+    upcycle(&bundled(), &other, &[("sem_dim", "64"), ("geo_dim", "64"), ("method", "separate")]).unwrap();
+    let file = directory.path().join("checks.rhai");
+    std::fs::write(&file, script).unwrap();
+    let paths = [("same", &same), ("other", &other), ("teacher", &bundled()), ("stranger", &fixture("architectures/llama"))];
+    let set: Vec<(&str, &str)> = paths.iter().map(|(name, path)| (*name, path.to_str().unwrap())).collect();
+    run_file(&file, &options(&set)).unwrap();
+}
+
+#[test]
+fn checks_pass_and_fail_as_they_should() {
+    run_checks(include_str!("checks.rhai"));
 }

@@ -22,15 +22,21 @@ type SharedModule = Rc<Module>;
 /// The scripts inside the binary.
 const BUILT_IN: &[(&str, &str)] = &[
     ("artifacts", include_str!("../../scripts/artifacts.rhai")),
+    ("compare", include_str!("../../scripts/compare.rhai")),
     ("custom", include_str!("../../scripts/custom.rhai")),
+    ("eval", include_str!("../../scripts/eval.rhai")),
     ("experiment", include_str!("../../scripts/experiment.rhai")),
+    ("fidelity", include_str!("../../scripts/fidelity.rhai")),
     ("figures", include_str!("../../scripts/figures.rhai")),
     ("full_paper", include_str!("../../scripts/full_paper.rhai")),
+    ("kvcache", include_str!("../../scripts/kvcache.rhai")),
     ("latency", include_str!("../../scripts/latency.rhai")),
     ("memory", include_str!("../../scripts/memory.rhai")),
+    ("pair", include_str!("../../scripts/pair.rhai")),
     ("perplexity", include_str!("../../scripts/perplexity.rhai")),
     ("summary", include_str!("../../scripts/summary.rhai")),
     ("upcycle", include_str!("../../scripts/upcycle.rhai")),
+    ("verify", include_str!("../../scripts/verify.rhai")),
 ];
 
 /// What a built-in script is called where errors name files.
@@ -343,6 +349,13 @@ pub(super) mod api {
             }
             None => result,
         })
+    }
+
+    /// Runs a check of a student against its teacher: `run` of a map with both.
+    #[rhai_fn(name = "run", pure, return_raw, volatile)]
+    pub fn run_on_pair(context: NativeCallContext, benchmark: &mut Benchmark, teacher: Dynamic, student: Dynamic) -> Answer<Dynamic> {
+        let pair = Map::from_iter([("teacher".into(), teacher), ("student".into(), student)]);
+        run(context, benchmark, pair.into())
     }
 }
 
