@@ -157,7 +157,7 @@ pub(super) mod api {
     #[rhai_fn(pure, return_raw)]
     pub fn rows(numbers: &mut Numbers, width: INT) -> Answer<Array> {
         let length = numbers.len();
-        let rows = usize::try_from(width).ok().filter(|&width| width > 0 && length % width == 0).map(|width| length / width);
+        let rows = usize::try_from(width).ok().filter(|&width| width > 0 && length.is_multiple_of(width)).map(|width| length / width);
         let Some(rows) = rows else {
             return Err(Error::new(format!("{length} numbers are no rows of {width}")).into());
         };
