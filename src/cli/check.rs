@@ -25,7 +25,7 @@ impl Check {
         let mut checked = Vec::new();
         for (name, kind) in targets {
             if kind == "experiment" {
-                manifest.experiment(Some(name))?;
+                script::check_experiment(&manifest.experiment(Some(name))?)?;
                 checked.push(name);
             }
         }

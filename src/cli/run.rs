@@ -4,7 +4,7 @@ use super::plan::plan;
 use crate::error::{Error, Result};
 use crate::gpu::DeviceChoice;
 use crate::manifest::{self, Experiment};
-use crate::script::{HostOptions, run_builtin};
+use crate::script::{HostOptions, check_experiment, run_builtin};
 use crate::terminal;
 use clap::Args;
 use std::path::PathBuf;
@@ -35,6 +35,7 @@ impl Run {
     pub fn run(self, device: DeviceChoice) -> Result<()> {
         let experiment = manifest::open(&self.manifest)?.experiment(self.target.as_deref())?;
         if self.dry_run {
+            check_experiment(&experiment)?;
             return terminal::print(&plan(&experiment));
         }
         has_commands(&experiment)?;

@@ -21,6 +21,10 @@ const FILES: &[(&str, &[u8])] = &[
     file!("austen/tokenizer.json"),
     file!("austen/tokenizer_config.json"),
     file!("austen/heldout.npy"),
+    file!("austen-dba/config.json"),
+    file!("austen-dba/model.safetensors"),
+    file!("austen-dba/tokenizer.json"),
+    file!("austen-dba/tokenizer_config.json"),
 ];
 
 /// The directory of the bundled model `name`: unpacked when it is first asked for, under a name that says what is in it, so that another
@@ -48,6 +52,15 @@ fn directory(name: &str) -> Result<PathBuf> {
         }
     }
     Err(failure.remedy("point the environment variable TMPDIR at a directory that you may write to"))
+}
+
+/// What a path of this repository means where there is no repository: `models/austen` and `models/austen/heldout.npy` are inside the binary.
+/// `None` for every other path.
+pub(super) fn stand_in(path: &str) -> Option<Result<PathBuf>> {
+    let inside = path.trim_end_matches('/').strip_prefix("models/")?;
+    let (name, file) = inside.split_once('/').unwrap_or((inside, ""));
+    let known = FILES.iter().any(|(known, _)| *known == inside || (file.is_empty() && known.split('/').next() == Some(name)));
+    known.then(|| directory(name).map(|directory| if file.is_empty() { directory } else { directory.join(file) }))
 }
 
 fn unpack(path: &std::path::Path, files: &[(&str, &[u8])]) -> Result<()> {
@@ -78,7 +91,8 @@ fn places() -> Vec<PathBuf> {
 
 #[export_module]
 pub(super) mod api {
-    /// The directory of a model that is inside the binary: `"austen"`, with its held-out text beside it as `heldout.npy`.
+    /// The directory of a model that is inside the binary: `"austen"`, with its held-out text beside it as `heldout.npy`, and `"austen-dba"`, its
+    /// decoupled student. `models/austen` is the same to `load` and `dataset` wherever there is no such directory.
     ///
     /// # Example
     /// ```rhai

@@ -147,7 +147,7 @@ pub(super) mod api {
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub fn dataset(context: NativeCallContext, path: &str) -> Answer<Dataset> {
-        Ok(Dataset(Rc::new(File::open(&Host::of(&context)?.resolve(path)).at(path)?)))
+        Ok(Dataset(Rc::new(File::open(&Host::of(&context)?.resolve(path)?).at(path)?)))
     }
 
     /// Where it is.

@@ -15,7 +15,7 @@ use std::io::Read;
 use std::path::Path;
 
 fn text_of(context: &NativeCallContext, path: &str) -> Answer<String> {
-    let bytes = std::fs::read(Host::of(context)?.resolve(path)).at(path)?;
+    let bytes = std::fs::read(Host::of(context)?.resolve(path)?).at(path)?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|&&byte| byte == b'\n').count();
         Error::new(format!("line {line} is no UTF-8 text")).at(path).remedy("convert the file to UTF-8")
@@ -116,7 +116,7 @@ pub(super) mod api {
     /// The SHA-256 of a file, in hexadecimal.
     #[rhai_fn(return_raw, volatile)]
     pub fn file_hash(context: NativeCallContext, path: &str) -> Answer<String> {
-        Ok(hash(&Host::of(&context)?.resolve(path)).at(path)?)
+        Ok(hash(&Host::of(&context)?.resolve(path)?).at(path)?)
     }
 
     /// The SHA-256 of the manifest that is being run, in hexadecimal; `()` without one.

@@ -2,6 +2,7 @@
 //! needed), the texts of all scripts (errors show their lines), and the run directories that are still open.
 
 use super::HostOptions;
+use super::bundle;
 use super::failure::Answer;
 use super::pairs::{self, Insertion};
 use super::parameters::Parameters;
@@ -96,11 +97,16 @@ impl Host {
         self.declared.borrow().get(script).cloned()
     }
 
-    /// A path that a script was given: relative to the current directory, or to the manifest's where nothing is there.
-    pub(super) fn resolve(&self, path: &str) -> PathBuf {
-        match &self.options.experiment {
+    /// A path that a script was given: relative to the current directory; to the manifest's where nothing is there; a bundled file where
+    /// nothing is there either.
+    pub(super) fn resolve(&self, path: &str) -> Result<PathBuf> {
+        let resolved = match &self.options.experiment {
             Some(experiment) => experiment.resolve(path),
             None => PathBuf::from(path),
+        };
+        match bundle::stand_in(path) {
+            Some(inside) if !resolved.exists() => inside,
+            _ => Ok(resolved),
         }
     }
 

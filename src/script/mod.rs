@@ -41,7 +41,7 @@ use crate::manifest::Experiment;
 use host::Host;
 use modules::Script;
 use parameters::Parameters;
-use rhai::{AST, Engine, EvalAltResult};
+use rhai::{AST, Dynamic, Engine, EvalAltResult, Map, Stmt};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -140,6 +140,12 @@ fn on_script_thread<T: Send + 'static>(
     }
 }
 
+/// Whether a script is a benchmark and nothing else: `run(model, config)`, and at its top only declarations.
+fn is_benchmark(ast: &AST) -> bool {
+    let declaration = |statement: &Stmt| matches!(statement, Stmt::Var(..) | Stmt::Import(..) | Stmt::Export(..) | Stmt::Noop(..));
+    ast.iter_functions().any(|function| function.name == "run" && function.params.len() == 2) && ast.statements().iter().all(declaration)
+}
+
 /// One script, its engine, and its host.
 struct Run {
     script: Script,
@@ -184,18 +190,48 @@ impl Run {
     }
 
     fn run(mut self) -> Result<()> {
-        let (ast, parameters) = self.compile()?;
-        let set = &self.host.options.set;
-        let mut arguments = match &parameters {
-            Some(parameters) => parameters.complete_from_text(set),
-            None => parameters::untyped(set),
-        }
-        .map_err(|error| error.at(&self.script.name))?;
+        let (mut ast, parameters) = self.compile()?;
+        let mut arguments = if is_benchmark(&ast) {
+            let arguments = self.measured(parameters.as_ref())?;
+            ast = self.compile()?.0;
+            arguments
+        } else {
+            let set = &self.host.options.set;
+            let arguments = match &parameters {
+                Some(parameters) => parameters.complete_from_text(set),
+                None => parameters::untyped(set),
+            };
+            arguments.map_err(|error| error.at(&self.script.name))?
+        };
         let rest = self.host.options.args.iter().map(|argument| argument.as_str().into()).collect();
-        arguments.insert("rest".into(), rhai::Dynamic::from_array(rest));
+        arguments.insert("rest".into(), Dynamic::from_array(rest));
         engine::set_arguments(&mut self.engine, arguments);
         let ended = self.engine.run_ast(&ast);
         self.finish(ended)
+    }
+
+    /// A benchmark by itself is run by the built-in script `measure`: takes that script's place, and returns its arguments.
+    fn measured(&mut self, parameters: Option<&Parameters>) -> Result<Map> {
+        let benchmark = std::mem::replace(&mut self.script, Script::built_in("measure")?);
+        let (_, measure) = self.compile()?;
+        let declares = |parameters: Option<&Parameters>, name: &str| parameters.is_some_and(|declared| declared.has(name));
+        let all = self.host.options.set.iter().cloned();
+        // What the benchmark declares is its own; the rest is for `measure`, or is misspelt.
+        let (own, others): (Vec<_>, Vec<_>) = all.partition(|(name, _)| {
+            declares(parameters, name) || !declares(measure.as_ref(), name) || name == "script" || name == "parameters"
+        });
+        let place = |error: Error| error.at(&benchmark.name);
+        let own = match parameters {
+            Some(parameters) => parameters.complete_from_text(&own),
+            None => parameters::untyped(&own),
+        };
+        let mut arguments = match &measure {
+            Some(measure) => measure.complete_from_text(&[others, vec![("script".to_owned(), benchmark.name.clone())]].concat()),
+            None => Ok(Map::new()),
+        }
+        .map_err(place)?;
+        arguments.insert("parameters".into(), own.map_err(place)?.into());
+        Ok(arguments)
     }
 
     /// Rows of runs that are still open stay, and the error says where.

@@ -37,7 +37,7 @@ impl Model {
         let Some(&(weights, kind)) = WEIGHTS.iter().find(|(known, _)| *known == name.as_str()) else {
             return Err(unknown("kind of weights", &name, names()));
         };
-        let model = Arc::new(crate::model::Model::open(&host.resolve(path), &OpenOptions { topology })?);
+        let model = Arc::new(crate::model::Model::open(&host.resolve(path)?, &OpenOptions { topology })?);
         let gpu = host.gpu()?;
         let total = model.tensors.values().map(|tensor| tensor.stored_bytes() as u64).sum();
         let progress = Progress::new(format!("loading {}", model.name), Some(total), Unit::Bytes);

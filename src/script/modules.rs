@@ -31,6 +31,7 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("full_paper", include_str!("../../scripts/full_paper.rhai")),
     ("kvcache", include_str!("../../scripts/kvcache.rhai")),
     ("latency", include_str!("../../scripts/latency.rhai")),
+    ("measure", include_str!("../../scripts/measure.rhai")),
     ("memory", include_str!("../../scripts/memory.rhai")),
     ("pair", include_str!("../../scripts/pair.rhai")),
     ("perplexity", include_str!("../../scripts/perplexity.rhai")),
@@ -95,6 +96,14 @@ impl Script {
 /// # Errors
 /// There is no such script, and where it was looked for.
 pub(super) fn find(host: &Host, importer: Option<&str>, path: &str) -> Result<Script> {
+    // By the name that messages give a built-in script, nothing but that one is meant.
+    if let Some(name) = path.strip_prefix(BUILT_IN_PREFIX) {
+        return Script::built_in(name.trim_end_matches(".rhai"));
+    }
+    // And a file by its path.
+    if path.ends_with(".rhai") && Path::new(path).is_file() {
+        return Script::file(Path::new(path));
+    }
     let file_name = if path.ends_with(".rhai") { path.to_owned() } else { format!("{path}.rhai") };
     let beside = importer.filter(|name| !name.starts_with(BUILT_IN_PREFIX)).map(Path::new).and_then(Path::parent);
     let places = [beside, host.directory.as_deref(), host.options.experiment.as_ref().and_then(|found| found.manifest.parent())];
@@ -327,6 +336,12 @@ pub(super) mod api {
     #[rhai_fn(get = "config", pure)]
     pub fn config(benchmark: &mut Benchmark) -> Map {
         benchmark.config.clone()
+    }
+
+    /// Runs a check of two models, the teacher first: its `run` gets an array of both.
+    #[rhai_fn(name = "run", pure, return_raw, volatile)]
+    pub fn run_pair(context: NativeCallContext, benchmark: &mut Benchmark, teacher: Dynamic, student: Dynamic) -> Answer<Dynamic> {
+        run(context, benchmark, Dynamic::from_array(vec![teacher, student]))
     }
 
     /// Runs it: what its `run(model, config)` returns, with `kind` (the name of its script), `config` and `model` (its description) added where

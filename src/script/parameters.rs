@@ -99,6 +99,11 @@ impl Parameters {
         Ok(complete)
     }
 
+    /// Whether there is a parameter of this name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.entries.iter().any(|entry| entry.name == name)
+    }
+
     /// `--set key=value` as values of the right types, checked and completed.
     pub(super) fn complete_from_text(&self, set: &[(String, String)]) -> Result<Map> {
         let mut given = Map::new();
