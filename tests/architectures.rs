@@ -142,7 +142,7 @@ fn the_device_agrees() {
     for (weights, tolerance) in [(WeightKind::F32, 1e-4), (WeightKind::Q8, 2e-2)] {
         let network = common::runtime::load(&full, &Arc::new(open("architectures/qwen2")), weights);
         let mut session = common::runtime::session(&network, CacheKind::None, 1, None);
-        let error = relative_error(&session.all_logits(&[expected.tokens.clone()]).unwrap(), &expected.logits);
+        let error = relative_error(&session.all_logits(std::slice::from_ref(&expected.tokens)).unwrap(), &expected.logits);
         assert!(error < tolerance, "{weights:?}: logits differ by {error:e}");
     }
 }

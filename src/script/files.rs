@@ -48,7 +48,7 @@ pub(super) mod api {
     /// The text of a file.
     #[rhai_fn(return_raw, volatile)]
     pub fn read_text(context: NativeCallContext, path: &str) -> Answer<String> {
-        Ok(text_of(&context, path)?)
+        text_of(&context, path)
     }
 
     /// The lines of a file.

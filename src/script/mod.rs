@@ -160,6 +160,7 @@ impl Run {
         Run { script, host, engine }
     }
 
+    #[allow(clippy::boxed_local, reason = "it comes in the box that rhai puts every error in")]
     fn report(&self, error: Box<EvalAltResult>) -> Error {
         report::report(&self.engine, &self.host, &self.script.name, *error)
     }

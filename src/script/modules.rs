@@ -365,13 +365,6 @@ pub(super) mod api {
             None => result,
         })
     }
-
-    /// Runs a check of a student against its teacher: `run` of a map with both.
-    #[rhai_fn(name = "run", pure, return_raw, volatile)]
-    pub fn run_on_pair(context: NativeCallContext, benchmark: &mut Benchmark, teacher: Dynamic, student: Dynamic) -> Answer<Dynamic> {
-        let pair = Map::from_iter([("teacher".into(), teacher), ("student".into(), student)]);
-        run(context, benchmark, pair.into())
-    }
 }
 
 pub(super) fn module() -> rhai::Module {

@@ -61,11 +61,11 @@ pub fn differences(name: &str, gpu: &Arc<Gpu>, model: Model, expected: &Referenc
     // Without a cache: PyTorch's own numbers. Weights are half floats as they are stored (f32 where they are that).
     let network = load(gpu, &model, WeightKind::Stored);
     let mut uncached = session(&network, CacheKind::None, 1, None);
-    let logits = get(uncached.all_logits(&[tokens.clone()]));
+    let logits = get(uncached.all_logits(std::slice::from_ref(tokens)));
     near("uncached", &logits, &expected.logits, tolerance(CacheKind::None));
     if !expected.attention.is_empty() {
         uncached.truncate(0).unwrap();
-        let outputs = uncached.attention_outputs(&[tokens.clone()]).unwrap().concat();
+        let outputs = uncached.attention_outputs(std::slice::from_ref(tokens)).unwrap().concat();
         near("the attention output", &outputs, &expected.attention, tolerance(CacheKind::None));
     }
 
