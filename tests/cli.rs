@@ -349,7 +349,7 @@ targets:
     command: python distill.py --out ${runs}/student.pt
     checkpoint: ${runs}/student.pt
     steps: 100
-    verify: {type: compare, fail_fast: true, attention: {max_mean_l1: 0.05}}
+    verify: {type: compare, fail_fast: true, dataset: tokens.npy, attention: {max_mean_l1: 0.05}}
   benchmarks:
   - id: speed
     config: {type: latency, prompt_lengths: "${lengths}", use_cache: true}
@@ -382,6 +382,7 @@ entrypoints: {default: paper, short: paper}
       use_cache       true
 
     verification: compare of teacher, student, after the run distill, a failure ends the experiment
+      dataset    tokens.npy
       attention  {max_mean_l1: 0.05}
 
     verification: kvcache of teacher, student
