@@ -376,6 +376,7 @@ impl Attention {
     }
 
     /// Runs one kernel over `rows` into `out`.
+    #[allow(clippy::too_many_arguments, reason = "a kernel is all of these")]
     fn run(
         &self,
         lab: &Lab,

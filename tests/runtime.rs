@@ -46,11 +46,12 @@ fn the_gl_backend_agrees_with_vulkan() {
         .unwrap_or_else(|error| panic!("no GL adapter (Debian and Ubuntu: apt install libegl1 libgl1-mesa-dri): {error}"));
     assert_eq!(gl.summary().backend, "gl");
     // One model, with everything in it: GL drivers take long to compile.
-    for (path, weights, kind) in [("decoupled/everything_grouped", WeightKind::Q8, CacheKind::Q4)] {
+    let (path, weights, kind) = ("decoupled/everything_grouped", WeightKind::Q8, CacheKind::Q4);
+    {
         let on = |gpu: &Arc<Gpu>| {
             let network = network(gpu, open(path), weights);
             let text = tokens(network.model().architecture.vocab, 21);
-            let all = session(&network, kind, 1, 64).all_logits(&[text.clone()]).unwrap();
+            let all = session(&network, kind, 1, 64).all_logits(std::slice::from_ref(&text)).unwrap();
             let mut pair = session(&network, kind, 2, 64);
             pair.prefill(&[text[..9].to_vec(), text.clone()]).unwrap();
             let greedy = pair.decode(6).unwrap().tokens;

@@ -266,7 +266,7 @@ pub(super) mod api {
     /// In `const PARAMETERS = #{ ... }`: a parameter without a default, and an example of its type.
     ///
     /// # Example
-    /// ```rhai
+    /// ```rhai,no_run
     /// const PARAMETERS = #{
     ///     dataset: "held_out.npy",    // a .npy file of token ids
     ///     lengths: [128, 512],        // how many tokens
