@@ -352,7 +352,7 @@ targets:
     verify: {type: compare, fail_fast: true, dataset: tokens.npy, attention: {max_mean_l1: 0.05}}
   benchmarks:
   - id: speed
-    config: {type: latency, prompt_lengths: "${lengths}", use_cache: true}
+    config: {type: latency, prompt_lengths: "${lengths}", generation_lengths: [64], use_cache: true}
     models: [teacher, student]
     repeats: 3
   verify:
@@ -378,8 +378,9 @@ entrypoints: {default: paper, short: paper}
         checkpoint  runs/7/student.pt, the model student
 
     benchmark speed: latency of teacher, student, 3 times
-      prompt_lengths  [128, 512]
-      use_cache       true
+      prompt_lengths      [128, 512]
+      generation_lengths  [64]
+      use_cache           true
 
     verification: compare of teacher, student, after the run distill, a failure ends the experiment
       dataset    tokens.npy

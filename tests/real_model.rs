@@ -118,8 +118,9 @@ fn cache_kinds(network: &Rc<Network>) {
     let text = prose()[..count].to_vec();
     let loss = |kind| mean_loss(&session(network, kind, count).score(std::slice::from_ref(&text)).unwrap().log_probabilities[0]);
     let uncached = loss(CacheKind::None);
-    // The bounds are those for whole blocks. The 192 tokens that CI takes are few, and the first of a text are the ones that q4 harms most: measured
-    // there are -0.01 % (fp16), -0.13 % (q8) and +14.8 % (q4).
+    // Measured on the 192 tokens that CI takes: -0.01 % (fp16), -0.13 % (q8), +14.8 % (q4); on the whole block -0.01 %, -0.01 % and +9.25 %. The goal for q4
+    // is 5 %, and it is not met: 4-bit keys do nearly all of the harm. The bound of CI only sees that it doesn't get worse; with CARAMBA_BLOCKS the goal
+    // itself is asked for.
     let q4 = if count == BLOCK { 5.0 } else { 20.0 };
     for (kind, most) in [(CacheKind::F16, 0.05), (CacheKind::Q8, 0.2), (CacheKind::Q4, q4)] {
         let change = ((loss(kind) - uncached).exp() - 1.0) * 100.0;
