@@ -119,13 +119,14 @@ fn cache_kinds(network: &Rc<Network>) {
     let loss = |kind| mean_loss(&session(network, kind, count).score(std::slice::from_ref(&text)).unwrap().log_probabilities[0]);
     let uncached = loss(CacheKind::None);
     // Measured on the 192 tokens that CI takes: -0.01 % (fp16), -0.13 % (q8), +14.8 % (q4); on the whole block -0.01 %, -0.01 % and +9.25 %. The goal for q4
-    // is 5 %, and it is not met: 4-bit keys do nearly all of the harm. The bound of CI only sees that it doesn't get worse; with CARAMBA_BLOCKS the goal
-    // itself is asked for.
-    let q4 = if count == BLOCK { 5.0 } else { 20.0 };
-    for (kind, most) in [(CacheKind::F16, 0.05), (CacheKind::Q8, 0.2), (CacheKind::Q4, q4)] {
+    // is 5 %, and it is not met: 4-bit keys do nearly all of the harm. CI prints what q4 costs here and asks the bundled pair for the goal (tests/bundled.rs);
+    // with CARAMBA_BLOCKS it is asked for here, and fails.
+    for (kind, most) in [(CacheKind::F16, 0.05), (CacheKind::Q8, 0.2), (CacheKind::Q4, 5.0)] {
         let change = ((loss(kind) - uncached).exp() - 1.0) * 100.0;
         println!("{count} tokens, {}: perplexity changes by {change:+.3} %", kind.name());
-        assert!(change.abs() < most, "{}: perplexity changes by {change} %", kind.name());
+        if kind != CacheKind::Q4 || count == BLOCK {
+            assert!(change.abs() < most, "{}: perplexity changes by {change} %", kind.name());
+        }
     }
     // Prefill in chunks, then decode: the model's own continuation has the loss that it has without a cache.
     let mut session = session(network, CacheKind::F16, count + 1);
