@@ -87,7 +87,8 @@ pub fn documentation() -> Result<String> {
             named.entry((shown.group, &function.name)).or_default().push(function);
         }
         for functions in named.values_mut() {
-            functions.sort_by_key(|function| (function.params.len(), shown(function).signature));
+            // Overloads can share a signature (both kinds of range are `any`): their texts then keep the order the same on every run.
+            functions.sort_by_key(|function| (function.params.len(), shown(function).signature, comment(&function.doc_comments)));
             for function in functions {
                 let _ = write!(page, "\n#### `{}`\n\n{}\n", shown(function).signature, comment(&function.doc_comments));
             }
