@@ -3,7 +3,7 @@ embed: x[t, :] = w[token of row t, :], for the tokens that lie in this part of t
 
 Grid: (units of a row, rows, 1).
 
-Parameters: format, columns, first, rows (of this part), x_stride, width, workgroup.
+Parameters: format, interleave, columns, first, rows (of this part), x_stride, width, workgroup.
 -#}
 {% import "weights.wgsl" as weights %}
 {% set unit = weights.unit(format) | int %}
@@ -26,13 +26,16 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     if (token < {{ first }}u || token >= {{ first + rows }}u) {
         return;
     }
-    let v = codes0[(token - {{ first }}u) * {{ columns // unit }}u + u];
+    let place = token - {{ first }}u;
+    let v = codes0[{{ weights.begin("place", columns // unit, interleave) }} + u * {{ interleave }}u];
     let to = row * {{ x_stride }}u + u * {{ unit }}u;
 {% if format == "q8" %}
     let block = u / 2u;
-    let scale = unpack2x16float(scales0[(token - {{ first }}u) * {{ (columns // 32 + 1) // 2 }}u + block / 2u] >> (16u * (block & 1u))).x;
+    let scale_at = {{ weights.begin("place", weights.scale_words(format, columns) | int, interleave) }};
+    let scale = unpack2x16float(scales0[scale_at + block / 2u * {{ interleave }}u] >> (16u * (block & 1u))).x;
 {% elif format == "q4" %}
-    let scale = unpack2x16float(scales0[(token - {{ first }}u) * {{ columns // 32 }}u + u]);
+    let scale_at = {{ weights.begin("place", weights.scale_words(format, columns) | int, interleave) }};
+    let scale = unpack2x16float(scales0[scale_at + u * {{ interleave }}u]);
 {% endif %}
 {% for c in range(4) %}
     {{ weights.unpack(format, "v", c, "w" ~ c) }}

@@ -6,7 +6,7 @@ per subgroup, each lane taking one column and handing it to the others by a broa
 
 Grid: (row tiles, token tiles, 1).
 
-Parameters: format, columns (padded to 32), rows, first (of the output), tokens (of a tile), lane_rows, workgroup, subgroup (0: none),
+Parameters: format, interleave, columns (padded to 32), rows, first (of the output), tokens (of a tile), lane_rows, workgroup, subgroup (0: none),
 x_stride, y_stride, epilogue (`store`, `add` to what is there, or `swiglu`: silu(gate) * up with two matrices), bias, norm (RMSNorm of x first:
 `norm_width`, `eps`).
 -#}
@@ -44,11 +44,10 @@ fn main(
 ) {
 {% for r in range(lane_rows) %}
     let row{{ r }} = group.x * {{ workgroup * lane_rows }}u + {{ r * workgroup }}u + local;
-    let at{{ r }} = min(row{{ r }}, {{ rows - 1 }}u) * {{ columns // unit }}u;
-{% if format == "q8" %}
-    let scale_at{{ r }} = min(row{{ r }}, {{ rows - 1 }}u) * {{ (columns // 32 + 1) // 2 }}u;
-{% elif format == "q4" %}
-    let scale_at{{ r }} = min(row{{ r }}, {{ rows - 1 }}u) * {{ columns // 32 }}u;
+    let safe{{ r }} = min(row{{ r }}, {{ rows - 1 }}u);
+    let at{{ r }} = {{ weights.begin("safe" ~ r, columns // unit, interleave) }};
+{% if quantised %}
+    let scale_at{{ r }} = {{ weights.begin("safe" ~ r, weights.scale_words(format, columns) | int, interleave) }};
 {% endif %}
 {% endfor %}
 {% for t in range(tokens) %}
@@ -65,9 +64,9 @@ fn main(
 {% if quantised %}
 {% for m in range(matrices) %}{% for r in range(lane_rows) %}
 {% if format == "q8" %}
-        let scale{{ m }}_{{ r }} = unpack2x16float(scales{{ m }}[scale_at{{ r }} + block / 2u] >> (16u * (block & 1u))).x;
+        let scale{{ m }}_{{ r }} = unpack2x16float(scales{{ m }}[scale_at{{ r }} + block / 2u * {{ interleave }}u] >> (16u * (block & 1u))).x;
 {% else %}
-        let scale{{ m }}_{{ r }} = unpack2x16float(scales{{ m }}[scale_at{{ r }} + block]);
+        let scale{{ m }}_{{ r }} = unpack2x16float(scales{{ m }}[scale_at{{ r }} + block * {{ interleave }}u]);
 {% endif %}
 {% endfor %}{% endfor %}
 {% for t in range(tokens) %}
@@ -84,7 +83,7 @@ fn main(
 {#- Weights: one vec4<u32> is loaded when its first word is due, and unpacked word by word. -#}
 {% if k % unit == 0 %}
 {% for m in range(matrices) %}{% for r in range(lane_rows) %}
-        let v{{ m }}_{{ r }}_{{ k // unit }} = codes{{ m }}[at{{ r }} + block * {{ span // unit }}u + {{ k // unit }}u];
+        let v{{ m }}_{{ r }}_{{ k // unit }} = codes{{ m }}[at{{ r }} + block * {{ span // unit * interleave }}u + {{ k // unit * interleave }}u];
 {% endfor %}{% endfor %}
 {% endif %}
 {% for m in range(matrices) %}{% for r in range(lane_rows) %}

@@ -57,6 +57,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {% for r in range(lane_rows) %}
     let row{{ r }} = team * {{ lane_rows }}u + {{ r }}u;
     let safe{{ r }} = min(row{{ r }}, {{ rows - 1 }}u);
+    let at{{ r }} = {{ weights.begin("safe" ~ r, units, interleave) }};
+{% if quantised %}
+    let scale_at{{ r }} = {{ weights.begin("safe" ~ r, weights.scale_words(format, columns) | int, interleave) }};
+{% endif %}
 {% endfor %}
 {% for t in range(tokens) %}
     let token{{ t }} = group.y * {{ tokens }}u + {{ t }}u;
@@ -70,11 +74,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {% endfor %}
     for (var u = lane; u < {{ units }}u; u += {{ lanes }}u) {
 {% for m in range(matrices) %}{% for r in range(lane_rows) %}
-        let v{{ m }}_{{ r }} = codes{{ m }}[safe{{ r }} * {{ units }}u + u];
+        let v{{ m }}_{{ r }} = codes{{ m }}[at{{ r }} + u * {{ interleave }}u];
 {% if format == "q8" %}
-        let scale{{ m }}_{{ r }} = unpack2x16float(scales{{ m }}[safe{{ r }} * {{ (columns // 32 + 1) // 2 }}u + u / 4u] >> (16u * ((u / 2u) & 1u))).x;
+        let scale{{ m }}_{{ r }} = unpack2x16float(scales{{ m }}[scale_at{{ r }} + u / 4u * {{ interleave }}u] >> (16u * ((u / 2u) & 1u))).x;
 {% elif format == "q4" %}
-        let scale{{ m }}_{{ r }} = unpack2x16float(scales{{ m }}[safe{{ r }} * {{ columns // 32 }}u + u]);
+        let scale{{ m }}_{{ r }} = unpack2x16float(scales{{ m }}[scale_at{{ r }} + u * {{ interleave }}u]);
 {% endif %}
 {% if quantised %}
 {% for t in range(tokens) %}

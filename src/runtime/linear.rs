@@ -102,6 +102,7 @@ impl Product<'_> {
         let lanes = if subgroup > 0 { subgroup } else { form.workgroup };
         let parameters = json!({
             "format": part.format.name(),
+            "interleave": part.interleave,
             "columns": self.matrix.columns,
             "rows": part.rows,
             "first": part.first,

@@ -179,7 +179,7 @@ impl Planner<'_> {
             };
             let workgroup = 64u32;
             let parameters = json!({
-                "format": part.format.name(), "columns": matrix.columns, "first": part.first, "rows": part.rows,
+                "format": part.format.name(), "interleave": part.interleave, "columns": matrix.columns, "first": part.first, "rows": part.rows,
                 "x_stride": self.activations.x_stride, "workgroup": workgroup,
             });
             let kernel = self.gpu().kernel("embed.wgsl", &parameters)?;

@@ -69,6 +69,8 @@ pub struct Part {
     /// Where its rows begin in the output.
     pub first: usize,
     pub rows: usize,
+    /// Rows whose units lie in turn.
+    pub interleave: usize,
     pub codes: Buffer,
     pub scales: Option<Buffer>,
 }
@@ -134,9 +136,11 @@ impl Matrix {
     fn add_rows(&mut self, gpu: &Gpu, label: &str, tensors: &[&Tensor], first: usize, format: Format, report: Report) -> Result<()> {
         let limit = gpu.limits().max_storage_buffer_binding_size.min(gpu.limits().max_buffer_size) as usize;
         let row_bytes = format.code_bytes(self.columns).max(1);
+        let interleave = interleave(gpu);
         // Whole tiles of rows, so that the last tile of a part is not a remainder.
         let most = limit / row_bytes;
-        let most = if most > 256 { most / 256 * 256 } else { most.max(1) };
+        let tile = if most > 256 { 256 } else { interleave };
+        let most = (most / tile * tile).max(interleave);
         let total: usize = tensors.iter().map(|tensor| tensor.rows()).sum();
         let mut done = 0;
         while done < total {
@@ -152,31 +156,35 @@ impl Matrix {
     #[allow(clippy::too_many_arguments, reason = "the rows of a stack are no thing of their own")]
     fn part(&self, gpu: &Gpu, label: &str, tensors: &[&Tensor], from: usize, rows: usize, format: Format, report: Report) -> Result<Part> {
         let (code_bytes, scale_bytes) = (format.code_bytes(self.columns), format.scale_bytes(self.columns));
-        let allocate = |bytes: usize| gpu.buffer(label, (rows * bytes) as u64, Purpose::Weights, Usage::Storage);
+        let interleave = interleave(gpu);
+        let groups = rows.div_ceil(interleave);
+        let allocate = |bytes: usize| gpu.buffer(label, (groups * interleave * bytes) as u64, Purpose::Weights, Usage::Storage);
         let codes = allocate(code_bytes).at(label)?;
         let scales = if scale_bytes > 0 { Some(allocate(scale_bytes).at(label)?) } else { None };
+        let (code_bytes, scale_bytes) = (code_bytes * interleave, scale_bytes * interleave);
         // So much is on the host at a time: the file is mapped, and a second copy of the model would not fit everywhere.
-        let tile = (TILE_BYTES / code_bytes.max(1)).clamp(1, rows.max(1));
+        let tile = (TILE_BYTES / code_bytes.max(1)).clamp(1, groups.max(1));
         let mut code_tile = vec![0u8; tile * code_bytes];
         let mut scale_tile = vec![0u8; tile * scale_bytes];
         let mut written_since_flush = 0;
-        for start in (0..rows).step_by(tile) {
+        for start in (0..groups).step_by(tile) {
             interrupt::check()?;
-            let count = tile.min(rows - start);
+            let count = tile.min(groups - start);
             let (code_tile, scale_tile) = (&mut code_tile[..count * code_bytes], &mut scale_tile[..count * scale_bytes]);
-            // A plane without bytes still needs one (empty) slice per row.
-            let scale_rows: Vec<&mut [u8]> =
+            // A plane without bytes still needs one (empty) slice per group.
+            let scale_groups: Vec<&mut [u8]> =
                 if scale_bytes > 0 { scale_tile.chunks_mut(scale_bytes).collect() } else { (0..count).map(|_| &mut [][..]).collect() };
-            code_tile.par_chunks_mut(code_bytes).zip(scale_rows).enumerate().for_each(|(row, (codes, scales))| {
-                let (tensor, row) = locate(tensors, from + start + row);
-                pack(tensor, row, format, codes, scales);
+            code_tile.par_chunks_mut(code_bytes).zip(scale_groups).enumerate().for_each(|(group, (codes, scales))| {
+                let first = (start + group) * interleave;
+                pack_group(tensors, from + first..from + rows.min(first + interleave), interleave, format, codes, scales);
             });
             gpu.write(&codes, (start * code_bytes) as u64, code_tile);
             if let Some(scales) = &scales {
                 gpu.write(scales, (start * scale_bytes) as u64, scale_tile);
             }
-            let (tensor, _) = locate(tensors, from + start);
-            report((count * tensor.stored_row_bytes()) as u64);
+            let (first, end) = (start * interleave, rows.min((start + count) * interleave));
+            let (tensor, _) = locate(tensors, from + first);
+            report(((end - first) * tensor.stored_row_bytes()) as u64);
             // wgpu keeps its own copy of what is written until the next submission.
             written_since_flush += count * (code_bytes + scale_bytes);
             if written_since_flush >= 8 * TILE_BYTES {
@@ -184,8 +192,13 @@ impl Matrix {
                 written_since_flush = 0;
             }
         }
-        Ok(Part { format, first: 0, rows, codes, scales })
+        Ok(Part { format, first: 0, rows, interleave, codes, scales })
     }
+}
+
+/// How many rows lie in turn (`shaders/weights.wgsl`): as many as lanes load at once where lanes own rows, one where they share them.
+pub fn interleave(gpu: &Gpu) -> usize {
+    if gpu.summary().software { gpu.subgroup_size().map_or(8, |size| size as usize) } else { 1 }
 }
 
 /// Bytes of codes that are converted at once.
@@ -200,6 +213,38 @@ fn locate<'a>(tensors: &[&'a Tensor], mut row: usize) -> (&'a Tensor, usize) {
         row -= tensor.rows();
     }
     (tensors[tensors.len() - 1], usize::MAX)
+}
+
+/// Some rows of the stack, their units in turn; what is not there is zero.
+fn pack_group(
+    tensors: &[&Tensor],
+    rows: std::ops::Range<usize>,
+    interleave: usize,
+    format: Format,
+    codes: &mut [u8],
+    scales: &mut [u8],
+) {
+    if interleave == 1 {
+        let (tensor, row) = locate(tensors, rows.start);
+        return pack(tensor, row, format, codes, scales);
+    }
+    let count = rows.len();
+    let mut row_codes = vec![0u8; codes.len() / interleave];
+    let mut row_scales = vec![0u8; scales.len() / interleave];
+    if count < interleave {
+        codes.fill(0);
+        scales.fill(0);
+    }
+    for (place, row) in rows.enumerate() {
+        let (tensor, row) = locate(tensors, row);
+        pack(tensor, row, format, &mut row_codes, &mut row_scales);
+        for (from, to) in row_codes.chunks_exact(16).zip(codes.chunks_exact_mut(16 * interleave)) {
+            to[place * 16..place * 16 + 16].copy_from_slice(from);
+        }
+        for (from, to) in row_scales.chunks_exact(4).zip(scales.chunks_exact_mut(4 * interleave)) {
+            to[place * 4..place * 4 + 4].copy_from_slice(from);
+        }
+    }
 }
 
 /// One row in its device format; what lies beyond the tensor's columns is zero.

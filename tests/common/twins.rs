@@ -12,6 +12,23 @@ pub struct Weights {
     pub values: Vec<f32>,
 }
 
+impl Weights {
+    /// Codes and scales with rows in groups of `interleave`, units (four words) and words of scales in turn; the last group filled with noise.
+    pub fn planes(&self, interleave: usize, columns: usize) -> [Vec<u32>; 2] {
+        let rows = self.values.len() / columns;
+        [(&self.codes, 4), (&self.scales, 1)].map(|(words, unit)| {
+            let units = words.len() / rows / unit;
+            let mut plane = vec![0x7e00_7e00u32; rows.next_multiple_of(interleave) * units * unit];
+            for (index, words) in words.chunks(unit).enumerate() {
+                let (row, item) = (index / units, index % units);
+                let to = ((row / interleave * units + item) * interleave + row % interleave) * unit;
+                plane[to..to + unit].copy_from_slice(words);
+            }
+            plane
+        })
+    }
+}
+
 /// A random matrix of `rows` rows of `width` elements, padded to whole blocks.
 pub fn weights(random: &mut Random, format: &str, rows: usize, width: usize) -> Weights {
     let columns = width.next_multiple_of(32);
