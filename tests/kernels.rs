@@ -42,6 +42,7 @@ struct Product {
 
 const LANES: &str = "linear_lanes.wgsl";
 const SHARED: &str = "linear_shared.wgsl";
+const TILES: &str = "linear_tiles.wgsl";
 
 /// Each option at least once in each template, rows that fill no tile, calls of less than a tile and of more.
 const PRODUCTS: &[Product] = &[
@@ -69,6 +70,9 @@ const PRODUCTS: &[Product] = &[
         parts: &[9],
         calls: &[1, 2, 3, 4, 5, 6, 7, 8, 11],
     },
+    Product { template: TILES, tile: [2, 1, 32], epilogue: "store", bias: true, norm: true, width: 100, parts: &[13, 18], calls: &[3, 6] },
+    Product { template: TILES, tile: [1, 2, 48], epilogue: "swiglu", bias: false, norm: true, width: 64, parts: &[37], calls: &[1, 7] },
+    Product { template: TILES, tile: [3, 1, 16], epilogue: "add", bias: false, norm: false, width: 40, parts: &[16], calls: &[2, 4] },
 ];
 
 #[test]
@@ -137,8 +141,12 @@ fn check_product(lab: &Lab, product: Product, format: &str, interleave: usize) {
             bindings.extend(&buffers);
             bindings.extend(product.norm.then_some(&norm_buffer));
             bindings.extend(product.bias.then_some(&bias_buffer));
-            let rows_of_workgroup = if product.template == LANES { workgroup * lane_rows } else { workgroup / lanes * lane_rows };
-            lab.run(product.template, &parameters, &bindings, [part.div_ceil(rows_of_workgroup), call_rows.div_ceil(tokens), 1]);
+            let [tile_rows, tile_tokens] = match product.template {
+                LANES => [workgroup * lane_rows, tokens],
+                SHARED => [workgroup / lanes * lane_rows, tokens],
+                _ => [16 * lane_rows, workgroup / 16 * tokens],
+            };
+            lab.run(product.template, &parameters, &bindings, [part.div_ceil(tile_rows), call_rows.div_ceil(tile_tokens), 1]);
             first += part;
         }
         let found: Vec<f32> = lab.read(&y);

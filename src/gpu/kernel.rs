@@ -21,6 +21,7 @@ pub const SHADERS: &[(&str, &str)] = &[
     ("embed.wgsl", include_str!("../../shaders/embed.wgsl")),
     ("linear_lanes.wgsl", include_str!("../../shaders/linear_lanes.wgsl")),
     ("linear_shared.wgsl", include_str!("../../shaders/linear_shared.wgsl")),
+    ("linear_tiles.wgsl", include_str!("../../shaders/linear_tiles.wgsl")),
     ("sample.wgsl", include_str!("../../shaders/sample.wgsl")),
     ("score.wgsl", include_str!("../../shaders/score.wgsl")),
     ("weights.wgsl", include_str!("../../shaders/weights.wgsl")),

@@ -1,0 +1,154 @@
+{#-
+linear_tiles: y[t, r] = sum_k w[r, k] * x[t, k] for a tile of tokens and rows, block of columns by block of columns through workgroup memory.
+
+For graphics cards and many tokens: what a workgroup loads is used by a whole side of the tile, and each lane keeps a small tile of sums in registers. A block
+of 32 columns is eight vec4 of a token or row; their order is turned by the row's number, so that lanes that read neighbouring rows meet different banks.
+
+Lane `local` is lane local % 16 across the rows and local / 16 along the tokens; it has every 16th row and every (workgroup / 16)th token of the tile.
+
+Grid: (row tiles, token tiles, 1).
+
+Parameters: as linear_lanes; tokens and lane_rows are those of one lane.
+-#}
+{% import "weights.wgsl" as weights %}
+{% set matrices = 2 if epilogue == "swiglu" else 1 %}
+{% set quantised = format in ["q8", "q4"] %}
+{% set each = 2 if quantised else 1 %}
+{% set unit = weights.unit(format) | int %}
+{% set per_word = weights.per_word(format) | int %}
+{% set units = columns // unit %}
+{% set along = workgroup // 16 %}
+{% set tile_tokens = tokens * along %}
+{% set tile_rows = lane_rows * 16 %}
+{% set x_turns = (tile_tokens * 8 + workgroup - 1) // workgroup %}
+{% set block_units = 32 // unit %}
+{% set w_turns = (tile_rows * block_units + workgroup - 1) // workgroup %}
+// Token rows of this call; positions of a sequence; sequences times context; room for splits.
+struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
+@group(0) @binding(0) var<uniform> call: Call;
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;  // [rows, {{ x_stride }} / 4]
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;  // [rows, {{ y_stride }}]
+{% for m in range(matrices) %}
+{{ weights.bindings(format, m, 3 + m * each) }}
+{%- endfor %}
+{% set next = 3 + matrices * each %}
+{% if norm %}
+@group(0) @binding({{ next }}) var<storage, read> norm: array<vec4<f32>>;  // [{{ columns }} / 4]
+{% endif %}
+{% if bias %}
+@group(0) @binding({{ next + (1 if norm else 0) }}) var<storage, read> bias: array<f32>;  // [{{ rows }}]
+{% endif %}
+var<workgroup> tile_x: array<vec4<f32>, {{ tile_tokens * 8 }}>;
+{% for m in range(matrices) %}
+var<workgroup> tile_w{{ m }}: array<vec4<f32>, {{ tile_rows * 8 }}>;
+{% endfor %}
+
+// Where vec4 `v` (0 to 7) of row or token `i` of a tile is.
+fn place(i: u32, v: u32) -> u32 {
+    return i * 8u + (v ^ (i & 7u));
+}
+
+@compute @workgroup_size({{ workgroup }})
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let across = local % 16u;
+    let along = local / 16u;
+    let first_row = group.x * {{ tile_rows }}u;
+    let first_token = group.y * {{ tile_tokens }}u;
+{% for m in range(matrices) %}{% for t in range(tokens) %}{% for r in range(lane_rows) %}
+    var sum{{ m }}_{{ t }}_{{ r }} = 0.0;
+{% endfor %}{% endfor %}{% endfor %}
+{#- What this lane brings in: the same tokens and rows for every block. -#}
+{% for i in range(x_turns) %}
+    let item{{ i }} = min(local + {{ i * workgroup }}u, {{ tile_tokens * 8 - 1 }}u);
+    let from{{ i }} = min(first_token + item{{ i }} / 8u, call.rows - 1u) * {{ x_stride // 4 }}u + item{{ i }} % 8u;
+{% if norm %}
+    var squares{{ i }} = 0.0;
+{% endif %}
+{% endfor %}
+{% for i in range(w_turns) %}
+    let unit{{ i }} = min(local + {{ i * workgroup }}u, {{ tile_rows * block_units - 1 }}u);
+    let row{{ i }} = min(first_row + unit{{ i }} / {{ block_units }}u, {{ rows - 1 }}u);
+    let at{{ i }} = {{ weights.begin("row" ~ i, units, interleave) }} + (unit{{ i }} % {{ block_units }}u) * {{ interleave }}u;
+{% if quantised %}
+    let scale_at{{ i }} = {{ weights.begin("row" ~ i, weights.scale_words(format, columns) | int, interleave) }};
+{% endif %}
+{% endfor %}
+    for (var block = 0u; block < {{ columns // 32 }}u; block++) {
+{% for i in range(x_turns) %}
+{% if norm %}
+        let raw{{ i }} = x[from{{ i }} + block * 8u];
+        squares{{ i }} += dot(raw{{ i }}, raw{{ i }});
+        tile_x[place(item{{ i }} / 8u, item{{ i }} % 8u)] = raw{{ i }} * norm[block * 8u + item{{ i }} % 8u];
+{% else %}
+        tile_x[place(item{{ i }} / 8u, item{{ i }} % 8u)] = x[from{{ i }} + block * 8u];
+{% endif %}
+{% endfor %}
+{% for i in range(w_turns) %}{% for m in range(matrices) %}
+        {
+            let v = codes{{ m }}[at{{ i }} + block * {{ block_units * interleave }}u];
+{% if format == "q8" %}
+            let scale = unpack2x16float(scales{{ m }}[scale_at{{ i }} + block / 2u * {{ interleave }}u] >> (16u * (block & 1u))).x;
+{% elif format == "q4" %}
+            let scale = unpack2x16float(scales{{ m }}[scale_at{{ i }} + block * {{ interleave }}u]);
+{% endif %}
+{% for c in range(4) %}
+            {{ weights.unpack(format, "v", c, "w" ~ c) }}
+{%- endfor %}
+            let i = unit{{ i }} / {{ block_units }}u;
+            let first = unit{{ i }} % {{ block_units }}u * {{ unit // 4 }}u;
+{% for four in range(unit // 4) %}
+            tile_w{{ m }}[place(i, first + {{ four }}u)] = vec4<f32>({% for j in range(4) %}{% set k = four * 4 + j %}{{ ", " if j else "" }}{{ weights.element(format, "w" ~ (k // per_word), k % per_word) }}{% endfor %}){{ " * scale" if format == "q8" else (" * scale.x + scale.y" if format == "q4" else "") }};
+{% endfor %}
+        }
+{% endfor %}{% endfor %}
+        workgroupBarrier();
+        for (var v = 0u; v < 8u; v++) {
+{% for r in range(lane_rows) %}{% for m in range(matrices) %}
+            let w{{ m }}_{{ r }} = tile_w{{ m }}[place(across + {{ r * 16 }}u, v)];
+{% endfor %}{% endfor %}
+{% for t in range(tokens) %}
+            let x{{ t }} = tile_x[place(along + {{ t * along }}u, v)];
+{% for r in range(lane_rows) %}{% for m in range(matrices) %}
+            sum{{ m }}_{{ t }}_{{ r }} += dot(w{{ m }}_{{ r }}, x{{ t }});
+{% endfor %}{% endfor %}
+{% endfor %}
+        }
+        workgroupBarrier();
+    }
+{% if norm %}
+{#- Eight lanes have brought in each token: their squares come together where the tile of x was. -#}
+{% for i in range(x_turns) %}
+    if (local + {{ i * workgroup }}u < {{ tile_tokens * 8 }}u) {
+        tile_x[item{{ i }}].x = squares{{ i }};
+    }
+{% endfor %}
+    workgroupBarrier();
+{% endif %}
+{% for t in range(tokens) %}
+    {
+        let token = along + {{ t * along }}u;
+{% if norm %}
+        var squares = 0.0;
+        for (var i = 0u; i < 8u; i++) {
+            squares += tile_x[token * 8u + i].x;
+        }
+        let inverse = inverseSqrt(squares / {{ norm_width }}.0 + {{ eps }});
+{% endif %}
+{% set scale = " * inverse" if norm else "" %}
+{% for r in range(lane_rows) %}
+        {
+            let row = first_row + across + {{ r * 16 }}u;
+            if (row < {{ rows }}u && first_token + token < call.rows) {
+                let to = (first_token + token) * {{ y_stride }}u + {{ first }}u + row;
+{% if epilogue == "swiglu" %}
+                let gate = sum0_{{ t }}_{{ r }}{{ scale }};
+                y[to] = gate / (1.0 + exp(-gate)) * (sum1_{{ t }}_{{ r }}{{ scale }});
+{% else %}
+                y[to] = {{ "y[to] + " if epilogue == "add" else "" }}sum0_{{ t }}_{{ r }}{{ scale }}{{ " + bias[" ~ first ~ "u + row]" if bias else "" }};
+{% endif %}
+            }
+        }
+{% endfor %}
+    }
+{% endfor %}
+}
