@@ -206,8 +206,7 @@ fn embeddings_are_rows() {
                 _ => 32,
             };
             for (part, (first, count)) in parts.iter().zip([(0, 11), (11, 6)]) {
-                let parameters =
-                    json!({ "format": format, "interleave": interleave, "columns": columns, "first": first, "rows": count, "x_stride": x_stride, "workgroup": 4 });
+                let parameters = json!({ "format": format, "interleave": interleave, "columns": columns, "first": first, "rows": count, "x_stride": x_stride, "workgroup": 4 });
                 let planes = part.planes(interleave, columns).map(|words| lab.words(&words));
                 let mut bindings = vec![&call, &rows_buffer, &history, &x, &planes[0]];
                 bindings.extend((!part.scales.is_empty()).then_some(&planes[1]));

@@ -1,10 +1,12 @@
 //! `caramba devices`: what each adapter is, and which one would be used.
 
-use super::columns::{bytes, facts};
+use super::columns::{bytes, columns, facts};
 use crate::error::Result;
-use crate::gpu::{AdapterSummary, DeviceChoice, Gpu};
+use crate::gpu::{AdapterSummary, DeviceChoice, Gpu, Memo, memo};
+use crate::runtime::forms::{self, Measured};
 use crate::terminal;
 use clap::Args;
+use std::path::Path;
 use std::sync::Arc;
 
 /// List the adapters, what they can do, and which one is used
@@ -17,7 +19,10 @@ impl Devices {
         let used = Gpu::open(choice).map(|gpu| gpu.summary().clone());
         let mut out = String::new();
         for (index, adapter) in adapters.iter().enumerate() {
-            out += &describe(index, adapter, used.as_ref().is_ok_and(|used| same(used, adapter)));
+            let used = used.as_ref().is_ok_and(|used| same(used, adapter));
+            out += &describe(index, adapter, used);
+            let memo = Memo::open(memo::file(adapter, "json"));
+            out += &kernels(&forms::measured(&memo), memo.path());
         }
         terminal::print(&out)?;
         used.map(|_| ())
@@ -64,9 +69,27 @@ fn describe(index: usize, adapter: &AdapterSummary, used: bool) -> String {
     format!("{index}  {}, {}{mark}\n{limits}", adapter.name, adapter.backend)
 }
 
+/// The forms of kernels that were measured on an adapter.
+fn kernels(measured: &[(String, Measured)], path: Option<&Path>) -> String {
+    let Some(path) = path.filter(|_| !measured.is_empty()) else {
+        return facts(&[("kernels   ", "chosen by a rule; nothing was measured yet".to_owned())]);
+    };
+    let mut out = facts(&[("kernels   ", format!("measured, in {}", path.display()))]);
+    let rows: Vec<Vec<String>> = measured
+        .iter()
+        .map(|(job, Measured { form, ms, slower })| {
+            let next = slower.first().map(|(form, other)| format!("{form} takes {:.2} times as long", other / ms)).unwrap_or_default();
+            vec![format!("    {job}"), form.to_string(), format!("{ms:.3} ms"), next]
+        })
+        .collect();
+    out += &columns(&rows, &[2]);
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::{Form, Shape};
 
     #[test]
     fn an_adapter_is_described() {
@@ -92,6 +115,14 @@ mod tests {
           buffers     up to 2.0 GB, 128.0 MB in one binding
           workgroups  up to 1024 invocations, 32.0 KB of storage, subgroups of 8
         ");
+        let form = |workgroup| Form { shape: Shape::Shared, tokens: 1, lane_rows: 2, workgroup };
+        let measured = Measured { form: form(64), ms: 0.42, slower: vec![(form(128), 0.63)] };
+        let measured = [("f16 1536x576 gate and up, 1 token".to_owned(), measured)];
+        insta::assert_snapshot!(kernels(&measured, Some(Path::new("forms.json"))), @r"
+          kernels     measured, in forms.json
+            f16 1536x576 gate and up, 1 token  shared 1x2 of 64  0.420 ms  shared 1x2 of 128 takes 1.50 times as long
+        ");
+        insta::assert_snapshot!(kernels(&[], Some(Path::new("forms.json"))), @"  kernels     chosen by a rule; nothing was measured yet");
         insta::assert_snapshot!(software(&adapter), @"no GPU is used: llvmpipe (LLVM 19.1.7, 256 bits) computes on the CPU, which is slow");
     }
 }

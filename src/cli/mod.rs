@@ -13,7 +13,7 @@ mod script;
 mod tokenize;
 
 use crate::error::Result;
-use crate::gpu::DeviceChoice;
+use crate::gpu::{DeviceChoice, Tuning};
 use crate::runtime::cache::CACHE_KINDS;
 use crate::{interrupt, manifest, terminal};
 use clap::builder::styling::{AnsiColor, Effects, Styles};
@@ -64,6 +64,21 @@ struct DeviceOptions {
     /// The graphics API to reach it by
     #[arg(long, global = true, value_parser = ["vulkan", "metal", "dx12", "gl"])]
     backend: Option<String>,
+    /// How kernels are chosen: as measured once (auto), by a rule, measured again now, or as a file has it
+    #[arg(long, global = true, value_name = "auto|rule|measure|FILE", default_value = "auto", hide_default_value = true)]
+    kernels: String,
+}
+
+impl DeviceOptions {
+    fn choice(self) -> DeviceChoice {
+        let tuning = match self.kernels.as_str() {
+            "auto" => Tuning::Auto,
+            "rule" => Tuning::Rule,
+            "measure" => Tuning::Measure,
+            path => Tuning::File(path.into()),
+        };
+        DeviceChoice { device: self.device, backend: self.backend, tuning, ..DeviceChoice::default() }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -101,7 +116,7 @@ pub fn main() -> ExitCode {
 
 impl Cli {
     fn run(self) -> Result<()> {
-        let device = DeviceChoice { device: self.device.device, backend: self.device.backend, ..DeviceChoice::default() };
+        let device = self.device.choice();
         match self.verb {
             // With colour where there is a terminal, without elsewhere.
             None => terminal::print(&Cli::command().render_help().ansi().to_string()),

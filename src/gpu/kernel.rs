@@ -109,13 +109,14 @@ impl Gpu {
             module: &module,
             entry_point: Some("main"),
             compilation_options: wgpu::PipelineCompilationOptions { constants: &[], zero_initialize_workgroup_memory: false },
-            cache: self.pipeline_cache.as_ref(),
+            cache: self.pipelines.cache(),
         });
         if let Some(error) = pollster::block_on(scope.pop()) {
             return Err(Error::new(format!("the shader was refused: {error}"))
                 .remedy("this is a fault of caramba or of the driver: please report it, with the output of `caramba devices`")
                 .at(name));
         }
+        self.pipelines.note();
         let layout = pipeline.get_bind_group_layout(0);
         Ok(Kernel { name: name.to_owned(), pipeline, layout })
     }

@@ -3,15 +3,19 @@
 mod adapter;
 pub mod buffer;
 pub mod kernel;
+pub mod memo;
 pub mod memory;
+mod pipelines;
 pub mod timing;
 
 pub use buffer::{Buffer, Usage};
 pub use kernel::{Count, Counts, Kernel, Step};
+pub use memo::Memo;
 pub use memory::{Memory, Purpose};
 pub use timing::{KernelTime, Stopwatch};
 
 use crate::error::{Error, Result};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Which adapter to use: what `--device` and `--backend` say.
@@ -27,6 +31,22 @@ pub struct DeviceChoice {
     pub checked: bool,
     /// Take this for the adapter's limit on the bytes of one binding, if it is smaller: for tests of models that are split.
     pub max_binding_bytes: Option<u64>,
+    /// How the forms of kernels are chosen.
+    pub tuning: Tuning,
+}
+
+/// How the forms of kernels are chosen.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Tuning {
+    /// As it was measured on this device once; on a graphics card, what wasn't yet is measured now.
+    #[default]
+    Auto,
+    /// By a rule that knows the kind of device only.
+    Rule,
+    /// Measured again, on a software driver too, and remembered.
+    Measure,
+    /// As a file has it (of the kind that `caramba devices` shows), by the rule where it has nothing.
+    File(PathBuf),
 }
 
 /// What an adapter says of itself.
@@ -58,7 +78,9 @@ pub struct Gpu {
     queue: wgpu::Queue,
     checked: bool,
     kernels: kernel::Kernels,
-    pipeline_cache: Option<wgpu::PipelineCache>,
+    pipelines: pipelines::Pipelines,
+    tuning: Tuning,
+    memo: Memo,
     /// The first thing that went wrong where wgpu had nobody to tell.
     failure: Arc<Mutex<Option<String>>>,
 }
@@ -117,11 +139,36 @@ impl Gpu {
         });
         let memory = Arc::new(Memory::default());
         let kernels = kernel::Kernels::new();
-        Ok(Arc::new(Gpu { summary, memory, device, queue, checked: choice.checked, kernels, pipeline_cache: None, failure }))
+        let memo = match &choice.tuning {
+            Tuning::Rule => Memo::fleeting(),
+            Tuning::Auto => Memo::open(memo::file(&summary, "json")),
+            Tuning::Measure => Memo::renewed(memo::file(&summary, "json")),
+            Tuning::File(path) => {
+                if !path.is_file() {
+                    return Err(Error::new("there is no such file of kernel forms")
+                        .remedy("give a file that `caramba devices` names, or auto, rule or measure")
+                        .at(path.display()));
+                }
+                Memo::open(Some(path.clone()))
+            }
+        };
+        let pipelines = pipelines::Pipelines::open(&device, &adapter.get_info());
+        let tuning = choice.tuning.clone();
+        Ok(Arc::new(Gpu { summary, memory, device, queue, checked: choice.checked, kernels, pipelines, tuning, memo, failure }))
     }
 
     pub fn summary(&self) -> &AdapterSummary {
         &self.summary
+    }
+
+    /// How the forms of kernels are chosen.
+    pub fn tuning(&self) -> &Tuning {
+        &self.tuning
+    }
+
+    /// What was learnt about this device.
+    pub fn memo(&self) -> &Memo {
+        &self.memo
     }
 
     /// Live and peak bytes by purpose.

@@ -3,7 +3,6 @@
 //! `y[t, r] = sum_k w[r, k] x[t, k]` is nearly all the work there is. Its input may be normalised (RMSNorm) on the way in, and its output is stored, added to
 //! what is there (the residual) or, from two matrices, put through a SwiGLU.
 
-use super::forms::{self, Job};
 use super::weights::{BLOCK, Matrix, Part};
 use crate::error::Result;
 use crate::gpu::{Buffer, Count, Gpu, Step};
@@ -17,17 +16,31 @@ pub enum Shape {
     Lanes,
     /// Lanes share rows: `linear_shared.wgsl`.
     Shared,
+    /// Tiles of tokens and rows go through workgroup memory: `linear_tiles.wgsl`.
+    Tiles,
 }
 
 /// A form of the product: which kernel, and its tile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Form {
     pub shape: Shape,
-    /// Token rows that share a weight once it is loaded.
+    /// Token rows that share a weight once a lane has it.
     pub tokens: u32,
     /// Matrix rows of a lane, or of the lanes that share them.
     pub lane_rows: u32,
     pub workgroup: u32,
+}
+
+/// `tiles 4x4 of 256 lanes`: tokens and rows of a lane.
+impl std::fmt::Display for Form {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        let name = match self.shape {
+            Shape::Lanes => "lanes",
+            Shape::Shared => "shared",
+            Shape::Tiles => "tiles",
+        };
+        write!(f, "{name} {}x{} of {}", self.tokens, self.lane_rows, self.workgroup)
+    }
 }
 
 impl Form {
@@ -38,6 +51,30 @@ impl Form {
             Some(size) if size as usize <= BLOCK && self.workgroup.is_multiple_of(size) => size,
             _ => 0,
         }
+    }
+
+    /// Workgroup memory that it takes; `dual`: with two matrices.
+    pub fn workgroup_bytes(self, dual: bool) -> u32 {
+        match self.shape {
+            Shape::Lanes => 0,
+            Shape::Shared => self.workgroup * 4,
+            // Blocks of 32 columns in f32.
+            Shape::Tiles => (self.tokens * self.workgroup / 16 + self.lane_rows * 16 * if dual { 2 } else { 1 }) * BLOCK as u32 * 4,
+        }
+    }
+
+    /// Whether this form can be made on this device at all.
+    pub fn is_sound(self, gpu: &Gpu, dual: bool) -> bool {
+        let limits = gpu.limits();
+        let sides = [self.tokens, self.lane_rows].iter().all(|side| (1..=16).contains(side));
+        sides
+            && (1..=limits.max_compute_invocations_per_workgroup).contains(&self.workgroup)
+            && self.workgroup_bytes(dual) <= limits.max_compute_workgroup_storage_size
+            && match self.shape {
+                Shape::Lanes => true,
+                Shape::Shared => self.workgroup.is_power_of_two(),
+                Shape::Tiles => self.workgroup.is_multiple_of(16),
+            }
     }
 }
 
@@ -87,7 +124,7 @@ impl Product<'_> {
         let mut steps = Vec::with_capacity(self.matrix.parts.len());
         for (index, part) in self.matrix.parts.iter().enumerate() {
             let up = second.and_then(|matrix| matrix.parts.get(index));
-            let form = forms::likely(gpu, Job { format: part.format, dual: up.is_some(), rows: typical_rows });
+            let form = self.form(gpu, part, up, typical_rows)?;
             steps.push(self.step(gpu, part, up, form)?);
         }
         Ok(steps)
@@ -119,9 +156,10 @@ impl Product<'_> {
             "norm_width": self.norm.map_or(0, |norm| norm.width),
             "eps": self.norm.map_or(0.0, |norm| norm.eps),
         });
-        let (template, rows_of_workgroup) = match form.shape {
-            Shape::Lanes => ("linear_lanes.wgsl", form.workgroup * form.lane_rows),
-            Shape::Shared => ("linear_shared.wgsl", form.workgroup / lanes * form.lane_rows),
+        let (template, tile_rows, tile_tokens) = match form.shape {
+            Shape::Lanes => ("linear_lanes.wgsl", form.workgroup * form.lane_rows, form.tokens),
+            Shape::Shared => ("linear_shared.wgsl", form.workgroup / lanes * form.lane_rows, form.tokens),
+            Shape::Tiles => ("linear_tiles.wgsl", 16 * form.lane_rows, form.workgroup / 16 * form.tokens),
         };
         let kernel = gpu.kernel(template, &parameters)?;
         let mut bindings = vec![self.call.binding(), self.x.binding_from(self.x_offset), self.y.binding()];
@@ -131,8 +169,8 @@ impl Product<'_> {
         }
         bindings.extend(self.norm.map(|norm| norm.weight.binding()));
         bindings.extend(self.bias.map(Buffer::binding));
-        let tiles = (part.rows as u32).div_ceil(rows_of_workgroup);
-        let grid = [Count::Of(tiles), Count::Rows(form.tokens), Count::Of(1)];
+        let tiles = (part.rows as u32).div_ceil(tile_rows);
+        let grid = [Count::Of(tiles), Count::Rows(tile_tokens), Count::Of(1)];
         let matrices = if up.is_some() { 2 } else { 1 };
         let step = gpu.step(self.label, &kernel, bindings, grid)?;
         Ok(step.work(part.bytes() + up.map_or(0, Part::bytes), (part.rows * self.matrix.columns * matrices) as u64))

@@ -1,7 +1,7 @@
 //! A model loaded on a device: sessions (prefill, decode, generate, score), sampling, KV cache.
 
 pub mod cache;
-mod forms;
+pub mod forms;
 mod generate;
 mod kv_cache;
 mod linear;
@@ -10,10 +10,12 @@ mod plan;
 mod profile;
 mod score;
 mod session;
+mod tuning;
 mod weights;
 
 pub use cache::{CacheKind, CacheKinds};
 pub use kv_cache::bytes_per_token;
+pub use linear::{Form, Shape};
 pub use network::Network;
 pub use profile::Profile;
 pub use session::Session;

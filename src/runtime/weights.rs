@@ -216,14 +216,7 @@ fn locate<'a>(tensors: &[&'a Tensor], mut row: usize) -> (&'a Tensor, usize) {
 }
 
 /// Some rows of the stack, their units in turn; what is not there is zero.
-fn pack_group(
-    tensors: &[&Tensor],
-    rows: std::ops::Range<usize>,
-    interleave: usize,
-    format: Format,
-    codes: &mut [u8],
-    scales: &mut [u8],
-) {
+fn pack_group(tensors: &[&Tensor], rows: std::ops::Range<usize>, interleave: usize, format: Format, codes: &mut [u8], scales: &mut [u8]) {
     if interleave == 1 {
         let (tensor, row) = locate(tensors, rows.start);
         return pack(tensor, row, format, codes, scales);
