@@ -29,18 +29,16 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let place = token - {{ first }}u;
     let v = codes0[{{ weights.begin("place", columns // unit, interleave) }} + u * {{ interleave }}u];
     let to = row * {{ x_stride }}u + u * {{ unit }}u;
-{% if format == "q8" %}
-    let block = u / 2u;
+{% if format.group %}
     let scale_at = {{ weights.begin("place", weights.scale_words(format, columns) | int, interleave) }};
-    let scale = unpack2x16float(scales0[scale_at + block / 2u * {{ interleave }}u] >> (16u * (block & 1u))).x;
-{% elif format == "q4" %}
-    let scale_at = {{ weights.begin("place", weights.scale_words(format, columns) | int, interleave) }};
-    let scale = unpack2x16float(scales0[scale_at + u * {{ interleave }}u]);
-{% endif %}
+    {{ weights.unit_scales(format, 0, "scale_at", "u", interleave, "scale") }}
+{%- endif %}
 {% for c in range(4) %}
     {{ weights.unpack(format, "v", c, "w" ~ c) }}
 {%- for i in range(per_word) %}
-    x[to + {{ c * per_word + i }}u] = {{ weights.element(format, "w" ~ c, i) }}{{ " * scale" if format == "q8" else (" * scale.x + scale.y" if format == "q4" else "") }};
+{% set column = c * per_word + i %}
+{% set scale = "scale_" ~ (column // format.group if format.group else 0) %}
+    x[to + {{ column }}u] = {{ weights.element(format, "w" ~ c, i) }}{{ (" * " ~ scale ~ ".x + " ~ scale ~ ".y" if format.minimum else " * " ~ scale) if format.group else "" }};
 {% endfor %}
 {% endfor %}
 }

@@ -12,10 +12,12 @@ x_stride, y_stride, epilogue (`store`, `add` to what is there, or `swiglu`: silu
 -#}
 {% import "weights.wgsl" as weights %}
 {% set matrices = 2 if epilogue == "swiglu" else 1 %}
-{% set quantised = format in ["q8", "q4"] %}
+{% set quantised = format.bits <= 8 %}
 {% set each = 2 if quantised else 1 %}
 {#- Columns in one turn of the loop: whole units and whole subgroups; fewer compile faster, and with many tokens the loop costs nothing. -#}
 {% set span = 32 if quantised or tokens * lane_rows < 8 else [8, subgroup] | max %}
+{#- Groups of columns in a block of 32, each with a scale of its own. -#}
+{% set groups = 32 // format.group if quantised else 0 %}
 {% set unit = weights.unit(format) | int %}
 {% set per_word = weights.per_word(format) | int %}
 // Token rows of this call; positions of a sequence; sequences times context; room for splits.
@@ -63,22 +65,17 @@ fn main(
     for (var block = 0u; block < {{ columns // span }}u; block++) {
 {% if quantised %}
 {% for m in range(matrices) %}{% for r in range(lane_rows) %}
-{% if format == "q8" %}
-        let scale{{ m }}_{{ r }} = unpack2x16float(scales{{ m }}[scale_at{{ r }} + block / 2u * {{ interleave }}u] >> (16u * (block & 1u))).x;
-{% else %}
-        let scale{{ m }}_{{ r }} = unpack2x16float(scales{{ m }}[scale_at{{ r }} + block * {{ interleave }}u]);
-{% endif %}
-{% endfor %}{% endfor %}
-{% for t in range(tokens) %}
-{% if format == "q4" %}
-        var total{{ t }} = 0.0;
+        {{ weights.block_scales(format, m, "scale_at" ~ r, "block", interleave, "scale" ~ m ~ "_" ~ r) }}
+{%- endfor %}{% endfor %}
+{% for t in range(tokens) %}{% for g in range(groups) %}
+{% if format.minimum %}
+        var total{{ t }}_{{ g }} = 0.0;
 {% endif %}
 {% for m in range(matrices) %}{% for r in range(lane_rows) %}
-        var part{{ m }}_{{ t }}_{{ r }} = 0.0;
+        var part{{ m }}_{{ t }}_{{ r }}_{{ g }} = 0.0;
 {% endfor %}{% endfor %}
-{% endfor %}
+{% endfor %}{% endfor %}
 {% endif %}
-{% set sum = "part" if quantised else "sum" %}
 {% for k in range(0, span, per_word) %}
 {#- Weights: one vec4<u32> is loaded when its first word is due, and unpacked word by word. -#}
 {% if k % unit == 0 %}
@@ -102,8 +99,11 @@ fn main(
         squares{{ t }} += x{{ t }}_{{ column // subgroup }}_raw * x{{ t }}_{{ column // subgroup }}_raw;
         let x{{ t }}_{{ column // subgroup }} = x{{ t }}_{{ column // subgroup }}_raw * n{{ column }};
 {% endif %}
-{% if format == "q4" %}
-        total{{ t }} += x{{ t }}_{{ column // subgroup }};
+{% if format.minimum and subgroup <= format.group %}
+        total{{ t }}_{{ column // format.group }} += x{{ t }}_{{ column // subgroup }};
+{% elif format.minimum %}
+        total{{ t }}_0 += select(0.0, x{{ t }}_{{ column // subgroup }}, lane < {{ format.group }}u);
+        total{{ t }}_1 += select(x{{ t }}_{{ column // subgroup }}, 0.0, lane < {{ format.group }}u);
 {% endif %}
 {% endfor %}
 {% elif not subgroup and column % 4 == 0 %}
@@ -116,8 +116,8 @@ fn main(
         squares{{ t }} += dot(x{{ t }}_{{ column // 4 }}_raw, x{{ t }}_{{ column // 4 }}_raw);
         let x{{ t }}_{{ column // 4 }} = x{{ t }}_{{ column // 4 }}_raw * n{{ column }};
 {% endif %}
-{% if format == "q4" %}
-        total{{ t }} += dot(x{{ t }}_{{ column // 4 }}, vec4<f32>(1.0));
+{% if format.minimum %}
+        total{{ t }}_{{ column // format.group }} += dot(x{{ t }}_{{ column // 4 }}, vec4<f32>(1.0));
 {% endif %}
 {% endfor %}
 {% endif %}
@@ -128,27 +128,29 @@ fn main(
         let b{{ t }}_{{ column }} = x{{ t }}_{{ column // 4 }}[{{ column % 4 }}];
 {% endif %}
 {% for m in range(matrices) %}{% for r in range(lane_rows) %}
-        {{ sum }}{{ m }}_{{ t }}_{{ r }} = fma({{ weights.element(format, "w" ~ m ~ "_" ~ r ~ "_" ~ k, j) }}, b{{ t }}_{{ column }}, {{ sum }}{{ m }}_{{ t }}_{{ r }});
+{% set sum = ("part" if quantised else "sum") ~ m ~ "_" ~ t ~ "_" ~ r ~ ("_" ~ column // format.group if quantised else "") %}
+        {{ sum }} = fma({{ weights.element(format, "w" ~ m ~ "_" ~ r ~ "_" ~ k, j) }}, b{{ t }}_{{ column }}, {{ sum }});
 {% endfor %}{% endfor %}
 {% endfor %}
 {% endfor %}
-{% endfor %}
-{% if quantised %}
+{% if quantised and (k + per_word) % format.group == 0 %}
+{% set g = k // format.group %}
 {% for t in range(tokens) %}
-{% if format == "q4" and subgroup %}
-        let all{{ t }} = subgroupAdd(total{{ t }});
-{% elif format == "q4" %}
-        let all{{ t }} = total{{ t }};
+{% if format.minimum %}
+        let all{{ t }}_{{ g }} = {{ "subgroupAdd(total" ~ t ~ "_" ~ g ~ ")" if subgroup else "total" ~ t ~ "_" ~ g }};
 {% endif %}
 {% for m in range(matrices) %}{% for r in range(lane_rows) %}
-{% if format == "q8" %}
-        sum{{ m }}_{{ t }}_{{ r }} = fma(part{{ m }}_{{ t }}_{{ r }}, scale{{ m }}_{{ r }}, sum{{ m }}_{{ t }}_{{ r }});
+{% set scale = "scale" ~ m ~ "_" ~ r ~ "_" ~ g %}
+{% set part = "part" ~ m ~ "_" ~ t ~ "_" ~ r ~ "_" ~ g %}
+{% if format.minimum %}
+        sum{{ m }}_{{ t }}_{{ r }} += {{ part }} * {{ scale }}.x + all{{ t }}_{{ g }} * {{ scale }}.y;
 {% else %}
-        sum{{ m }}_{{ t }}_{{ r }} += part{{ m }}_{{ t }}_{{ r }} * scale{{ m }}_{{ r }}.x + all{{ t }} * scale{{ m }}_{{ r }}.y;
+        sum{{ m }}_{{ t }}_{{ r }} = fma({{ part }}, {{ scale }}, sum{{ m }}_{{ t }}_{{ r }});
 {% endif %}
 {% endfor %}{% endfor %}
 {% endfor %}
 {% endif %}
+{% endfor %}
     }
 {#- Results go through an array and a loop: drivers take long over code that stores in many places. -#}
     var results: array<f32, {{ tokens * lane_rows }}>;

@@ -10,11 +10,13 @@ Parameters: as linear_lanes, and lanes (that share rows; a power of two that div
 -#}
 {% import "weights.wgsl" as weights %}
 {% set matrices = 2 if epilogue == "swiglu" else 1 %}
-{% set quantised = format in ["q8", "q4"] %}
+{% set quantised = format.bits <= 8 %}
 {% set each = 2 if quantised else 1 %}
 {% set unit = weights.unit(format) | int %}
 {% set per_word = weights.per_word(format) | int %}
 {% set units = columns // unit %}
+{#- Groups of columns in a unit, each with a scale of its own. -#}
+{% set groups = [1, unit // format.group] | max if quantised else 0 %}
 {% set teams = workgroup // lanes %}
 {#- Sums that a lane keeps: of every matrix, token and row, and of squares. -#}
 // Token rows of this call; positions of a sequence; sequences times context; room for splits.
@@ -75,23 +77,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var u = lane; u < {{ units }}u; u += {{ lanes }}u) {
 {% for m in range(matrices) %}{% for r in range(lane_rows) %}
         let v{{ m }}_{{ r }} = codes{{ m }}[at{{ r }} + u * {{ interleave }}u];
-{% if format == "q8" %}
-        let scale{{ m }}_{{ r }} = unpack2x16float(scales{{ m }}[scale_at{{ r }} + u / 4u * {{ interleave }}u] >> (16u * ((u / 2u) & 1u))).x;
-{% elif format == "q4" %}
-        let scale{{ m }}_{{ r }} = unpack2x16float(scales{{ m }}[scale_at{{ r }} + u * {{ interleave }}u]);
-{% endif %}
 {% if quantised %}
-{% for t in range(tokens) %}
-        var part{{ m }}_{{ t }}_{{ r }} = 0.0;
-{% endfor %}
+        {{ weights.unit_scales(format, m, "scale_at" ~ r, "u", interleave, "scale" ~ m ~ "_" ~ r) }}
+{%- for t in range(tokens) %}{% for g in range(groups) %}
+        var part{{ m }}_{{ t }}_{{ r }}_{{ g }} = 0.0;
+{% endfor %}{% endfor %}
 {% endif %}
 {% endfor %}{% endfor %}
-{% if format == "q4" %}
-{% for t in range(tokens) %}
-        var total{{ t }} = 0.0;
-{% endfor %}
+{% if format.minimum %}
+{% for t in range(tokens) %}{% for g in range(groups) %}
+        var total{{ t }}_{{ g }} = 0.0;
+{% endfor %}{% endfor %}
 {% endif %}
-{% set sum = "part" if quantised else "sum" %}
 {% for c in range(4) %}
 {% for m in range(matrices) %}{% for r in range(lane_rows) %}
         {{ weights.unpack(format, "v" ~ m ~ "_" ~ r, c, "w" ~ m ~ "_" ~ r ~ "_" ~ c) }}
@@ -108,24 +105,27 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         squares{{ t }} += dot(x{{ t }}_{{ column // 4 }}_raw, x{{ t }}_{{ column // 4 }}_raw);
         let x{{ t }}_{{ column // 4 }} = x{{ t }}_{{ column // 4 }}_raw * n{{ column }};
 {% endif %}
-{% if format == "q4" %}
-        total{{ t }} += dot(x{{ t }}_{{ column // 4 }}, vec4<f32>(1.0));
+{% if format.minimum %}
+        total{{ t }}_{{ column // format.group }} += dot(x{{ t }}_{{ column // 4 }}, vec4<f32>(1.0));
 {% endif %}
 {% endfor %}
 {% endif %}
 {% for t in range(tokens) %}{% for m in range(matrices) %}{% for r in range(lane_rows) %}
-        {{ sum }}{{ m }}_{{ t }}_{{ r }} = fma({{ weights.element(format, "w" ~ m ~ "_" ~ r ~ "_" ~ c, j) }}, x{{ t }}_{{ column // 4 }}[{{ column % 4 }}], {{ sum }}{{ m }}_{{ t }}_{{ r }});
+{% set sum = ("part" if quantised else "sum") ~ m ~ "_" ~ t ~ "_" ~ r ~ ("_" ~ column // format.group if quantised else "") %}
+        {{ sum }} = fma({{ weights.element(format, "w" ~ m ~ "_" ~ r ~ "_" ~ c, j) }}, x{{ t }}_{{ column // 4 }}[{{ column % 4 }}], {{ sum }});
 {% endfor %}{% endfor %}{% endfor %}
 {% endfor %}
 {% endfor %}
 {% if quantised %}
-{% for t in range(tokens) %}{% for m in range(matrices) %}{% for r in range(lane_rows) %}
-{% if format == "q8" %}
-        sum{{ m }}_{{ t }}_{{ r }} = fma(part{{ m }}_{{ t }}_{{ r }}, scale{{ m }}_{{ r }}, sum{{ m }}_{{ t }}_{{ r }});
+{% for t in range(tokens) %}{% for m in range(matrices) %}{% for r in range(lane_rows) %}{% for g in range(groups) %}
+{% set scale = "scale" ~ m ~ "_" ~ r ~ "_" ~ g %}
+{% set part = "part" ~ m ~ "_" ~ t ~ "_" ~ r ~ "_" ~ g %}
+{% if format.minimum %}
+        sum{{ m }}_{{ t }}_{{ r }} += {{ part }} * {{ scale }}.x + total{{ t }}_{{ g }} * {{ scale }}.y;
 {% else %}
-        sum{{ m }}_{{ t }}_{{ r }} += part{{ m }}_{{ t }}_{{ r }} * scale{{ m }}_{{ r }}.x + total{{ t }} * scale{{ m }}_{{ r }}.y;
+        sum{{ m }}_{{ t }}_{{ r }} = fma({{ part }}, {{ scale }}, sum{{ m }}_{{ t }}_{{ r }});
 {% endif %}
-{% endfor %}{% endfor %}{% endfor %}
+{% endfor %}{% endfor %}{% endfor %}{% endfor %}
 {% endif %}
     }
 {% macro all(name) %}{{ "subgroupAdd(" ~ name ~ ")" if subgroup else "team_sum(" ~ name ~ ", local)" }}{% endmacro %}

@@ -7,7 +7,9 @@ use common::lab::{Lab, Random};
 use common::twins::{self, Layer, dot, rms_norm};
 use serde_json::{Value, json};
 
+/// Formats whose kernels are all tried, and those that differ from them in their scales only.
 const FORMATS: [&str; 4] = ["f32", "f16", "q8", "q4"];
+const RELATED: [&str; 3] = ["q8_16", "q8_min", "q4_16"];
 const EPS: f64 = 1e-5;
 
 /// Whether two ways of adding up the same agree; `largest` sets the scale.
@@ -80,18 +82,21 @@ fn products_are_those_of_their_twin() {
     let labs = Lab::all();
     for lab in &labs {
         for (index, product) in PRODUCTS.iter().enumerate() {
-            for format in FORMATS {
-                // What a format does to a product it does everywhere; the checked form differs in nothing but checks.
-                let formats = match lab.name {
-                    "full" => 4,
-                    "bare" => 2,
-                    _ => 1,
-                };
-                if (0..formats).any(|turn| format == FORMATS[(index + turn * 3) % 4]) && (lab.name != "checked" || index % 2 == 0) {
-                    // Rows in one piece, and in groups that the rows don't fill.
-                    let interleave = if lab.name == "full" || index % 2 == 0 { [8, 1, 4][index % 3] } else { 8 };
-                    check_product(lab, *product, format, interleave);
-                }
+            // Rows in one piece, and in groups that the rows don't fill.
+            let interleave = if lab.name == "full" || index % 2 == 0 { [8, 1, 4][index % 3] } else { 8 };
+            // What a format does to a product it does everywhere; the checked form differs in nothing but checks.
+            let formats = match lab.name {
+                "full" => 4,
+                "bare" => 2,
+                _ if index % 2 == 0 => 1,
+                _ => 0,
+            };
+            for turn in 0..formats {
+                check_product(lab, *product, FORMATS[(index + turn) % 4], interleave);
+            }
+            // Each of these once in each template, with one matrix or two.
+            if lab.name != "checked" {
+                check_product(lab, *product, RELATED[(index + index / 3) % 3], interleave);
             }
         }
     }
@@ -127,7 +132,7 @@ fn check_product(lab: &Lab, product: Product, format: &str, interleave: usize) {
         let mut first = 0;
         for (part, weights) in product.parts.iter().zip(&weights) {
             let parameters = json!({
-                "format": format, "interleave": interleave, "columns": columns, "rows": part, "first": first, "tokens": tokens, "lane_rows": lane_rows,
+                "format": twins::format_parameters(format), "interleave": interleave, "columns": columns, "rows": part, "first": first, "tokens": tokens, "lane_rows": lane_rows,
                 "workgroup": workgroup, "subgroup": subgroup, "lanes": lanes, "x_stride": x_stride, "y_stride": y_stride,
                 "epilogue": product.epilogue, "bias": product.bias, "norm": product.norm, "norm_width": width, "eps": EPS,
             });
@@ -189,7 +194,7 @@ fn embeddings_are_rows() {
     const NONE: u32 = u32::MAX;
     let (width, columns, x_stride, context) = (72, 96, 100, 5);
     for lab in &Lab::all() {
-        for (format, interleave) in FORMATS.into_iter().zip([1, 4, 8, 3]) {
+        for (format, interleave) in FORMATS.into_iter().chain(RELATED).zip([1, 4, 8, 3, 1, 8, 3]) {
             let mut random = Random(3);
             let parts = [twins::weights(&mut random, format, 11, width), twins::weights(&mut random, format, 6, width)];
             // Two sequences; a row that only fills a tile lies between them.
@@ -199,19 +204,15 @@ fn embeddings_are_rows() {
             let x = lab.floats(&before);
             let (call, rows_buffer, history) =
                 (lab.call(rows.len(), context, 2 * context, 1), lab.words(rows.as_flattened()), lab.words(&tokens));
-            let unit = match format {
-                "f32" => 4,
-                "f16" => 8,
-                "q8" => 16,
-                _ => 32,
-            };
+            let parameters = twins::format_parameters(format);
+            let unit = 128 / parameters["bits"].as_u64().unwrap() as usize;
             for (part, (first, count)) in parts.iter().zip([(0, 11), (11, 6)]) {
-                let parameters = json!({ "format": format, "interleave": interleave, "columns": columns, "first": first, "rows": count, "x_stride": x_stride, "workgroup": 4 });
+                let parameters = json!({ "format": twins::format_parameters(format), "interleave": interleave, "columns": columns, "first": first, "rows": count, "x_stride": x_stride, "workgroup": 4 });
                 let planes = part.planes(interleave, columns).map(|words| lab.words(&words));
                 let mut bindings = vec![&call, &rows_buffer, &history, &x, &planes[0]];
                 bindings.extend((!part.scales.is_empty()).then_some(&planes[1]));
                 // A row more than there are.
-                lab.run("embed.wgsl", &parameters, &bindings, [(columns / unit as usize).div_ceil(4), rows.len() + 1, 1]);
+                lab.run("embed.wgsl", &parameters, &bindings, [(columns / unit).div_ceil(4), rows.len() + 1, 1]);
             }
             let values = [parts[0].values.as_slice(), &parts[1].values].concat();
             let mut expected = before.clone();

@@ -7,6 +7,7 @@ use caramba::model::Model;
 use caramba::runtime::{CacheKind, CacheKinds, GenerateOptions, LoadOptions, Network, Session, SessionOptions, WeightKind};
 use common::fixtures::{open, relative_error};
 use common::lab::{Random, without_everything};
+use common::twins::format_parameters;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::rc::Rc;
@@ -98,10 +99,19 @@ fn every_shader_translates() {
     variants.push(("sample.wgsl".into(), json!({ "greedy": false, "vocab": 97, "stride": 128, "workgroup": 256, "ways": 7 })));
     // Graphics cards get other forms of the products than the driver of this test, with other sizes of subgroups.
     for template in ["linear_lanes.wgsl", "linear_shared.wgsl"] {
-        for (format, epilogue) in [("f32", "store"), ("f16", "swiglu"), ("q8", "add"), ("q4", "swiglu"), ("q4", "store")] {
+        for (format, epilogue) in [
+            ("f32", "store"),
+            ("f16", "swiglu"),
+            ("q8", "add"),
+            ("q4", "swiglu"),
+            ("q4", "store"),
+            ("q8_16", "swiglu"),
+            ("q8_min", "store"),
+            ("q4_16", "swiglu"),
+        ] {
             for (subgroup, workgroup, tokens) in [(32, 64, 1), (32, 64, 8), (0, 128, 2)] {
                 let parameters = json!({
-                    "format": format, "columns": 2048, "rows": 8192, "first": 0, "tokens": tokens, "lane_rows": 2, "workgroup": workgroup,
+                    "format": format_parameters(format), "interleave": 1, "columns": 2048, "rows": 8192, "first": 0, "tokens": tokens, "lane_rows": 2, "workgroup": workgroup,
                     "subgroup": subgroup, "lanes": if subgroup > 0 { subgroup } else { workgroup }, "x_stride": 2048, "y_stride": 8192,
                     "epilogue": epilogue, "bias": epilogue == "store", "norm": epilogue != "add", "norm_width": 2048, "eps": 1e-5,
                 });

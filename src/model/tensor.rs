@@ -196,6 +196,12 @@ impl Tensor {
         self.all().get(start..start + width).unwrap_or(&[])
     }
 
+    /// The groups of elements of one row that share a scale, for a reader that keeps them packed: `each` gets their codes, the scale, and the
+    /// minimum of types that have one. An element is `scale * code + minimum`. Nothing is called for floats.
+    pub fn each_group(&self, row: usize, each: impl FnMut(&[i8], f32, Option<f32>)) {
+        blocks::each_group(self.data_type, self.row_bytes(row), each);
+    }
+
     /// Rows as f32, dequantised: `out` is `[rows.len(), columns]`. What lies beyond the last row is zero, so that a tile may stick out.
     pub fn read_rows(&self, rows: Range<usize>, out: &mut [f32]) {
         let columns = self.columns().max(1);

@@ -138,7 +138,7 @@ impl Product<'_> {
         let subgroup = form.subgroup(gpu);
         let lanes = if subgroup > 0 { subgroup } else { form.workgroup };
         let parameters = json!({
-            "format": part.format.name(),
+            "format": part.format.parameters(),
             "interleave": part.interleave,
             "columns": self.matrix.columns,
             "rows": part.rows,

@@ -6,6 +6,7 @@ mod generate;
 mod kv_cache;
 mod linear;
 mod network;
+mod pack;
 mod plan;
 mod profile;
 mod score;
@@ -23,7 +24,7 @@ pub use session::Session;
 /// How weights are stored on the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum WeightKind {
-    /// As in the file where there are kernels for that type (quantised blocks stay packed), else half floats.
+    /// As in the file: quantised blocks stay packed; bf16 becomes half floats.
     #[default]
     Stored,
     F32,

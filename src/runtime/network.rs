@@ -1,6 +1,6 @@
 //! A model whose weights are on the device.
 
-use super::weights::{Format, Matrix, load_vector};
+use super::weights::{Format, Matrix, Stream, load_vector};
 use super::{LoadOptions, WeightKind};
 use crate::error::{At, Error, Result};
 use crate::gpu::{Buffer, Gpu};
@@ -85,7 +85,7 @@ impl Network {
                 progress(done.get().min(total), total);
             }
         };
-        let loader = Loader { gpu, model: &model, kind: options.weights, report: &report };
+        let loader = Loader { stream: Stream::new(gpu, &report), model: &model, kind: options.weights };
         let place = model.path.display().to_string();
         let parts = loader.load().at(&place)?;
         gpu.flush()?;
@@ -129,10 +129,9 @@ impl Network {
 }
 
 struct Loader<'a> {
-    gpu: &'a Gpu,
+    stream: Stream<'a>,
     model: &'a Model,
     kind: WeightKind,
-    report: &'a dyn Fn(u64),
 }
 
 type Loaded = (Matrix, Vec<LayerWeights>, Buffer, Option<Matrix>);
@@ -172,13 +171,13 @@ impl Loader<'_> {
             .iter()
             .map(|(name, at)| self.tensor(name).map(|tensor| (tensor, *at, Format::of(tensor, self.kind))))
             .collect::<Result<_>>()?;
-        let qkv = Matrix::load(self.gpu, &name("self_attn.qkv"), &stacked, self.report)?;
+        let qkv = Matrix::load(&self.stream, &name("self_attn.qkv"), &stacked)?;
         let qkv_bias = if attention.qkv_bias {
             let mut bias = Vec::new();
             for part in ["q_proj.bias", "k_proj.bias", "v_proj.bias"] {
                 bias.extend(self.values(&own(part))?);
             }
-            Some(load_vector(self.gpu, &own("bias"), &bias)?)
+            Some(load_vector(self.stream.gpu, &own("bias"), &bias)?)
         } else {
             None
         };
@@ -195,7 +194,7 @@ impl Loader<'_> {
         if attention.learned_temp {
             extras.extend(self.values(&own("logit_scale"))?);
         }
-        let extras = if extras.is_empty() { None } else { Some(load_vector(self.gpu, &own("extras"), &extras)?) };
+        let extras = if extras.is_empty() { None } else { Some(load_vector(self.stream.gpu, &own("extras"), &extras)?) };
         let gate_tensor = self.tensor(&name("mlp.gate_proj.weight"))?;
         let up_tensor = self.tensor(&name("mlp.up_proj.weight"))?;
         // One kernel reads both, so they have one format.
@@ -210,8 +209,8 @@ impl Loader<'_> {
             extras,
             nulls: if attention.null_attn { Some(self.nulls(index)?) } else { None },
             mlp_norm: self.vector(&name("post_attention_layernorm.weight"))?,
-            gate: Matrix::of(self.gpu, &name("mlp.gate_proj"), gate_tensor, mlp_format, self.report)?,
-            up: Matrix::of(self.gpu, &name("mlp.up_proj"), up_tensor, mlp_format, self.report)?,
+            gate: Matrix::of(&self.stream, &name("mlp.gate_proj"), gate_tensor, mlp_format)?,
+            up: Matrix::of(&self.stream, &name("mlp.up_proj"), up_tensor, mlp_format)?,
             down: self.matrix(&name("mlp.down_proj.weight"))?,
         })
     }
@@ -227,7 +226,7 @@ impl Loader<'_> {
                 all.extend_from_slice(values.get(head * width..(head + 1) * width).unwrap_or_default());
             }
         }
-        load_vector(self.gpu, &own("nulls"), &all)
+        load_vector(self.stream.gpu, &own("nulls"), &all)
     }
 
     fn tensor(&self, name: &str) -> Result<&Tensor> {
@@ -240,12 +239,12 @@ impl Loader<'_> {
 
     fn vector(&self, name: &str) -> Result<Buffer> {
         let tensor = self.tensor(name)?;
-        (self.report)(tensor.stored_bytes() as u64);
-        load_vector(self.gpu, name, &tensor.to_f32())
+        (self.stream.report)(tensor.stored_bytes() as u64);
+        load_vector(self.stream.gpu, name, &tensor.to_f32())
     }
 
     fn matrix(&self, name: &str) -> Result<Matrix> {
         let tensor = self.tensor(name)?;
-        Matrix::of(self.gpu, name, tensor, Format::of(tensor, self.kind), self.report)
+        Matrix::of(&self.stream, name, tensor, Format::of(tensor, self.kind))
     }
 }

@@ -171,15 +171,10 @@ impl Planner<'_> {
         let matrix = &self.network.embedding;
         let mut steps = Vec::new();
         for part in &matrix.parts {
-            let unit = match part.format.name() {
-                "f32" => 4,
-                "f16" => 8,
-                "q8" => 16,
-                _ => 32,
-            };
+            let unit = part.format.unit() as u32;
             let workgroup = 64u32;
             let parameters = json!({
-                "format": part.format.name(), "interleave": part.interleave, "columns": matrix.columns, "first": part.first, "rows": part.rows,
+                "format": part.format.parameters(), "interleave": part.interleave, "columns": matrix.columns, "first": part.first, "rows": part.rows,
                 "x_stride": self.activations.x_stride, "workgroup": workgroup,
             });
             let kernel = self.gpu().kernel("embed.wgsl", &parameters)?;

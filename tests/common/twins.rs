@@ -29,44 +29,66 @@ impl Weights {
     }
 }
 
+/// Formats by name: bits of a code, columns that share a scale (0: no scales), whether there is a minimum beside each scale.
+pub const FORMATS: [(&str, usize, usize, bool); 7] = [
+    ("f32", 32, 0, false),
+    ("f16", 16, 0, false),
+    ("q8", 8, 32, false),
+    ("q4", 4, 32, true),
+    ("q8_16", 8, 16, false),
+    ("q8_min", 8, 32, true),
+    ("q4_16", 4, 16, true),
+];
+
+/// A line of [`FORMATS`].
+fn format_entry(name: &str) -> (&str, usize, usize, bool) {
+    *FORMATS.iter().find(|entry| entry.0 == name).unwrap()
+}
+
+/// A format as shaders are told of it.
+pub fn format_parameters(name: &str) -> Value {
+    let (name, bits, group, minimum) = format_entry(name);
+    json!({ "name": name, "bits": bits, "group": group, "minimum": minimum })
+}
+
 /// A random matrix of `rows` rows of `width` elements, padded to whole blocks.
 pub fn weights(random: &mut Random, format: &str, rows: usize, width: usize) -> Weights {
     let columns = width.next_multiple_of(32);
+    let (_, bits, group, has_minimum) = format_entry(format);
     let (mut codes, mut scales, mut values): (Vec<u8>, Vec<u8>, Vec<f32>) = Default::default();
     for _ in 0..rows {
-        match format {
-            "f32" | "f16" => {
-                for column in 0..columns {
-                    let value = if column < width { f16::from_f32(random.float()) } else { f16::ZERO };
-                    values.push(value.to_f32());
-                    if format == "f32" { codes.extend(value.to_f32().to_le_bytes()) } else { codes.extend(value.to_le_bytes()) }
-                }
+        if group == 0 {
+            for column in 0..columns {
+                let value = if column < width { f16::from_f32(random.float()) } else { f16::ZERO };
+                values.push(value.to_f32());
+                if format == "f32" { codes.extend(value.to_f32().to_le_bytes()) } else { codes.extend(value.to_le_bytes()) }
             }
-            "q8" => {
-                for block in 0..columns / 32 {
-                    let scale = f16::from_f32(0.01 + random.float().abs() / 127.0);
-                    scales.extend(scale.to_le_bytes());
-                    for column in block * 32..block * 32 + 32 {
-                        let code = if column < width { random.below(255) as i32 - 127 } else { 0 };
-                        codes.push(code as i8 as u8);
-                        values.push(code as f32 * scale.to_f32());
-                    }
-                }
-                scales.resize(scales.len().next_multiple_of(4), 0);
+            continue;
+        }
+        for first in (0..columns).step_by(group) {
+            // Codes without a minimum are signed.
+            let (lowest, most) = match (bits, has_minimum) {
+                (8, false) => (-127, 127),
+                (8, true) => (0, 127),
+                _ => (0, 15),
+            };
+            let scale = f16::from_f32((0.01 + random.float().abs()) / most as f32);
+            let minimum = if has_minimum { f16::from_f32(random.float()) } else { f16::ZERO };
+            scales.extend(scale.to_le_bytes());
+            if has_minimum {
+                scales.extend(minimum.to_le_bytes());
             }
-            _ => {
-                for _ in 0..columns / 32 {
-                    let (scale, minimum) = (f16::from_f32(random.float().abs() / 8.0), f16::from_f32(random.float()));
-                    scales.extend(scale.to_le_bytes());
-                    scales.extend(minimum.to_le_bytes());
-                    let block: Vec<u8> = (0..32).map(|_| random.below(16) as u8).collect();
-                    values.extend(block.iter().map(|&code| f32::from(code) * scale.to_f32() + minimum.to_f32()));
-                    for word in block.chunks(8) {
-                        codes.extend((0..4).map(|i| word[i] | word[i + 4] << 4));
-                    }
-                }
+            let mut code =
+                |column: usize| if has_minimum || column < width { random.below((most - lowest + 1) as usize) as i32 + lowest } else { 0 };
+            let group: Vec<i32> = (first..first + group).map(&mut code).collect();
+            values.extend(group.iter().map(|&code| code as f32 * scale.to_f32() + minimum.to_f32()));
+            if bits == 8 {
+                codes.extend(group.iter().map(|&code| code as i8 as u8));
+            } else {
+                group.chunks(8).for_each(|word| codes.extend((0..4).map(|i| word[i] as u8 | (word[i + 4] as u8) << 4)));
             }
         }
+        scales.resize(scales.len().next_multiple_of(4), 0);
     }
     let words = |bytes: Vec<u8>| bytes.as_chunks::<4>().0.iter().map(|&word| u32::from_le_bytes(word)).collect();
     Weights { codes: words(codes), scales: words(scales), values }
