@@ -4,7 +4,8 @@
 //! compresses. So tensors are views into the mapped file. Before, it wrote a row of pickles and then the storages one after the other,
 //! each after the number of its elements.
 
-use super::pickle::{self, Storage, StoredTensor, damaged};
+use super::pickle::{self, damaged};
+use super::views::{Storage, StoredTensor};
 use crate::error::{Error, Result};
 use crate::model::tensor::{Bytes, Tensor};
 use std::collections::BTreeMap;

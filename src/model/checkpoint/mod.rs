@@ -8,6 +8,7 @@ mod container;
 mod imports;
 mod names;
 mod pickle;
+mod views;
 
 use super::huggingface::{CONFIG, Description, tokenizer};
 use super::tensor::Tensor;

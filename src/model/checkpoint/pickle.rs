@@ -5,8 +5,8 @@
 //! nest them without end, and a list is neither walked nor freed recursively.
 
 use super::imports;
+use super::views::{self, Storage, StoredTensor};
 use crate::error::{Error, Result};
-use crate::model::tensor::DataType;
 use std::collections::{BTreeMap, HashMap};
 
 /// A checkpoint has some tens of objects for each tensor; this bounds the memory that a hostile one takes.
@@ -15,56 +15,11 @@ const MAX_OBJECTS: usize = 1 << 22;
 const MAX_VISITS: usize = 1 << 22;
 const MAX_DEPTH: usize = 16;
 
-/// The type of a storage's elements.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Element {
-    /// PyTorch's name of it.
-    pub name: &'static str,
-    /// Bytes.
-    pub size: usize,
-    /// `None`: read by no model.
-    pub data_type: Option<DataType>,
-}
-
-/// By the prefix of the storage's class: `HalfStorage`.
-const STORAGES: &[(&str, Element)] = &[
-    ("Float", Element { name: "float32", size: 4, data_type: Some(DataType::F32) }),
-    ("Half", Element { name: "float16", size: 2, data_type: Some(DataType::F16) }),
-    ("BFloat16", Element { name: "bfloat16", size: 2, data_type: Some(DataType::BF16) }),
-    ("Double", Element { name: "float64", size: 8, data_type: None }),
-    ("Long", Element { name: "int64", size: 8, data_type: None }),
-    ("Int", Element { name: "int32", size: 4, data_type: None }),
-    ("Short", Element { name: "int16", size: 2, data_type: None }),
-    ("Char", Element { name: "int8", size: 1, data_type: None }),
-    ("Byte", Element { name: "uint8", size: 1, data_type: None }),
-    ("Bool", Element { name: "bool", size: 1, data_type: None }),
-    ("ComplexFloat", Element { name: "complex64", size: 8, data_type: None }),
-    ("ComplexDouble", Element { name: "complex128", size: 16, data_type: None }),
-    // Bytes without a type: the tensor has it.
-    ("Untyped", Element { name: "bytes", size: 1, data_type: None }),
-];
-
-/// Where the elements of tensors are kept.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Storage {
-    pub key: String,
-    pub element: Element,
-    pub elements: usize,
-}
-
-/// A view into a storage; offset and strides are in elements.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct StoredTensor {
-    pub storage: Storage,
-    pub offset: usize,
-    pub shape: Vec<usize>,
-    pub strides: Vec<usize>,
-}
-
-type Id = usize;
+/// The place of an object in the list.
+pub(super) type Id = usize;
 
 #[derive(Debug, Clone)]
-enum Object<'a> {
+pub(super) enum Object<'a> {
     Plain,
     Int(i64),
     Text(&'a str),
@@ -286,7 +241,7 @@ impl<'a> Machine<'a> {
             }
             b'R' => {
                 let (arguments, callee) = (self.pop()?, self.pop()?);
-                let result = self.call(callee, arguments)?;
+                let result = views::call(&self.objects, callee, arguments)?;
                 self.push(result)?;
             }
             b'i' => {
@@ -316,7 +271,7 @@ impl<'a> Machine<'a> {
             }
             b'Q' => {
                 let id = self.pop()?;
-                let storage = self.storage(id)?;
+                let storage = views::storage(&self.objects, id)?;
                 self.storages.insert(storage.key.clone(), storage.clone());
                 self.push(Object::Storage(storage))?;
             }
@@ -328,101 +283,6 @@ impl<'a> Machine<'a> {
     fn import(&mut self, module: &'a str, name: &'a str) -> Result<()> {
         imports::allow(module, name)?;
         self.push(Object::Import(module, name))
-    }
-
-    /// What a call would return, of the few that tell of tensors.
-    fn call(&self, callee: Id, arguments: Id) -> Result<Object<'a>> {
-        let Object::Tuple(arguments) = &self.objects[arguments] else {
-            return Err(damaged("a call in the pickle has no list of arguments".to_owned()));
-        };
-        let Object::Import(module, name) = self.objects[callee] else { return Ok(Object::Plain) };
-        match (module, name) {
-            ("collections", "OrderedDict") => Ok(Object::Dict(self.ordered(arguments))),
-            ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => self.tensor(arguments, None),
-            ("torch._utils", "_rebuild_tensor_v3") => self.tensor(arguments, Some(6)),
-            ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => match arguments.first() {
-                Some(&tensor) if matches!(self.objects[tensor], Object::Tensor(_)) => Ok(self.objects[tensor].clone()),
-                _ => Err(damaged("a parameter in the pickle has no tensor".to_owned())),
-            },
-            ("torch._tensor", "_rebuild_from_type_v2") => match arguments[..] {
-                // Only what is called here is called again: no import leads back to this line twice.
-                [inner, _, arguments, ..] if !matches!(self.objects[inner], Object::Import("torch._tensor", _)) => {
-                    self.call(inner, arguments)
-                }
-                _ => Err(damaged("a tensor in the pickle is built in an unknown way".to_owned())),
-            },
-            _ => Ok(Object::Plain),
-        }
-    }
-
-    /// `OrderedDict([(key, value), ...])`
-    fn ordered(&self, arguments: &[Id]) -> Vec<(Id, Id)> {
-        let Some(Object::List(items)) = arguments.first().map(|&list| &self.objects[list]) else { return Vec::new() };
-        let pair = |&item: &Id| match &self.objects[item] {
-            Object::Tuple(pair) | Object::List(pair) if pair.len() == 2 => Some((pair[0], pair[1])),
-            _ => None,
-        };
-        items.iter().filter_map(pair).collect()
-    }
-
-    /// `_rebuild_tensor(storage, offset, shape, strides, ...)`; `typed` is the place of the argument that has the type of its elements.
-    fn tensor(&self, arguments: &[Id], typed: Option<usize>) -> Result<Object<'a>> {
-        let [storage, offset, shape, strides, ..] = arguments else {
-            return Err(damaged("a tensor in the pickle lacks its shape".to_owned()));
-        };
-        let Object::Storage(storage) = &self.objects[*storage] else {
-            return Err(damaged("a tensor in the pickle has no storage".to_owned()));
-        };
-        let mut storage = storage.clone();
-        if let Some(&Object::Import("torch", name)) = typed.and_then(|place| arguments.get(place)).map(|&id| &self.objects[id]) {
-            let unknown = Element { name: "of an unknown type", size: 1, data_type: None };
-            let element = STORAGES.iter().map(|(_, element)| *element).find(|element| element.name == name).unwrap_or(unknown);
-            storage = Storage { elements: storage.elements * storage.element.size / element.size, element, ..storage };
-        }
-        let (shape, strides) = (self.sizes(*shape)?, self.sizes(*strides)?);
-        if shape.len() != strides.len() {
-            return Err(damaged(format!("a tensor in the pickle has shape {shape:?} and strides {strides:?}")));
-        }
-        Ok(Object::Tensor(StoredTensor { storage, offset: self.size(*offset)?, shape, strides }))
-    }
-
-    /// `("storage", class, key, device, number of elements)`
-    fn storage(&self, id: Id) -> Result<Storage> {
-        let wrong = || damaged("the pickle refers to something that is no storage of a tensor".to_owned());
-        let Object::Tuple(parts) = &self.objects[id] else { return Err(wrong()) };
-        let [tag, class, key, _, elements, view @ ..] = &parts[..] else { return Err(wrong()) };
-        let (Object::Text("storage"), &Object::Import(_, class)) = (&self.objects[*tag], &self.objects[*class]) else {
-            return Err(wrong());
-        };
-        if view.iter().any(|&part| !matches!(self.objects[part], Object::Plain)) {
-            return Err(Error::new("its storages are views of each other, as PyTorch before 0.4 wrote them")
-                .remedy("load and save it with a newer PyTorch"));
-        }
-        let key = match self.objects[*key] {
-            Object::Text(key) => key.to_owned(),
-            Object::Int(key) => key.to_string(),
-            _ => return Err(wrong()),
-        };
-        let prefix = class.strip_suffix("Storage").unwrap_or(class);
-        let element = STORAGES.iter().find(|(name, _)| *name == prefix).map(|(_, element)| *element);
-        let element = element.ok_or_else(|| Error::new(format!("it holds tensors of a type that isn't supported (`{class}`)")))?;
-        let elements = self.size(*elements)?;
-        match elements.checked_mul(element.size) {
-            Some(_) => Ok(Storage { key, element, elements }),
-            None => Err(damaged(format!("storage {key} is said to have {elements} elements"))),
-        }
-    }
-
-    fn size(&self, id: Id) -> Result<usize> {
-        let number = if let Object::Int(number) = self.objects[id] { usize::try_from(number).ok() } else { None };
-        number.ok_or_else(|| damaged("a size in the pickle is no whole number".to_owned()))
-    }
-
-    fn sizes(&self, id: Id) -> Result<Vec<usize>> {
-        match &self.objects[id] {
-            Object::Tuple(items) | Object::List(items) => items.iter().map(|&item| self.size(item)).collect(),
-            _ => Err(damaged("a shape in the pickle is no list".to_owned())),
-        }
     }
 
     fn append(&mut self, items: &[Id]) -> Result<()> {
