@@ -107,7 +107,7 @@ impl Architecture {
         let told: Vec<String> = lists
             .iter()
             .filter(|(_, names)| !names.is_empty())
-            .map(|(what, names)| format!("{} {what}:{}", names.len(), shortened(names)))
+            .map(|(what, names)| format!("{} {what}:{}", names.len(), listed(names)))
             .collect();
         Err(Error::new(format!("the tensors are not those that the configuration asks for\n  {}", told.join("\n  ")))
             .remedy("use weights and configuration of the same model, and fetch again what was cut short"))
@@ -135,12 +135,86 @@ impl Architecture {
     }
 }
 
-/// All of a short list; the beginning of a long one and how much more there is. (A wrong layer count makes hundreds of names.)
-fn shortened(names: &[String]) -> String {
-    const SHOWN: usize = 12;
-    let mut text: String = names.iter().take(SHOWN).map(|name| format!("\n    {name}")).collect();
-    if names.len() > SHOWN {
-        text.push_str(&format!("\n    and {} more", names.len() - SHOWN));
+/// A line for each; what several layers have in common stands once, with their numbers: `model.layers.{0-3, 7}.mlp.up_proj.weight [10, 12]`.
+/// (A wrong number of layers makes hundreds of names.)
+fn listed(names: &[String]) -> String {
+    let of_layer = |name: &'_ str| -> Option<(usize, String)> {
+        let (layer, rest) = name.strip_prefix(LAYERS)?.split_once('.')?;
+        Some((layer.parse().ok()?, rest.to_owned()))
+    };
+    let mut lines: Vec<(String, Vec<usize>)> = Vec::new();
+    let mut places: BTreeMap<String, usize> = BTreeMap::new();
+    for name in names {
+        match of_layer(name) {
+            None => lines.push((name.clone(), Vec::new())),
+            Some((layer, rest)) => {
+                let place = *places.entry(rest.clone()).or_insert(lines.len());
+                if place == lines.len() {
+                    lines.push((rest, Vec::new()));
+                }
+                lines[place].1.push(layer);
+            }
+        }
     }
-    text
+    let line = |(text, layers): (String, Vec<usize>)| match layers[..] {
+        [] => format!("\n    {text}"),
+        [layer] => format!("\n    {LAYERS}{layer}.{text}"),
+        _ => format!("\n    {LAYERS}{{{}}}.{text}", ranges(layers)),
+    };
+    lines.into_iter().map(line).collect()
+}
+
+const LAYERS: &str = "model.layers.";
+
+/// `0-3, 7`
+fn ranges(mut numbers: Vec<usize>) -> String {
+    numbers.sort_unstable();
+    let runs = numbers.chunk_by(|a, b| a + 1 == *b);
+    let shown = runs.map(|run| match run {
+        [first, .., last] => format!("{first}-{last}"),
+        _ => run.first().map(usize::to_string).unwrap_or_default(),
+    });
+    shown.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing;
+    use crate::model::Layer;
+
+    #[test]
+    fn everything_that_is_wrong_is_named() {
+        let wanted = testing::standard();
+        let mut held = wanted.clone();
+        held.layers = vec![Layer { d_ff: 14, ..wanted.layers[0].clone() }; 13];
+        held.layers[5].attention.qkv_bias = true;
+        let mut tensors = testing::tensors(&held);
+        tensors.remove("model.norm.weight");
+        tensors.remove("model.layers.1.self_attn.v_proj.weight");
+        let shapes = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.shape.as_slice()));
+        insta::assert_snapshot!(wanted.check_tensors(shapes).unwrap_err(), @r"
+        the tensors are not those that the configuration asks for
+          2 missing:
+            model.layers.1.self_attn.v_proj.weight [4, 12]
+            model.norm.weight [12]
+          6 of another shape:
+            model.layers.{0-1}.mlp.gate_proj.weight is [14, 12], expected [10, 12]
+            model.layers.{0-1}.mlp.up_proj.weight is [14, 12], expected [10, 12]
+            model.layers.{0-1}.mlp.down_proj.weight is [12, 14], expected [12, 10]
+          102 surplus:
+            model.layers.{2-12}.input_layernorm.weight [12]
+            model.layers.{2-12}.mlp.down_proj.weight [12, 14]
+            model.layers.{2-12}.mlp.gate_proj.weight [14, 12]
+            model.layers.{2-12}.mlp.up_proj.weight [14, 12]
+            model.layers.{2-12}.post_attention_layernorm.weight [12]
+            model.layers.{2-12}.self_attn.k_proj.weight [4, 12]
+            model.layers.{2-12}.self_attn.o_proj.weight [12, 12]
+            model.layers.{2-12}.self_attn.q_proj.weight [12, 12]
+            model.layers.{2-12}.self_attn.v_proj.weight [4, 12]
+            model.layers.5.self_attn.k_proj.bias [4]
+            model.layers.5.self_attn.q_proj.bias [12]
+            model.layers.5.self_attn.v_proj.bias [4]
+          help: use weights and configuration of the same model, and fetch again what was cut short
+        ");
+    }
 }
