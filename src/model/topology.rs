@@ -4,9 +4,13 @@
 //! The nesting is only a way to write a list down, so it is flattened into its parts, and the list must then be that of a transformer
 //! of the Llama family: attention and MLP blocks in turn, a norm, a head. What the section says and this runtime can't compute is
 //! refused by name and place; nothing is ignored in silence but what has no meaning outside of training ([`TRAINING_KEYS`]).
+//!
+//! Two keys are ours, for what the platform leaves to its training programs: the model's `context` (its longest, in tokens) and, beside an
+//! attention's `rope_base`, `rope_scaling` with the keys that it has in a Hugging Face configuration:
+//! `rope_scaling: {rope_type: llama3, factor: 32, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 8192}`.
 
 use super::architecture::{Architecture, Attention, Layer, Rope, RopeScaling};
-use super::huggingface::attention;
+use super::huggingface::{attention, config};
 use super::section::{Section, missing};
 use crate::error::{At, Error, Result, unknown};
 use serde_json::Value;
@@ -255,7 +259,7 @@ impl Epsilon {
 }
 
 fn attention_layer(section: &Section, d_model: usize) -> Result<Attention> {
-    let keys: Vec<&str> = attention::KEYS.into_iter().chain(["bias", "is_causal"]).collect();
+    let keys: Vec<&str> = attention::KEYS.into_iter().chain(["bias", "is_causal", "rope_scaling"]).collect();
     layer(section, &keys, "d_model", d_model)?;
     no_bias(section)?;
     if section.flag("is_causal")? == Some(false) {
@@ -263,7 +267,14 @@ fn attention_layer(section: &Section, d_model: usize) -> Result<Attention> {
     }
     let heads = section.needed_size("n_heads")?;
     let kv_heads = section.size("n_kv_heads")?.unwrap_or(heads);
-    let rope = Rope { base: section.float("rope_base")?.unwrap_or(10_000.0), scaling: RopeScaling::None };
+    let scaling = match section.section("rope_scaling")? {
+        None => RopeScaling::None,
+        Some(scaling) => scaling
+            .only("key of RoPE's scaling", &config::SCALING_KEYS)
+            .and_then(|()| config::scaling(scaling, || scaling.needed_size(config::ORIGINAL_CONTEXT)))
+            .at("rope_scaling")?,
+    };
+    let rope = Rope { base: section.float("rope_base")?.unwrap_or(10_000.0), scaling };
     if section.text("mode")? == Some("decoupled") {
         // The widths of a head follow from sem_dim and geo_dim.
         return attention::layer(*section, &Attention::standard(heads, kv_heads, 0, Some(rope)), d_model);
@@ -342,6 +353,26 @@ topology:
     }
 
     #[test]
+    fn context_and_scaling_are_given() {
+        assert_eq!(with("", "").unwrap().context, CONTEXT);
+        let model = with("tied_embeddings: false", "context: 4096").unwrap();
+        assert_eq!(model.context, 4096);
+        let llama3 = "rope_type: llama3, factor: 32, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 8192";
+        let expected = RopeScaling::Llama3 { factor: 32.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original_context: 8192 };
+        for mode in ["mode: decoupled", "mode: standard"] {
+            let mode = if mode.ends_with("standard") { "mode: standard, rope_base: 500000.0" } else { "mode: decoupled" };
+            let from = if mode.starts_with("mode: standard") {
+                "mode: decoupled, sem_dim: 12, geo_dim: 24, decoupled_gate: true, rope_base: 500000.0"
+            } else {
+                "mode: decoupled"
+            };
+            let model = with(from, &format!("{mode}, rope_scaling: {{{llama3}}}")).unwrap();
+            let rope = model.layers[1].attention.rope.as_ref().unwrap();
+            assert_eq!((rope.base, &rope.scaling), (500_000.0, &expected), "{mode}");
+        }
+    }
+
+    #[test]
     fn a_section_may_be_wrapped() {
         let section: serde_yaml::Value = serde_yaml::from_str(
             "{ref: system.language_model, config: {model: {embedder: {vocab_size: 7, d_model: 4}, topology: {type: BranchTopology}}}}",
@@ -377,6 +408,14 @@ topology:
             ("repeat: 2", "repeat: 0", "model.topology: there is no attention block"),
             ("repeat: 2", "repeat: 1000000", "more than 16384 layers"),
             ("mode: decoupled", "mode: sparse", "unknown attention mode `sparse`"),
+            ("mode: decoupled", "mode: gqa", "`sem_dim` means nothing to an attention of mode `gqa`"),
+            ("decoupled_gate: true", "rope_scaling: {rope_type: yarn}", "rope_scaling: unknown RoPE scaling `yarn`"),
+            ("decoupled_gate: true", "rope_scaling: {rope_type: linear, facto: 2}", "did you mean `factor`?"),
+            (
+                "decoupled_gate: true",
+                "rope_scaling: {rope_type: llama3, factor: 8, low_freq_factor: 1, high_freq_factor: 4}",
+                "rope_scaling: key `original_max_position_embeddings` is missing",
+            ),
             (
                 "{type: SwiGLULayer",
                 "{type: AttentionLayer",

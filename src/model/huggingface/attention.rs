@@ -3,6 +3,7 @@
 use crate::error::{At, Error, Result, unknown};
 use crate::model::architecture::{Attention, Gate, Rope};
 use crate::model::section::{Section, missing};
+use serde_json::Value;
 
 const MODES: [&str; 3] = ["standard", "gqa", "decoupled"];
 
@@ -23,6 +24,10 @@ pub(crate) const KEYS: [&str; 14] = [
     "rope_semantic",
     "rope_base",
 ];
+
+/// Those that only a decoupled layer has.
+const DECOUPLED_KEYS: [&str; 8] =
+    ["sem_dim", "geo_dim", "decoupled_gate", "decoupled_gate_dynamic", "learned_temp", "tie_qk", "null_attn", "rope_semantic"];
 
 /// Changes the layers of a configuration, all standard so far, into what its `attention` section says.
 ///
@@ -79,9 +84,24 @@ impl Options<'_> {
 
     fn layer(&self, standard: &Attention, d_model: usize) -> Result<Attention> {
         match self.get(|section| section.text("mode"))?.unwrap_or("standard") {
-            "standard" | "gqa" => Ok(standard.clone()),
+            mode @ ("standard" | "gqa") => {
+                self.check_standard(mode)?;
+                Ok(standard.clone())
+            }
             "decoupled" => self.decoupled(standard, d_model),
             other => Err(unknown("attention mode", other, MODES)),
+        }
+    }
+
+    /// That the section which makes a layer standard asks for nothing that a standard layer hasn't.
+    fn check_standard(&self, mode: &str) -> Result<()> {
+        let section = self.own.unwrap_or(self.section);
+        // What is said for all layers may be meant for those that `layers` makes decoupled.
+        let asked = |key: &&&str| section.get(key).is_some_and(|value| *value != Value::Bool(false));
+        match DECOUPLED_KEYS.iter().find(asked).filter(|_| !section.has("layers")) {
+            None => Ok(()),
+            Some(key) => Err(Error::new(format!("`{key}` means nothing to an attention of mode `{mode}`"))
+                .remedy("leave it out, or set the mode to decoupled")),
         }
     }
 

@@ -190,17 +190,28 @@ fn rope(config: Section) -> Result<Rope> {
                 return Err(Error::new(format!("RoPE of its own for `{kind}` layers is not supported")).at(format!("key `{key}`")));
             }
             let base = section.float("rope_theta").at(format!("key `{key}`"))?.or(theta).unwrap_or(10_000.0);
-            return Ok(Rope { base, scaling: scaling(section, config).at(format!("key `{key}`"))? });
+            if section.float("partial_rotary_factor")?.is_some_and(|factor| factor != 1.0) {
+                let error = Error::new("rotating a part of each head is not supported").at("key `partial_rotary_factor`");
+                return Err(error.at(format!("key `{key}`")));
+            }
+            let original = || config.needed_size(ORIGINAL_CONTEXT).or_else(|_| config.needed_size("max_position_embeddings"));
+            return Ok(Rope { base, scaling: scaling(section, original).at(format!("key `{key}`"))? });
         }
     }
     Ok(Rope { base: theta.unwrap_or(10_000.0), scaling: RopeScaling::None })
 }
 
-fn scaling(section: Section, config: Section) -> Result<RopeScaling> {
-    if section.float("partial_rotary_factor")?.is_some_and(|factor| factor != 1.0) {
-        return Err(Error::new("rotating a part of each head is not supported").at("key `partial_rotary_factor`"));
-    }
-    // The older name of `rope_type` is `type`.
+/// The context that a scaling of RoPE starts from.
+pub(crate) const ORIGINAL_CONTEXT: &str = "original_max_position_embeddings";
+/// What a scaling of RoPE may say; `type` is the older name of `rope_type`.
+pub(crate) const SCALING_KEYS: [&str; 7] =
+    ["rope_type", "type", "factor", "low_freq_factor", "high_freq_factor", ORIGINAL_CONTEXT, "factors"];
+
+/// The scaling that a section describes; `original_context` is asked when the section doesn't say it.
+///
+/// # Errors
+/// An unknown scaling; missing and mistyped keys.
+pub(crate) fn scaling(section: Section, original_context: impl FnOnce() -> Result<usize>) -> Result<RopeScaling> {
     let kind = section.text("rope_type")?.or(section.text("type")?).unwrap_or("default");
     Ok(match kind {
         "default" => RopeScaling::None,
@@ -209,12 +220,7 @@ fn scaling(section: Section, config: Section) -> Result<RopeScaling> {
             factor: section.needed_float("factor")?,
             low_freq_factor: section.needed_float("low_freq_factor")?,
             high_freq_factor: section.needed_float("high_freq_factor")?,
-            original_context: match section.size("original_max_position_embeddings")? {
-                Some(context) => context,
-                None => {
-                    config.needed_size("original_max_position_embeddings").or_else(|_| config.needed_size("max_position_embeddings"))?
-                }
-            },
+            original_context: section.size(ORIGINAL_CONTEXT)?.map_or_else(original_context, Ok)?,
         },
         // Ours: what a GGUF keeps as `rope_freqs.weight`.
         "factors" => RopeScaling::Factors(section.floats("factors")?.ok_or_else(|| missing("factors"))?),
