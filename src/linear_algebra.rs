@@ -6,6 +6,8 @@ use crate::interrupt;
 use crate::model::Tensor;
 use faer::{Mat, MatRef};
 use std::ops::Range;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
 
 /// Elements of the largest matrix that is made: 8 GB. A square of a vocabulary isn't asked for on purpose.
 const MAX_ELEMENTS: usize = 1 << 30;
@@ -234,7 +236,8 @@ impl Matrix {
         if rank == 0 {
             return Ok(Svd { u: Matrix::zeros(self.rows(), 0)?, s: Vec::new(), v: Matrix::zeros(self.columns(), 0)? });
         }
-        let found = self.0.thin_svd().map_err(|_| Error::new("the singular value decomposition did not converge"))?;
+        let own = self.0.clone();
+        let found = interruptible(move || own.thin_svd())?.map_err(|_| Error::new("the singular value decomposition did not converge"))?;
         let first = |vectors: MatRef<f64>| Matrix(vectors.subcols(0, rank).to_owned());
         let s = found.S().column_vector().iter().take(rank).copied().collect();
         Ok(Svd { u: first(found.U()), s, v: first(found.V()) })
@@ -247,8 +250,11 @@ impl Matrix {
     pub fn qr(&self) -> Result<(Matrix, Matrix)> {
         interrupt::check()?;
         self.check_finite()?;
-        let found = self.0.qr();
-        Ok((Matrix(found.compute_thin_Q()), Matrix(found.thin_R().to_owned())))
+        let own = self.0.clone();
+        interruptible(move || {
+            let found = own.qr();
+            (Matrix(found.compute_thin_Q()), Matrix(found.thin_R().to_owned()))
+        })
     }
 
     fn shape(&self) -> String {
@@ -302,6 +308,25 @@ pub fn svd_of_product(left: &Matrix, right: &Matrix, rank: usize) -> Result<Svd>
     let (q_right, r_right) = right.transposed().qr()?;
     let core = r_left.times(&r_right.transposed())?.svd(rank)?;
     Ok(Svd { u: q_left.times(&core.u)?, s: core.s, v: q_right.times(&core.v)? })
+}
+
+/// What `work` makes, on a thread of its own, so that Ctrl-C is heard while it goes on: a decomposition can't be stopped, but nobody has to wait
+/// for it. The thread ends with its work, or with the process.
+///
+/// # Errors
+/// Ctrl-C; a panic in `work`.
+fn interruptible<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    const EVERY: Duration = Duration::from_millis(50);
+    let (sender, receiver) = std::sync::mpsc::channel();
+    // The receiver is gone only after an interruption: then nobody wants the result.
+    std::thread::spawn(move || _ = sender.send(work()));
+    loop {
+        match receiver.recv_timeout(EVERY) {
+            Ok(made) => return Ok(made),
+            Err(RecvTimeoutError::Timeout) => interrupt::check()?,
+            Err(RecvTimeoutError::Disconnected) => return Err(Error::new("a decomposition failed without a word")),
+        }
+    }
 }
 
 fn check_size(rows: usize, columns: usize) -> Result<()> {
