@@ -12,7 +12,7 @@ Parameters: as linear_lanes; tokens and lane_rows are those of one lane.
 -#}
 {% import "weights.wgsl" as weights %}
 {% set matrices = 2 if epilogue == "swiglu" else 1 %}
-{% set quantised = format in ["q8", "q4"] %}
+{% set quantised = format.bits <= 8 %}
 {% set each = 2 if quantised else 1 %}
 {% set unit = weights.unit(format) | int %}
 {% set per_word = weights.per_word(format) | int %}
@@ -86,18 +86,20 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {% for i in range(w_turns) %}{% for m in range(matrices) %}
         {
             let v = codes{{ m }}[at{{ i }} + block * {{ block_units * interleave }}u];
-{% if format == "q8" %}
-            let scale = unpack2x16float(scales{{ m }}[scale_at{{ i }} + block / 2u * {{ interleave }}u] >> (16u * (block & 1u))).x;
-{% elif format == "q4" %}
-            let scale = unpack2x16float(scales{{ m }}[scale_at{{ i }} + block * {{ interleave }}u]);
-{% endif %}
+{% if quantised and format.bits == 8 and format.group == 16 %}
+            let u = block * {{ block_units }}u + unit{{ i }} % {{ block_units }}u;
+            {{ weights.unit_scales(format, m, "scale_at" ~ i, "u", interleave, "scale") }}
+{%- elif quantised %}
+            {{ weights.block_scales(format, m, "scale_at" ~ i, "block", interleave, "scale") }}
+{%- endif %}
 {% for c in range(4) %}
             {{ weights.unpack(format, "v", c, "w" ~ c) }}
 {%- endfor %}
             let i = unit{{ i }} / {{ block_units }}u;
             let first = unit{{ i }} % {{ block_units }}u * {{ unit // 4 }}u;
 {% for four in range(unit // 4) %}
-            tile_w{{ m }}[place(i, first + {{ four }}u)] = vec4<f32>({% for j in range(4) %}{% set k = four * 4 + j %}{{ ", " if j else "" }}{{ weights.element(format, "w" ~ (k // per_word), k % per_word) }}{% endfor %}){{ " * scale" if format == "q8" else (" * scale.x + scale.y" if format == "q4" else "") }};
+{% set scale = "scale_" ~ (four * 4 // format.group if quantised else 0) %}
+            tile_w{{ m }}[place(i, first + {{ four }}u)] = vec4<f32>({% for j in range(4) %}{% set k = four * 4 + j %}{{ ", " if j else "" }}{{ weights.element(format, "w" ~ (k // per_word), k % per_word) }}{% endfor %}){{ (" * " ~ scale ~ ".x + " ~ scale ~ ".y" if format.minimum else " * " ~ scale) if quantised else "" }};
 {% endfor %}
         }
 {% endfor %}{% endfor %}

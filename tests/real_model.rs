@@ -10,16 +10,63 @@ use caramba::model::{Model, OpenOptions};
 use caramba::runtime::{CacheKind, CacheKinds, LoadOptions, Network, Session, SessionOptions, WeightKind};
 use common::fixture;
 use ndarray_npy::ReadNpyExt;
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 const BLOCK: usize = 512;
 
 fn network() -> Rc<Network> {
-    let model = Model::open(&common::smollm2(), &OpenOptions::default()).unwrap_or_else(|error| panic!("{error}"));
+    let model = Arc::new(Model::open(&common::smollm2(), &OpenOptions::default()).unwrap_or_else(|error| panic!("{error}")));
     let gpu = Gpu::open(&DeviceChoice::default()).unwrap_or_else(|error| panic!("{error}"));
-    Network::load(&gpu, Arc::new(model), &LoadOptions { weights: WeightKind::F16, progress: None })
-        .unwrap_or_else(|error| panic!("{error}"))
+    loaded(&gpu, &model, WeightKind::Stored);
+    loaded(&gpu, &model, WeightKind::F16)
+}
+
+/// Bytes that a line of /proc/self/status tells. `None` where there is no such file.
+fn status(key: &str) -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
+    line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kilobytes| kilobytes << 10)
+}
+
+/// Loads the model and asks what that takes of the host's memory: on top of the weights that are on the device (a software device's memory is the
+/// host's), no more than the mapped file and 300 MB, and of its own less than the half of a copy.
+fn loaded(gpu: &Arc<Gpu>, model: &Arc<Model>, weights: WeightKind) -> Rc<Network> {
+    let on_device = || if gpu.summary().software { gpu.memory().live().total } else { 0 };
+    // Without the pages of mapped files.
+    let own = || Some(status("RssAnon")? + status("RssShmem")?);
+    let most = Cell::new(0);
+    let (own_before, all_before, device_before) = (own(), status("VmRSS"), on_device());
+    // 5: forget the peak so far.
+    let is_new_peak = std::fs::write("/proc/self/clear_refs", "5").is_ok();
+    let progress = |_: u64, _: u64| {
+        if let (Some(own), Some(before)) = (own(), own_before) {
+            most.set(most.get().max(own.saturating_sub(before + on_device() - device_before)));
+        }
+    };
+    let begun = Instant::now();
+    let options = LoadOptions { weights, progress: Some(&progress) };
+    let network = Network::load(gpu, model.clone(), &options).unwrap_or_else(|error| panic!("{error}"));
+    let seconds = begun.elapsed().as_secs_f64();
+    let size: u64 = model.tensors.values().map(|tensor| tensor.stored_bytes() as u64).sum();
+    let mb = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    println!(
+        "{weights:?}: {:.0} MB in {seconds:.2} s, {:.0} MB/s; {:.0} MB on the device",
+        mb(size),
+        mb(size) / seconds,
+        mb(network.weight_bytes())
+    );
+    let (Some(all_before), Some(peak)) = (all_before, status("VmHWM").filter(|_| is_new_peak)) else {
+        println!("host memory is not checked: this system has no /proc/self");
+        return network;
+    };
+    let all = peak.saturating_sub(all_before + on_device() - device_before);
+    println!("host memory: at most {:.0} MB with the mapped file, {:.0} MB without", mb(all), mb(most.get()));
+    assert!(all < size + (300 << 20), "{weights:?}: {:.0} MB of host memory for a model of {:.0} MB", mb(all), mb(size));
+    assert!(most.get() < network.weight_bytes() / 2 + (32 << 20), "{weights:?}: {:.0} MB of host memory beside the file", mb(most.get()));
+    network
 }
 
 fn session(network: &Rc<Network>, kind: CacheKind, context: usize) -> Session {

@@ -98,7 +98,7 @@ fn every_shader_translates() {
     variants.push(("score.wgsl".into(), json!({ "vocab": 97, "stride": 128, "workgroup": 256 })));
     variants.push(("sample.wgsl".into(), json!({ "greedy": false, "vocab": 97, "stride": 128, "workgroup": 256, "ways": 7 })));
     // Graphics cards get other forms of the products than the driver of this test, with other sizes of subgroups.
-    for template in ["linear_lanes.wgsl", "linear_shared.wgsl"] {
+    for template in ["linear_lanes.wgsl", "linear_shared.wgsl", "linear_tiles.wgsl"] {
         for (format, epilogue) in [
             ("f32", "store"),
             ("f16", "swiglu"),
