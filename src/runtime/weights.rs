@@ -33,7 +33,6 @@ pub const BLOCK: usize = 32;
 
 /// What the kernels know of a format.
 struct FormatEntry {
-    /// The name in shaders and tables.
     name: &'static str,
     /// Of a code.
     bits: usize,
@@ -55,6 +54,11 @@ impl Format {
             Format::Q4Group16 => ("q4_16", 4, 16, true),
         };
         FormatEntry { name, bits, group, minimum }
+    }
+
+    /// The name in shaders and tables.
+    pub fn name(self) -> &'static str {
+        self.entry().name
     }
 
     /// As the shaders are told of it.
