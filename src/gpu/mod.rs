@@ -6,12 +6,14 @@ pub mod kernel;
 pub mod memo;
 pub mod memory;
 mod pipelines;
+pub mod probe;
 pub mod timing;
 
 pub use buffer::{Buffer, Usage};
 pub use kernel::{Count, Counts, Kernel, Step};
 pub use memo::Memo;
 pub use memory::{Memory, Purpose};
+pub use probe::{Probe, Probed};
 pub use timing::{KernelTime, Stopwatch};
 
 use crate::error::{Error, Result};

@@ -8,6 +8,17 @@ use crate::interrupt;
 use serde_json::json;
 use std::time::Instant;
 
+/// Steps that are submitted together take about so long: a small part of what a desktop's watchdog allows, and soon enough for Ctrl-C.
+const SUBMISSION_MS: f64 = 10.0;
+
+/// What steps took.
+#[derive(Default)]
+struct Times {
+    step_ms: Vec<f64>,
+    /// The host's part in them: recording and submitting.
+    record_ms: f64,
+}
+
 impl Session {
     /// `steps` greedy tokens for every sequence; end-of-text is ignored. A step chooses a token from the logits that are there and
     /// computes the next ones, so that prefill and decode together are all the work there is.
@@ -17,10 +28,10 @@ impl Session {
     pub fn decode(&mut self, steps: usize) -> Result<Generated> {
         let starts = self.lengths().to_vec();
         self.check_room(steps)?;
-        let step_ms = self.run_steps(steps, Choice::Greedy)?;
+        let Times { step_ms, record_ms } = self.run_steps(steps, Choice::Greedy)?;
         let tokens = self.read_tokens(&starts)?;
         let ended = vec![false; tokens.len()];
-        Ok(Generated { tokens, step_ms, ended })
+        Ok(Generated { tokens, step_ms, record_ms, ended })
     }
 
     /// Tokens chosen by `options`; `on_tokens(sequence, tokens)` hears of them as they arrive.
@@ -40,7 +51,7 @@ impl Session {
         }
         let ends = if options.stop_at_end { self.architecture().eos.clone() } else { Vec::new() };
         let sequences = starts.len();
-        let mut generated = Generated { tokens: vec![Vec::new(); sequences], step_ms: Vec::new(), ended: vec![false; sequences] };
+        let mut generated = Generated { tokens: vec![Vec::new(); sequences], ended: vec![false; sequences], ..Generated::default() };
         let mut lengths = starts.clone();
         let mut made = 0;
         let mut batch = 1;
@@ -49,9 +60,10 @@ impl Session {
             let before = self.lengths().to_vec();
             let times = self.run_steps(count, choice)?;
             // As many steps between two looks as take about a twentieth of a second: soon enough to read along.
-            let mean = times.iter().sum::<f64>() / times.len().max(1) as f64;
+            let mean = times.step_ms.iter().sum::<f64>() / times.step_ms.len().max(1) as f64;
             batch = ((50.0 / mean.max(0.01)) as usize).clamp(1, 32);
-            generated.step_ms.extend(times);
+            generated.step_ms.extend(times.step_ms);
+            generated.record_ms += times.record_ms;
             made += count;
             for (sequence, tokens) in self.read_tokens(&before)?.into_iter().enumerate() {
                 if generated.ended[sequence] {
@@ -88,32 +100,47 @@ impl Session {
         }
     }
 
-    /// Runs steps one submission each, the next one recorded while the device works; returns the wall time of each in milliseconds.
-    fn run_steps(&mut self, steps: usize, choice: Choice) -> Result<Vec<f64>> {
-        let mut times = Vec::with_capacity(steps);
+    /// Runs steps, the next ones recorded while the device works.
+    fn run_steps(&mut self, steps: usize, choice: Choice) -> Result<Times> {
+        let mut times = Times::default();
         let mut finished = Instant::now();
-        let mut earlier: Option<wgpu::SubmissionIndex> = None;
-        let mut observe = |session: &Session, submission: Option<wgpu::SubmissionIndex>| -> Result<()> {
-            if let Some(submission) = submission {
+        let mut earlier: Option<(wgpu::SubmissionIndex, usize)> = None;
+        let mut observe = |session: &Session, times: &mut Times, submission: Option<(wgpu::SubmissionIndex, usize)>| -> Result<()> {
+            if let Some((submission, steps)) = submission {
                 session.gpu().wait_for(Some(submission))?;
                 let now = Instant::now();
-                times.push((now - finished).as_secs_f64() * 1e3);
+                let ms = (now - finished).as_secs_f64() * 1e3 / steps as f64;
+                times.step_ms.extend(std::iter::repeat_n(ms, steps));
                 finished = now;
             }
             Ok(())
         };
-        for _ in 0..steps {
+        let mut left = steps;
+        while left > 0 {
             interrupt::check()?;
-            let submission = self.step(choice)?;
-            observe(self, earlier.replace(submission))?;
+            let together = self.together(&times.step_ms).min(left);
+            let begun = Instant::now();
+            let submission = self.submit_steps(together, choice)?;
+            times.record_ms += begun.elapsed().as_secs_f64() * 1e3;
+            observe(self, &mut times, earlier.replace((submission, together)))?;
+            left -= together;
         }
-        observe(self, earlier)?;
+        observe(self, &mut times, earlier)?;
         Ok(times)
     }
 
-    /// Chooses a token for every sequence and computes the logits that follow.
-    fn step(&mut self, choice: Choice) -> Result<wgpu::SubmissionIndex> {
-        let lengths: Vec<usize> = self.lengths().iter().map(|length| length + 1).collect();
+    /// How many steps to submit at once, by what they have taken: submitting costs a fast device a good part of a step, and a slow one nothing.
+    fn together(&self, step_ms: &[f64]) -> usize {
+        match step_ms.last() {
+            // Without a cache, a step's rows are written by the host.
+            Some(ms) if self.decode.is_some() => ((SUBMISSION_MS / ms.max(0.01)) as usize).clamp(1, 16),
+            _ => 1,
+        }
+    }
+
+    /// Chooses a token for every sequence and computes the logits that follow, so many times.
+    fn submit_steps(&mut self, steps: usize, choice: Choice) -> Result<wgpu::SubmissionIndex> {
+        let mut lengths = self.lengths().to_vec();
         let sequences = lengths.len() as u32;
         let sampler = match choice {
             Choice::Greedy => &self.greedy,
@@ -121,6 +148,7 @@ impl Session {
         };
         let one = Counts { rows: sequences, splits: 1 };
         let Some(decode) = &self.decode else {
+            lengths.iter_mut().for_each(|length| *length += 1);
             self.submit(|pass| sampler.record(pass, one));
             self.note_lengths(lengths);
             let rows = self.rows_from(&[]);
@@ -128,11 +156,14 @@ impl Session {
             self.write_call(&self.prefill, sequences as usize);
             return Ok(self.submit(|pass| self.prefill.head.iter().for_each(|step| step.record(pass, one))));
         };
-        let counts = self.decode_counts(&lengths);
         let submission = self.submit(|pass| {
-            sampler.record(pass, counts);
-            decode.plan.record(pass, counts);
-            decode.head.iter().for_each(|step| step.record(pass, counts));
+            for _ in 0..steps {
+                lengths.iter_mut().for_each(|length| *length += 1);
+                let counts = self.decode_counts(&lengths);
+                sampler.record(pass, counts);
+                decode.plan.record(pass, counts);
+                decode.head.iter().for_each(|step| step.record(pass, counts));
+            }
         });
         self.note_lengths(lengths);
         Ok(submission)

@@ -59,8 +59,11 @@ pub struct SessionOptions {
 pub struct Generated {
     /// Per sequence, without the end-of-text token.
     pub tokens: Vec<Vec<u32>>,
-    /// Wall time of each step in milliseconds, as the host saw it finish on the device.
+    /// Wall time of each step in milliseconds, as the host saw it finish on the device. Steps of less than 5 ms are submitted several at a time, and
+    /// share their time.
     pub step_ms: Vec<f64>,
+    /// Milliseconds that the host has spent on recording and submitting all steps, most of it while the device was busy.
+    pub record_ms: f64,
     /// Per sequence: whether it stopped at an end-of-text token.
     pub ended: Vec<bool>,
 }

@@ -2,10 +2,11 @@
 
 use super::failure::Answer;
 use super::host::Host;
-use super::values::from_data;
-use crate::error::Error;
+use super::numbers::Numbers;
+use super::values::{Options, from_data};
+use crate::error::{Error, Result, unknown};
 use crate::gpu::memory::Usage;
-use crate::gpu::{AdapterSummary, Gpu, Purpose};
+use crate::gpu::{AdapterSummary, Gpu, Probe, Purpose};
 use rhai::plugin::*;
 use rhai::{Array, INT, Map};
 use std::sync::Arc;
@@ -28,6 +29,29 @@ fn usage(usage: &Usage) -> Map {
 pub(super) fn described(summary: &AdapterSummary) -> Answer<Map> {
     let data = serde_yaml::to_value(summary).map_err(|error| Error::new(format!("the adapter's description: {error}")))?;
     Ok(from_data(&data).cast::<Map>())
+}
+
+/// Probes by the names that scripts have for them.
+const PROBES: [&str; 5] = ["read", "f32", "f16", "dispatch", "submit"];
+
+/// Bytes read by a probe: more than the caches of most devices hold.
+const PROBE_BYTES: usize = 256 << 20;
+
+fn probe(device: &Device, what: &str, options: Map) -> Result<Map> {
+    let mut options = Options::new("probe option", options);
+    let samples = options.count("samples")?.unwrap_or(11).max(1);
+    let read_bytes = if what == "read" { options.count("bytes")?.unwrap_or(PROBE_BYTES) } else { 0 };
+    options.finish()?;
+    let probe = match what {
+        "read" => Probe::Read { bytes: read_bytes as u64 },
+        "f32" => Probe::F32,
+        "f16" => Probe::F16,
+        "dispatch" => Probe::Dispatch,
+        "submit" => Probe::Submit,
+        other => return Err(unknown("probe", other, PROBES)),
+    };
+    let probed = device.0.probe(probe, samples)?;
+    Ok(Map::from_iter([("ms".into(), Dynamic::from(Numbers::from(probed.ms))), ("work".into(), bytes(probed.work))]))
 }
 
 #[export_module]
@@ -102,6 +126,25 @@ pub(super) mod api {
             ("peak".into(), usage(&memory.peak()).into()),
             ("allocations".into(), bytes(memory.allocations())),
         ])
+    }
+
+    /// What the device can do at best, measured now: `probe("read")` reads memory as a stream, `"f32"` and `"f16"` do multiply-adds in registers,
+    /// `"dispatch"` and `"submit"` do nothing. Returns `ms` (numbers: a sample each, of one run) and `work` (bytes or multiply-adds of a run).
+    ///
+    /// # Example
+    /// ```rhai,no_run
+    /// let found = device().probe("read");
+    /// print(`${digits(found.work / found.ms.median() / 1e6, 3)} GB/s`);
+    /// ```
+    #[rhai_fn(name = "probe", pure, return_raw, volatile)]
+    pub fn probe_plainly(device: &mut Device, what: &str) -> Answer<Map> {
+        Ok(super::probe(device, what, Map::new())?)
+    }
+
+    /// As `probe(what)`, with options: `samples` (11), and for `"read"` the `bytes` of the buffer (256 MB, or what fits one binding).
+    #[rhai_fn(name = "probe", pure, return_raw, volatile)]
+    pub fn probe(device: &mut Device, what: &str, options: Map) -> Answer<Map> {
+        Ok(super::probe(device, what, options)?)
     }
 
     /// Begins a new measurement of the peak, at what is live now.

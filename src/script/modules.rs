@@ -35,6 +35,7 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("memory", include_str!("../../scripts/memory.rhai")),
     ("pair", include_str!("../../scripts/pair.rhai")),
     ("perplexity", include_str!("../../scripts/perplexity.rhai")),
+    ("roofline", include_str!("../../scripts/roofline.rhai")),
     ("summary", include_str!("../../scripts/summary.rhai")),
     ("upcycle", include_str!("../../scripts/upcycle.rhai")),
     ("verify", include_str!("../../scripts/verify.rhai")),

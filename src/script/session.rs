@@ -6,7 +6,8 @@ use super::numbers::Numbers;
 use super::tokens::Tokens;
 use super::values::{self, Options, token_list};
 use crate::error::{Error, Result};
-use crate::runtime::{self, GenerateOptions, Generated, SessionOptions};
+use crate::gpu::{KernelTime, Stopwatch};
+use crate::runtime::{self, GenerateOptions, Generated, Profile, SessionOptions};
 use crate::terminal;
 use rhai::plugin::*;
 use rhai::{Array, INT, Map};
@@ -77,6 +78,7 @@ impl Session {
         let tokens = generated.tokens.into_iter().map(|tokens| Dynamic::from(Tokens::from(tokens))).collect();
         map.insert("tokens".into(), self.per_sequence(tokens));
         map.insert("step_ms".into(), Dynamic::from(Numbers::from(generated.step_ms)));
+        map.insert("record_ms".into(), generated.record_ms.into());
         map
     }
 
@@ -123,6 +125,25 @@ impl Session {
     }
 }
 
+/// A profile as a map: how it was timed, and a map for each kernel.
+fn profiled(profile: Profile) -> Map {
+    let stopwatch = match profile.stopwatch {
+        Stopwatch::Timestamps => "timestamps",
+        Stopwatch::WallClock => "wall clock",
+    };
+    let step = |step: KernelTime| {
+        Dynamic::from_map(Map::from_iter([
+            ("label".into(), step.label.into()),
+            ("kernel".into(), step.kernel.into()),
+            ("ms".into(), step.ms.into()),
+            ("weight_bytes".into(), (step.weight_bytes as INT).into()),
+            ("multiply_adds".into(), (step.multiply_adds as INT).into()),
+        ]))
+    };
+    let steps: Array = profile.steps.into_iter().map(step).collect();
+    Map::from_iter([("stopwatch".into(), stopwatch.into()), ("steps".into(), steps.into())])
+}
+
 #[export_module]
 pub(super) mod api {
     /// One or more sequences of tokens with their cache on the device. A copy is the same session; its memory is given back when the last
@@ -136,7 +157,8 @@ pub(super) mod api {
         Ok(session.0.borrow_mut().prefill(&lists)?)
     }
 
-    /// So many greedy steps, whatever the tokens: `tokens`, and `step_ms`, the milliseconds of each step.
+    /// So many greedy steps, whatever the tokens: `tokens`, and `step_ms`, the milliseconds of each step (steps of less
+    /// than 5 ms are submitted several at a time, and share their time), and `record_ms`, what the host has spent on recording and submitting them all.
     #[rhai_fn(pure, return_raw, volatile)]
     pub fn decode(session: &mut Session, steps: INT) -> Answer<Map> {
         let generated = session.0.borrow_mut().decode(values::count("the number of steps", steps)?)?;
@@ -149,7 +171,7 @@ pub(super) mod api {
         generate(session, Map::new())
     }
 
-    /// Continues the text: `text` (`()` without a tokenizer), `tokens`, `step_ms` and `ended` (whether it stopped at an end-of-text
+    /// Continues the text: `text` (`()` without a tokenizer), `tokens`, `step_ms`, `record_ms` and `ended` (whether it stopped at an end-of-text
     /// token). Options:
     ///
     /// | option | default | |
@@ -215,6 +237,27 @@ pub(super) mod api {
         let lists = session.lists(&tokens)?;
         let outputs = session.0.borrow_mut().attention_outputs(&lists)?;
         Ok(outputs.into_iter().map(|layer| Dynamic::from(Numbers::from(layer))).collect())
+    }
+
+    /// As `prefill` of at most one chunk, with every kernel timed: `stopwatch` (`timestamps` of the device; or `wall clock`, each kernel submitted by
+    /// itself, what that costs included) and `steps`, an array of maps with `label`, `kernel`, `ms`, `weight_bytes` (that it reads) and
+    /// `multiply_adds` (with weights).
+    #[rhai_fn(pure, return_raw, volatile)]
+    pub fn profile_prefill(session: &mut Session, tokens: Dynamic) -> Answer<Map> {
+        let lists = session.lists(&tokens)?;
+        Ok(profiled(session.0.borrow_mut().profile_prefill(&lists)?))
+    }
+
+    /// As one step of `decode`, with every kernel timed; returns what `profile_prefill` does.
+    #[rhai_fn(pure, return_raw, volatile)]
+    pub fn profile_decode(session: &mut Session) -> Answer<Map> {
+        Ok(profiled(session.0.borrow_mut().profile_decode()?))
+    }
+
+    /// Token rows of one prefill submission: longer prompts go in several.
+    #[rhai_fn(get = "chunk", pure)]
+    pub fn chunk(session: &mut Session) -> INT {
+        session.0.borrow().options().chunk.unwrap_or(0) as INT
     }
 
     /// Forgets all but the first `length` positions of every sequence: what was measured can be measured again.
