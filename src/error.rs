@@ -44,6 +44,13 @@ impl Error {
         self
     }
 
+    /// The same without what to do about it.
+    #[must_use]
+    pub fn without_help(mut self) -> Self {
+        self.remedy = None;
+        self
+    }
+
     /// The sentence alone, without place, source lines and remedy.
     pub fn message(&self) -> &str {
         &self.message

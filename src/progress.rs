@@ -1,7 +1,8 @@
 //! Long work shows how far it is: a bar on a terminal, now and then a plain line elsewhere, nothing at all when it is done quickly.
 
 use crate::terminal;
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use std::fmt::Write;
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -71,7 +72,8 @@ impl Progress {
                 let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
                 lines.done = done;
                 let now = Instant::now();
-                if now >= lines.next {
+                // That all is done is said when it ends.
+                if now >= lines.next && self.total != Some(done) {
                     lines.next = now + INTERVAL;
                     lines.shown = true;
                     terminal::note(&self.line(done));
@@ -144,18 +146,27 @@ pub fn hidden_while<T>(write: impl FnOnce() -> T) -> T {
 
 fn bar(what: &str, total: Option<u64>, unit: Unit) -> ProgressBar {
     let counts = match (unit, total.is_some()) {
-        (Unit::Bytes, true) => "{binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}".to_string(),
-        (Unit::Bytes, false) => "{binary_bytes}, {binary_bytes_per_sec}".to_string(),
+        (Unit::Bytes, true) => "{done} of {all} MB, {rate} MB/s".to_string(),
+        (Unit::Bytes, false) => "{done} MB, {rate} MB/s".to_string(),
         (Unit::Of(unit), true) => format!("{{human_pos}} of {{human_len}} {unit}, {{eta}} left"),
         (Unit::Of(unit), false) => format!("{{human_pos}} {unit}"),
     };
     let template = match total {
-        Some(_) => format!("{{prefix}} [{{bar:30}}] {counts} {{msg}}"),
+        // The bar takes the width that is left, so that a line never wraps.
+        Some(_) => format!("{{prefix}} [{{wide_bar}}] {counts} {{msg}}"),
         None => format!("{{prefix}} {{spinner}} {counts} {{msg}}"),
     };
     let bar = BARS.add(total.map_or_else(ProgressBar::no_length, ProgressBar::new));
     // A template is made of the constants above; should one be wrong, the default style still shows progress.
     if let Ok(style) = ProgressStyle::with_template(&template) {
+        // MB are 2^20 bytes, as everywhere.
+        let megabytes = |count: f64| format!("{:.1}", count / f64::from(1 << 20));
+        let style = style
+            .with_key("done", move |state: &ProgressState, out: &mut dyn Write| _ = out.write_str(&megabytes(state.pos() as f64)))
+            .with_key("all", move |state: &ProgressState, out: &mut dyn Write| {
+                _ = out.write_str(&megabytes(state.len().unwrap_or(0) as f64))
+            })
+            .with_key("rate", move |state: &ProgressState, out: &mut dyn Write| _ = out.write_str(&megabytes(state.per_sec())));
         bar.set_style(style.progress_chars("=> "));
     }
     bar.set_prefix(what.to_string());

@@ -29,7 +29,17 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
         file.persist(path).map_err(|error| error.error)?;
         Ok(())
     };
-    attempt().map_err(Error::from).at(path.display())
+    attempt().map_err(plain).at(path.display())
+}
+
+/// What the system says, without the temporary file's name: nobody has heard of that file.
+fn plain(error: std::io::Error) -> Error {
+    let text = error.to_string();
+    let sentence = text.split(" at path \"").next().unwrap_or(&text);
+    match Error::from(error).help() {
+        Some(help) => Error::new(sentence).remedy(help),
+        None => Error::new(sentence),
+    }
 }
 
 /// Puts what was written onto the disk: after a driver has taken the machine down, the rows are still there.

@@ -186,6 +186,15 @@ impl RunDirectory {
         }
     }
 
+    /// Takes the directory away if nothing was written into it. Returns whether it is gone: the run has then ended.
+    pub fn discard_if_empty(&mut self) -> bool {
+        // Only an empty directory can be removed like this.
+        if self.state == State::Open && std::fs::remove_dir(&self.path).is_ok() {
+            self.state = State::Failed;
+        }
+        !self.path.exists()
+    }
+
     fn open(&self) -> Result<()> {
         match self.state {
             State::Open => Ok(()),
@@ -296,6 +305,18 @@ mod tests {
         let temporary = tempfile::tempdir().unwrap();
         drop(begin(temporary.path()).unwrap());
         assert_eq!(names(&temporary.path().join("paper_20240229_235959.partial")), [FAILED]);
+    }
+
+    #[test]
+    fn a_run_without_rows_leaves_nothing() {
+        let temporary = tempfile::tempdir().unwrap();
+        let mut run = begin(temporary.path()).unwrap();
+        assert!(run.discard_if_empty() && !run.is_open());
+        drop(run);
+        assert_eq!(names(temporary.path()), [""; 0]);
+        let mut run = begin(temporary.path()).unwrap();
+        run.write_text("note.txt", "kept").unwrap();
+        assert!(!run.discard_if_empty() && run.is_open());
     }
 
     #[test]

@@ -24,28 +24,6 @@ pub fn facts(facts: &[(&str, String)]) -> String {
     columns(&facts.iter().map(|(name, value)| vec![format!("  {name}"), value.clone()]).collect::<Vec<_>>(), &[])
 }
 
-/// Bytes as people read them: `12.3 MB`, with MB = 2^20 bytes as everywhere in caramba.
-pub fn bytes(count: u64) -> String {
-    let units = [("GB", 30), ("MB", 20), ("KB", 10)];
-    match units.into_iter().find(|(_, shift)| count >= 1 << shift) {
-        Some((unit, shift)) => format!("{:.1} {unit}", count as f64 / f64::from(1u32 << shift)),
-        None => format!("{count} bytes"),
-    }
-}
-
-/// `134,515,008`
-pub fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut out = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,11 +36,5 @@ mod tests {
         ä          1234  x
         long name
         ");
-    }
-
-    #[test]
-    fn numbers_are_readable() {
-        assert_eq!([grouped(0), grouped(999), grouped(1000), grouped(134_515_008)], ["0", "999", "1,000", "134,515,008"]);
-        assert_eq!([bytes(1023), bytes(1536), bytes(89 << 20), bytes(5 << 30)], ["1023 bytes", "1.5 KB", "89.0 MB", "5.0 GB"]);
     }
 }

@@ -1,13 +1,13 @@
 //! `caramba devices`: what each adapter is, and which one would be used.
 
-use super::columns::{bytes, columns, facts};
+use super::columns::{columns, facts};
+use crate::artifact::number::bytes;
 use crate::error::Result;
 use crate::gpu::{AdapterSummary, DeviceChoice, Gpu, Memo, memo};
 use crate::runtime::forms::{self, Measured};
 use crate::terminal;
 use clap::Args;
 use std::path::Path;
-use std::sync::Arc;
 
 /// List the adapters, what they can do, and which one is used
 #[derive(Debug, Args)]
@@ -29,19 +29,6 @@ impl Devices {
     }
 }
 
-/// Opens the chosen adapter, and says so when it is a software one: it is slow, and one should know why.
-pub fn open(choice: &DeviceChoice) -> Result<Arc<Gpu>> {
-    let gpu = Gpu::open(choice)?;
-    if gpu.summary().software {
-        terminal::note(&software(gpu.summary()));
-    }
-    Ok(gpu)
-}
-
-fn software(adapter: &AdapterSummary) -> String {
-    format!("no GPU is used: {} computes on the CPU, which is slow", adapter.name)
-}
-
 fn same(a: &AdapterSummary, b: &AdapterSummary) -> bool {
     (&a.name, &a.backend, &a.device_type) == (&b.name, &b.backend, &b.device_type)
 }
@@ -55,13 +42,16 @@ fn describe(index: usize, adapter: &AdapterSummary, used: bool) -> String {
         ("type", kind),
         ("driver", format!("{} {}", adapter.driver, adapter.driver_info).trim().to_string()),
         ("features", features),
-        ("buffers", format!("up to {}, {} in one binding", bytes(adapter.max_buffer_bytes), bytes(adapter.max_binding_bytes))),
+        (
+            "buffers",
+            format!("up to {}, {} in one binding", bytes(adapter.max_buffer_bytes as f64), bytes(adapter.max_binding_bytes as f64)),
+        ),
         (
             "workgroups",
             format!(
                 "up to {} invocations, {} of storage, subgroups of {subgroups}",
                 adapter.max_invocations_per_workgroup,
-                bytes(u64::from(adapter.max_workgroup_storage_bytes)),
+                bytes(f64::from(adapter.max_workgroup_storage_bytes)),
             ),
         ),
     ]);
@@ -112,7 +102,7 @@ mod tests {
           type        software, on the CPU
           driver      llvmpipe Mesa 25.0.7
           features    f16, subgroups
-          buffers     up to 2.0 GB, 128.0 MB in one binding
+          buffers     up to 2.00 GB, 128 MB in one binding
           workgroups  up to 1024 invocations, 32.0 KB of storage, subgroups of 8
         ");
         let form = |workgroup| Form { shape: Shape::Shared, tokens: 1, lane_rows: 2, workgroup };
@@ -123,6 +113,5 @@ mod tests {
             f16 1536x576 gate and up, 1 token  shared 1x2 of 64  0.420 ms  shared 1x2 of 128 takes 1.50 times as long
         ");
         insta::assert_snapshot!(kernels(&[], Some(Path::new("forms.json"))), @"  kernels     chosen by a rule; nothing was measured yet");
-        insta::assert_snapshot!(software(&adapter), @"no GPU is used: llvmpipe (LLVM 19.1.7, 256 bits) computes on the CPU, which is slow");
     }
 }

@@ -1,7 +1,6 @@
 //! `caramba generate`: a prompt is continued, and the text appears as it is made.
 
 use super::columns::columns;
-use super::devices;
 use super::model::ModelArgument;
 use crate::error::{At, Error, Result};
 use crate::gpu::DeviceChoice;
@@ -9,7 +8,7 @@ use crate::model::Model;
 use crate::progress::{Progress, Unit};
 use crate::runtime::cache::CACHE_KINDS;
 use crate::runtime::{CacheKind, CacheKinds, GenerateOptions, LoadOptions, Network, Session, SessionOptions};
-use crate::terminal;
+use crate::{script, terminal};
 use clap::Args;
 use std::io::Read;
 use std::rc::Rc;
@@ -84,7 +83,7 @@ impl Generate {
         terminal::print(&prompt)?;
         let clock = Instant::now();
         let count = tokens.len();
-        session.prefill(&[tokens])?;
+        session.prefill(&[tokens]).inspect_err(|_| _ = terminal::print_line(""))?;
         let prefill = clock.elapsed().as_secs_f64();
 
         let clock = Instant::now();
@@ -149,7 +148,7 @@ impl Generate {
 
 /// Puts the model on the chosen device, with progress.
 fn load(device: &DeviceChoice, model: &Arc<Model>) -> Result<Rc<Network>> {
-    let gpu = devices::open(device)?;
+    let gpu = script::open_device(device)?;
     let total = model.tensors.values().map(|tensor| tensor.stored_bytes() as u64).sum();
     let progress = Progress::new(format!("loading {}", model.name), Some(total), Unit::Bytes);
     let report = |done: u64, _: u64| progress.set(done);

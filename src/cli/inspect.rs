@@ -1,8 +1,9 @@
 //! `caramba inspect`: what is in a model, and what its cache costs.
 
-use super::columns::{bytes, columns, facts, grouped};
+use super::columns::{columns, facts};
 use super::describe::layers;
 use super::model::ModelArgument;
+use crate::artifact::number;
 use crate::error::{At, Result};
 use crate::model::Model;
 use crate::runtime::cache::CACHE_KINDS;
@@ -92,6 +93,14 @@ fn cache(model: &Model) -> String {
     let mixed = model.architecture.layers.iter().any(|layer| layer.attention.decoupled);
     let remark = if mixed { "  q4 keeps the geometric keys of decoupled layers at q8\n" } else { "" };
     columns(&rows, &[1, 2]) + remark
+}
+
+fn bytes(count: u64) -> String {
+    number::bytes(count as f64)
+}
+
+fn grouped(count: u64) -> String {
+    number::integer(count as i64)
 }
 
 fn all(model: &Model) -> String {

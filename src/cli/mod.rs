@@ -1,5 +1,6 @@
 //! The command line: one verb a file. Arguments are read in two stages: what was typed (clap), then what it means (each verb's `run`).
 
+mod api;
 mod check;
 mod columns;
 mod describe;
@@ -90,6 +91,7 @@ enum Verb {
     Inspect(inspect::Inspect),
     Tokenize(tokenize::Tokenize),
     Check(check::Check),
+    Api(api::Api),
 }
 
 /// Runs the command line of this process.
@@ -106,7 +108,7 @@ pub fn main() -> ExitCode {
     };
     ExitCode::from(match cli.run() {
         _ if terminal::closed() => SUCCESS,
-        Ok(()) => SUCCESS,
+        Ok(status) => status,
         Err(error) => {
             terminal::show_error(&error);
             if interrupt::requested() { INTERRUPTED } else { FAILURE }
@@ -115,19 +117,22 @@ pub fn main() -> ExitCode {
 }
 
 impl Cli {
-    fn run(self) -> Result<()> {
+    /// Returns the exit status: a script may ask for one.
+    fn run(self) -> Result<u8> {
         let device = self.device.choice();
         match self.verb {
+            Some(Verb::Script(verb)) => return verb.run(device),
+            Some(Verb::Run(verb)) => return verb.run(device),
             // With colour where there is a terminal, without elsewhere.
             None => terminal::print(&Cli::command().render_help().ansi().to_string()),
-            Some(Verb::Script(verb)) => verb.run(device),
-            Some(Verb::Run(verb)) => verb.run(device),
             Some(Verb::Generate(verb)) => verb.run(&device),
             Some(Verb::Devices(verb)) => verb.run(&device),
             Some(Verb::Inspect(verb)) => verb.run(),
             Some(Verb::Tokenize(verb)) => verb.run(),
             Some(Verb::Check(verb)) => verb.run(),
+            Some(Verb::Api(verb)) => verb.run(),
         }
+        .map(|()| SUCCESS)
     }
 }
 

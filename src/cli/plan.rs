@@ -2,6 +2,7 @@
 
 use super::columns::{columns, facts};
 use crate::manifest::{Experiment, Run};
+use crate::script;
 use std::path::Path;
 
 /// The whole plan, as text.
@@ -42,6 +43,7 @@ fn model_row(experiment: &Experiment, model: &crate::manifest::ModelSource) -> V
     let state = match () {
         () if made => "made by a run",
         () if Path::new(&model.path).exists() => "",
+        () if script::is_bundled(Path::new(&model.path)) => "bundled",
         () => "not found",
     };
     let options = model.options.as_mapping().into_iter().flatten().map(|(key, value)| match value {

@@ -32,11 +32,12 @@ fn presets() -> String {
 }
 
 impl Run {
-    pub fn run(self, device: DeviceChoice) -> Result<()> {
+    /// Returns the exit status: a benchmark's script may ask for one.
+    pub fn run(self, device: DeviceChoice) -> Result<u8> {
         let experiment = manifest::open(&self.manifest)?.experiment(self.target.as_deref())?;
         if self.dry_run {
             check_experiment(&experiment)?;
-            return terminal::print(&plan(&experiment));
+            return terminal::print(&plan(&experiment)).map(|()| 0);
         }
         has_commands(&experiment)?;
         run_builtin(SCRIPT, &HostOptions { device, experiment: Some(experiment), ..HostOptions::default() })

@@ -25,9 +25,10 @@ pub struct Script {
 }
 
 impl Script {
-    pub fn run(self, device: DeviceChoice) -> Result<()> {
+    /// Returns the exit status that the script asks for.
+    pub fn run(self, device: DeviceChoice) -> Result<u8> {
         if self.describe {
-            return terminal::print_line(script::describe(&self.file)?.trim_end());
+            return terminal::print_line(script::describe(&self.file)?.trim_end()).map(|()| 0);
         }
         script::run_file(&self.file, &HostOptions { device, set: self.set, args: self.args, experiment: None })
     }

@@ -1,8 +1,7 @@
 //! `caramba tokenize`: a text becomes a dataset of token ids.
 
-use super::columns::grouped;
 use super::model::ModelArgument;
-use crate::artifact::write_atomically;
+use crate::artifact::{number, write_atomically};
 use crate::error::{At, Error, Result};
 use crate::terminal;
 use clap::Args;
@@ -43,7 +42,11 @@ impl Tokenize {
         let bytes = npy(&tokens, tokenizer.vocab()).at(self.output.display())?;
         write_atomically(&self.output, &bytes)?;
         let ratio = text.len() as f64 / tokens.len() as f64;
-        terminal::note(&format!("{} tokens, {ratio:.2} bytes of text each, in {}", grouped(tokens.len() as u64), self.output.display()));
+        terminal::note(&format!(
+            "{} tokens, {ratio:.2} bytes of text each, in {}",
+            number::integer(tokens.len() as i64),
+            self.output.display()
+        ));
         Ok(())
     }
 }

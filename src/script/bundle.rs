@@ -6,7 +6,7 @@ use crate::artifact::write_atomically;
 use crate::error::{At, Error, Result, unknown};
 use rhai::plugin::*;
 use sha2::{Digest, Sha256};
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 
 macro_rules! file {
     ($name:literal) => {
@@ -54,16 +54,35 @@ fn directory(name: &str) -> Result<PathBuf> {
     Err(failure.remedy("point the environment variable TMPDIR at a directory that you may write to"))
 }
 
-/// What a path of this repository means where there is no repository: `models/austen` and `models/austen/heldout.npy` are inside the binary.
-/// `None` for every other path.
-pub(super) fn stand_in(path: &str) -> Option<Result<PathBuf>> {
-    let inside = path.trim_end_matches('/').strip_prefix("models/")?;
-    let (name, file) = inside.split_once('/').unwrap_or((inside, ""));
-    let known = FILES.iter().any(|(known, _)| *known == inside || (file.is_empty() && known.split('/').next() == Some(name)));
-    known.then(|| directory(name).map(|directory| if file.is_empty() { directory } else { directory.join(file) }))
+/// What a path of this repository means where there is no repository: `models/austen` and `models/austen/heldout.npy` are inside the binary,
+/// and come from there when nothing is at `path`. Every other path is returned as it is.
+///
+/// # Errors
+/// There is no directory to unpack the model into.
+pub fn find_model(path: &Path) -> Result<PathBuf> {
+    match inside(path) {
+        Some((name, file)) if !path.exists() => directory(&name).map(|directory| directory.join(file)),
+        _ => Ok(path.to_path_buf()),
+    }
 }
 
-fn unpack(path: &std::path::Path, files: &[(&str, &[u8])]) -> Result<()> {
+/// Whether `path` leads into the binary: nothing is there, and it names a bundled model.
+pub fn is_bundled(path: &Path) -> bool {
+    !path.exists() && inside(path).is_some()
+}
+
+/// The model, and the file in it (or nothing), that `models/MODEL/FILE` names.
+fn inside(path: &Path) -> Option<(String, PathBuf)> {
+    // `./models/austen/` is the same.
+    let path: PathBuf = path.components().filter(|part| *part != Component::CurDir).collect();
+    let path = path.strip_prefix("models").ok()?;
+    let name = path.iter().next()?.to_str()?;
+    let file = path.strip_prefix(name).ok()?;
+    let known = |known: &&str| Path::new(known) == path || (file.as_os_str().is_empty() && known.split('/').next() == Some(name));
+    FILES.iter().any(|(file, _)| known(file)).then(|| (name.to_owned(), file.to_path_buf()))
+}
+
+fn unpack(path: &Path, files: &[(&str, &[u8])]) -> Result<()> {
     std::fs::create_dir_all(path).at(path.display())?;
     for (file, bytes) in files {
         let target = path.join(file);

@@ -2,10 +2,10 @@
 
 use super::directory::Run;
 use super::failure::Answer;
+use super::host::Host;
 use super::values::to_data;
 use crate::artifact::{BarPanels, LineChart, Table, latex, number};
 use crate::error::{At, Error, Result};
-use crate::terminal;
 use rhai::plugin::*;
 use rhai::{Array, FLOAT, INT, Map};
 use serde::de::DeserializeOwned;
@@ -66,9 +66,10 @@ pub(super) mod api {
     /// print_table(#{ columns: ["Kind", "MB"], rows: [["fp16", 22.5], ["q8", 11.95]] });
     /// ```
     #[rhai_fn(return_raw, volatile)]
-    pub fn print_table(table: Map) -> Answer<()> {
+    pub fn print_table(context: NativeCallContext, table: Map) -> Answer<()> {
         let table: Table = described("the table", &table.into())?;
-        Ok(terminal::print(&table.show()?)?)
+        Host::of(&context)?.print(&table.show()?);
+        Ok(())
     }
 
     /// A table as plain text.

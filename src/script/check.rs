@@ -128,7 +128,7 @@ impl<'a> Checker<'a> {
             let known = self.catalog.names().chain(self.own.keys().map(String::as_str)).chain(self.members.iter().map(String::as_str));
             let help = match nearest(name, known) {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => "docs/script-api.md lists what there is".to_owned(),
+                None => "`caramba api` lists what there is".to_owned(),
             };
             return Err(placed(self.ast, Error::new(format!("there is no {what} `{name}`")).remedy(help), position));
         }

@@ -219,7 +219,7 @@ mod tests {
                     let (head, body) = example.split_once('\n').unwrap();
                     let body = body.split("```").next().unwrap().to_owned();
                     let script = Script { name: format!("example of {name}"), text: body };
-                    let work = if head.contains("no_run") { Run::check } else { Run::run };
+                    let work = if head.contains("no_run") { Run::check } else { |run: Run| run.run().map(|_| ()) };
                     on_script_thread(script, None, &HostOptions::default(), work).unwrap();
                     run += 1;
                 }

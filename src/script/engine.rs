@@ -82,11 +82,9 @@ pub(super) fn engine(host: &Rc<Host>) -> Engine {
             Token::Reserved(word) if word.as_str() == "new" => Token::Identifier(word),
             other => other,
         })
-        .on_print(|text| {
-            // A script cannot do anything about a full disk behind its output, and its rows matter more.
-            if let Err(error) = terminal::print_line(text) {
-                terminal::warn(&error.to_string());
-            }
+        .on_print({
+            let host = Rc::clone(host);
+            move |text| host.print(&format!("{text}\n"))
         })
         .on_debug(|text, source, position| {
             let place = source.map(|source| format!("{source}:{position:?}: ")).unwrap_or_default();

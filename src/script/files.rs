@@ -102,10 +102,10 @@ pub(super) mod api {
         Ok(json::text(&to_data(&value)?)?)
     }
 
-    /// Whether there is a file or directory of this name.
-    #[rhai_fn(volatile)]
-    pub fn exists(path: &str) -> bool {
-        Path::new(path).exists()
+    /// Whether there is a file or directory of this name, looked for as `load` and `dataset` do.
+    #[rhai_fn(return_raw, volatile)]
+    pub fn exists(context: NativeCallContext, path: &str) -> Answer<bool> {
+        Ok(Host::of(&context)?.resolve(path)?.exists())
     }
 
     /// A file's name without its directory and its last extension: `SmolLM2` of `models/SmolLM2.gguf`.

@@ -8,9 +8,10 @@ use super::pairs::{self, Insertion};
 use super::parameters::Parameters;
 use crate::artifact::RunDirectory;
 use crate::error::{Error, Result};
-use crate::gpu::Gpu;
+use crate::gpu::{DeviceChoice, Gpu};
+use crate::terminal;
 use rhai::{NativeCallContext, Position};
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -23,11 +24,27 @@ pub(super) struct Host {
     pub(super) main: String,
     /// The main script's directory: modules are looked for there too. `None` for a built-in script.
     pub(super) directory: Option<PathBuf>,
+    /// What the script gave to `exit`, if it has called it.
+    pub(super) exit: Cell<Option<u8>>,
     gpu: OnceCell<Arc<Gpu>>,
+    /// Why standard output could not be written, if that has happened.
+    lost: RefCell<Option<Error>>,
     sources: RefCell<BTreeMap<String, Source>>,
     /// What the scripts that were loaded declare.
     declared: RefCell<BTreeMap<String, Rc<Parameters>>>,
     runs: RefCell<Vec<Rc<RefCell<RunDirectory>>>>,
+}
+
+/// Opens the chosen adapter, and says so when it is a software one: it is slow, and one should know why.
+///
+/// # Errors
+/// There is no such adapter, or it has not what is needed.
+pub fn open_device(choice: &DeviceChoice) -> Result<Arc<Gpu>> {
+    let gpu = Gpu::open(choice)?;
+    if gpu.summary().software {
+        terminal::note(&format!("no GPU is used: {} computes on the CPU, which is slow", gpu.summary().name));
+    }
+    Ok(gpu)
 }
 
 /// The text of a script, as its author wrote it.
@@ -54,7 +71,9 @@ impl Host {
             options,
             main,
             directory,
+            exit: Cell::new(None),
             gpu: OnceCell::new(),
+            lost: RefCell::default(),
             sources: RefCell::default(),
             declared: RefCell::default(),
             runs: RefCell::default(),
@@ -72,12 +91,24 @@ impl Host {
         if let Some(gpu) = self.gpu.get() {
             return Ok(gpu);
         }
-        let gpu = Gpu::open(&self.options.device)?;
-        if gpu.summary().software {
-            let name = &gpu.summary().name;
-            crate::terminal::note(&format!("using the software adapter {name}, since no other was found: correct, and slow"));
-        }
+        let gpu = open_device(&self.options.device)?;
         Ok(self.gpu.get_or_init(|| gpu))
+    }
+
+    /// Prints for a script. Its rows matter more than a full disk behind its output: that ends it without success only when it has done all else.
+    pub(super) fn print(&self, text: &str) {
+        if self.lost.borrow().is_some() {
+            return;
+        }
+        if let Err(error) = terminal::print(text) {
+            terminal::warn(&format!("{}; nothing more is printed, and the work goes on", error.clone().without_help()));
+            *self.lost.borrow_mut() = Some(error);
+        }
+    }
+
+    /// Why something that was printed is lost.
+    pub(super) fn lost_output(&self) -> Option<Error> {
+        self.lost.borrow().clone()
     }
 
     /// Remembers a script's text under the name that its errors give.
@@ -104,10 +135,7 @@ impl Host {
             Some(experiment) => experiment.resolve(path),
             None => PathBuf::from(path),
         };
-        match bundle::stand_in(path) {
-            Some(inside) if !resolved.exists() => inside,
-            _ => Ok(resolved),
-        }
+        bundle::find_model(&resolved)
     }
 
     /// A run directory to be told if the script fails. It is held here, since the script's own variables are gone by then.
@@ -115,10 +143,10 @@ impl Host {
         self.runs.borrow_mut().push(Rc::clone(run));
     }
 
-    /// Ends every open run without success; says where their rows are.
+    /// Ends every open run without success; says where their rows are. Runs without any leave nothing behind.
     pub(super) fn fail_runs(&self, reason: &Error) -> Vec<String> {
         let runs = std::mem::take(&mut *self.runs.borrow_mut());
-        let open = runs.into_iter().filter(|run| run.borrow().is_open());
+        let open = runs.into_iter().filter(|run| run.borrow().is_open() && !run.borrow_mut().discard_if_empty());
         open.map(|run| run.borrow_mut().fail(reason)).collect()
     }
 }

@@ -1,7 +1,8 @@
 //! What every script needs and the language has not: telling, failing, formatting, objects with methods.
 
 use super::failure::Answer;
-use super::values;
+use super::host::Host;
+use super::values::{self, described};
 use crate::error::Error;
 use crate::terminal;
 use rhai::plugin::*;
@@ -48,6 +49,29 @@ pub(super) mod api {
         Err(Error::new(message).remedy(help).into())
     }
 
+    /// Ends the script, with success.
+    #[rhai_fn(name = "exit", return_raw, volatile)]
+    pub fn exit(context: NativeCallContext) -> Answer<()> {
+        ended(&context, 0)
+    }
+
+    /// Ends the script; `status` is the exit status of caramba: 0 says success, 1 to 255 what the script means by it.
+    ///
+    /// # Example
+    /// ```rhai,no_run
+    /// if !exists("book.npy") { exit(3); }
+    /// ```
+    #[rhai_fn(name = "exit", return_raw, volatile)]
+    pub fn exit_with(context: NativeCallContext, status: Dynamic) -> Answer<()> {
+        match status.as_int().ok().and_then(|status| u8::try_from(status).ok()) {
+            Some(status) => ended(&context, status),
+            None => {
+                let error = Error::new(format!("the exit status is {}: expected an integer from 0 to 255", described(&status)));
+                Err(error.remedy("print(...) shows a value; fail(...) ends a script with a sentence").into())
+            }
+        }
+    }
+
     /// Ends the script without success unless `condition` holds.
     #[rhai_fn(return_raw, volatile)]
     pub fn assert(condition: bool, message: &str) -> Answer<()> {
@@ -68,8 +92,9 @@ pub(super) mod api {
 
     /// Prints without a line end.
     #[rhai_fn(return_raw, volatile)]
-    pub fn write(text: &str) -> Answer<()> {
-        Ok(terminal::print(text)?)
+    pub fn write(context: NativeCallContext, text: &str) -> Answer<()> {
+        Host::of(&context)?.print(text);
+        Ok(())
     }
 
     /// Bytes as MB (2^20 bytes).
@@ -128,6 +153,12 @@ pub(super) mod api {
         }
         Ok(bound)
     }
+}
+
+/// Ends the script: nothing in it can catch this, however deep it is called.
+fn ended(context: &NativeCallContext, status: u8) -> Answer<()> {
+    Host::of(context)?.exit.set(Some(status));
+    Err(Box::new(EvalAltResult::ErrorTerminated(Dynamic::UNIT, context.call_position())))
 }
 
 #[allow(deprecated)] // as above

@@ -33,12 +33,15 @@ mod weights;
 #[cfg(test)]
 mod tests;
 
+pub use bundle::{find_model, is_bundled};
 pub use documentation::{documentation, write_definitions};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, unknown};
 use crate::gpu::DeviceChoice;
 use crate::manifest::Experiment;
+use crate::{interrupt, terminal};
 use host::Host;
+pub use host::open_device;
 use modules::Script;
 use parameters::Parameters;
 use rhai::{AST, Dynamic, Engine, EvalAltResult, Map, Stmt};
@@ -59,21 +62,22 @@ pub struct HostOptions {
     pub experiment: Option<Experiment>,
 }
 
-/// Runs the script at `path`; where there is no such file, the built-in script of that name.
+/// Runs the script at `path`; where there is no such file, the built-in script of that name. Returns the exit status that it asks for: 0, or
+/// what it gave to `exit`.
 ///
 /// # Errors
 /// What went wrong, as `file:line:column: message` with the source line below it.
-pub fn run_file(path: &Path, options: &HostOptions) -> Result<()> {
+pub fn run_file(path: &Path, options: &HostOptions) -> Result<u8> {
     let script = open(path)?;
     let directory = path.is_file().then(|| path.parent().map(Path::to_path_buf).unwrap_or_default());
     on_script_thread(script, directory, options, Run::run)
 }
 
-/// Runs the built-in script `name` (`full_paper`, `experiment`, ...).
+/// Runs the built-in script `name` (`full_paper`, `experiment`, ...). Returns as [`run_file`].
 ///
 /// # Errors
 /// As [`run_file`]; an unknown name.
-pub fn run_builtin(name: &str, options: &HostOptions) -> Result<()> {
+pub fn run_builtin(name: &str, options: &HostOptions) -> Result<u8> {
     on_script_thread(Script::built_in(name)?, None, options, Run::run)
 }
 
@@ -101,7 +105,7 @@ pub fn describe(path: &Path) -> Result<String> {
 pub fn check_experiment(experiment: &Experiment) -> Result<()> {
     let text = "let target = experiment();\nfor entry in target.benchmarks { experiment_benchmark(entry.id); }\nfor (entry, index) in target.verify { experiment_check(index); }\n";
     let script = Script { name: "experiment".to_owned(), text: text.to_owned() };
-    on_script_thread(script, None, &HostOptions { experiment: Some(experiment.clone()), ..HostOptions::default() }, Run::run)
+    on_script_thread(script, None, &HostOptions { experiment: Some(experiment.clone()), ..HostOptions::default() }, Run::run).map(|_| ())
 }
 
 /// The names of the built-in scripts.
@@ -116,10 +120,20 @@ fn open(path: &Path) -> Result<Script> {
     {
         return Ok(script);
     }
-    Script::file(path).map_err(|error| {
-        let known: Vec<&str> = modules::built_in_names().collect();
-        if known.is_empty() { error } else { error.remedy(format!("built in are: {}", known.join(", "))) }
-    })
+    if path.is_dir() {
+        return Err(Error::new("this is a directory, expected a Rhai script").at(path.display()));
+    }
+    if !path.exists() {
+        let shown = path.display().to_string();
+        // A name alone may be a misspelt built-in script, a path is none.
+        if path.components().count() == 1 {
+            let error = unknown("script", shown.trim_end_matches(".rhai"), modules::built_in_names());
+            return Err(Error::new(format!("there is no script `{shown}`"))
+                .remedy(error.help().unwrap_or_default().replace("known are", "built in are")));
+        }
+        return Err(Error::new("there is no such script").at(shown).remedy("check the path; it is relative to the current directory"));
+    }
+    Script::file(path)
 }
 
 /// Deep calls need a deep stack: scripts run on a thread of their own.
@@ -142,8 +156,11 @@ fn on_script_thread<T: Send + 'static>(
 
 /// Whether a script is a benchmark and nothing else: `run(model, config)`, and at its top only declarations.
 fn is_benchmark(ast: &AST) -> bool {
-    let declaration = |statement: &Stmt| matches!(statement, Stmt::Var(..) | Stmt::Import(..) | Stmt::Export(..) | Stmt::Noop(..));
-    ast.iter_functions().any(|function| function.name == "run" && function.params.len() == 2) && ast.statements().iter().all(declaration)
+    ast.iter_functions().any(|function| function.name == "run" && function.params.len() == 2) && ast.statements().iter().all(is_declaration)
+}
+
+fn is_declaration(statement: &Stmt) -> bool {
+    matches!(statement, Stmt::Var(..) | Stmt::Import(..) | Stmt::Export(..) | Stmt::Noop(..))
 }
 
 /// One script, its engine, and its host.
@@ -190,8 +207,11 @@ impl Run {
         Ok(if comment.is_empty() { listing } else { format!("{}\n\n{listing}", comment.join("\n")) })
     }
 
-    fn run(mut self) -> Result<()> {
+    fn run(mut self) -> Result<u8> {
         let (mut ast, parameters) = self.compile()?;
+        if !is_benchmark(&ast) && ast.iter_functions().next().is_some() && ast.statements().iter().all(is_declaration) {
+            terminal::note(&format!("{} declares functions and does nothing by itself: other scripts import it", self.script.name));
+        }
         let mut arguments = if is_benchmark(&ast) {
             let arguments = self.measured(parameters.as_ref())?;
             ast = self.compile()?.0;
@@ -236,12 +256,20 @@ impl Run {
     }
 
     /// Rows of runs that are still open stay, and the error says where.
-    fn finish(self, ended: std::result::Result<(), Box<EvalAltResult>>) -> Result<()> {
-        let Err(error) = ended else { return Ok(()) };
-        let error = self.report(error);
-        for sentence in self.host.fail_runs(&error) {
-            crate::terminal::note(&sentence);
+    fn finish(self, ended: std::result::Result<(), Box<EvalAltResult>>) -> Result<u8> {
+        let (ended, reason) = match (ended, self.host.exit.get()) {
+            // `exit` ends a script as an error would, from however deep.
+            (Err(_), Some(status)) => (Ok(status), Error::new(format!("the script ended itself with exit({status})"))),
+            (Err(error), None) => {
+                // Where Ctrl-C met the script is of no interest.
+                let error = interrupt::check().err().unwrap_or_else(|| self.report(error));
+                (Err(error.clone()), error)
+            }
+            (Ok(()), _) => return self.host.lost_output().map_or(Ok(0), Err),
+        };
+        for sentence in self.host.fail_runs(&reason) {
+            terminal::note(&sentence);
         }
-        Err(error)
+        ended
     }
 }

@@ -44,6 +44,11 @@ const BUILT_IN: &[(&str, &str)] = &[
 /// What a built-in script is called where errors name files.
 const BUILT_IN_PREFIX: &str = "built-in ";
 
+/// Whether messages call a built-in script by this name.
+pub(super) fn is_built_in(script: &str) -> bool {
+    script.starts_with(BUILT_IN_PREFIX)
+}
+
 /// The names of the scripts inside the binary.
 pub(super) fn built_in_names() -> impl Iterator<Item = &'static str> {
     BUILT_IN.iter().map(|(name, _)| *name)
@@ -106,7 +111,7 @@ pub(super) fn find(host: &Host, importer: Option<&str>, path: &str) -> Result<Sc
         return Script::file(Path::new(path));
     }
     let file_name = if path.ends_with(".rhai") { path.to_owned() } else { format!("{path}.rhai") };
-    let beside = importer.filter(|name| !name.starts_with(BUILT_IN_PREFIX)).map(Path::new).and_then(Path::parent);
+    let beside = importer.filter(|name| !is_built_in(name)).map(Path::new).and_then(Path::parent);
     let places = [beside, host.directory.as_deref(), host.options.experiment.as_ref().and_then(|found| found.manifest.parent())];
     let mut looked: Vec<PathBuf> = Vec::new();
     for place in places.into_iter().flatten() {
@@ -325,6 +330,26 @@ pub(super) mod api {
         let entry = usize::try_from(index).ok().and_then(|index| experiment(&host).ok()?.verify.get(index));
         let entry = entry.ok_or_else(|| Error::new(format!("the manifest has no check {index}")))?;
         super::Benchmark::of_manifest(context.engine(), &host, &format!("verify.{index}"), &entry.kind, &entry.config)
+    }
+
+    /// What `load` needs of a model of the manifest that is being run: its options, with its `path`. That nothing is there, and no run
+    /// makes it, is shown in the manifest.
+    #[rhai_fn(return_raw, volatile)]
+    pub fn experiment_model(context: NativeCallContext, name: &str) -> Answer<Map> {
+        let host = Host::of(&context)?;
+        let experiment = experiment(&host)?;
+        let Some(source) = experiment.models.iter().find(|source| source.name == name) else {
+            return Err(unknown("model", name, experiment.models.iter().map(|source| source.name.as_str())).into());
+        };
+        let made = experiment.runs.iter().any(|run| run.model == name && run.checkpoint.is_some());
+        if !made && !host.resolve(&source.path)?.exists() {
+            let error = Error::new(format!("there is no model at {}", source.path))
+                .remedy("check the path: it is relative to the current directory, or to the manifest's");
+            return Err(experiment.point(&format!("models.{name}.path"), error).into());
+        }
+        let mut options = from_data(&source.options).try_cast::<Map>().unwrap_or_default();
+        options.insert("path".into(), source.path.clone().into());
+        Ok(options)
     }
 
     /// Its name: that of its script.

@@ -10,6 +10,7 @@ use rhai::{INT, Map};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fs::File;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
@@ -128,7 +129,7 @@ pub(super) mod api {
     #[rhai_fn(return_raw, volatile)]
     pub fn run_command(command: Dynamic, options: Map) -> Answer<Map> {
         let mut options = Options::new("command option", options);
-        let directory = options.text("directory")?.map(|path| PathBuf::from(path.as_str()));
+        let directory = options.text("directory")?.filter(|path| !path.is_empty()).map(|path| PathBuf::from(path.as_str()));
         let log = options.text("log")?;
         options.finish()?;
         let shown = match command.as_array_ref() {
@@ -137,6 +138,10 @@ pub(super) mod api {
         };
         let mut made = command_of(&command)?;
         if let Some(directory) = &directory {
+            if !directory.is_dir() {
+                let error = Error::new(format!("there is no directory {} to run `{shown}` in", directory.display()));
+                return Err(error.remedy("make it first, or correct the path").into());
+            }
             made.current_dir(directory);
         }
         if let Some(log) = &log {
@@ -149,7 +154,13 @@ pub(super) mod api {
         }
         let begun = Instant::now();
         let place = directory.map(|path| format!(" in {}", path.display())).unwrap_or_default();
-        let child = made.stdin(Stdio::null()).spawn().at(format!("`{shown}`{place}"))?;
+        let child = made.stdin(Stdio::null()).spawn().map_err(|error| match error.kind() {
+            ErrorKind::NotFound => {
+                let program = made.get_program().to_string_lossy().into_owned();
+                Error::new(format!("there is no program `{program}`")).remedy("check its name, and that it is in a directory of PATH")
+            }
+            _ => Error::from(error).at(format!("`{shown}`{place}")),
+        })?;
         let status = wait(child)?;
         if !status.success() {
             let how = status.code().map_or_else(|| "was ended by a signal".to_owned(), |code| format!("ended with status {code}"));
@@ -159,9 +170,12 @@ pub(super) mod api {
                 Some(log) => {
                     let text = std::fs::read(log.as_str()).unwrap_or_default();
                     let text = String::from_utf8_lossy(&text);
-                    let lines: Vec<&str> = text.lines().collect();
-                    let last = lines[lines.len().saturating_sub(LOG_LINES)..].join("\n    ");
-                    error.remedy(format!("its log is {log}; it ends with\n    {last}"))
+                    let lines: Vec<&str> = text.trim_end().lines().collect();
+                    error.remedy(if lines.is_empty() {
+                        format!("it said nothing: its log {log} is empty")
+                    } else {
+                        format!("its log is {log}; it ends with\n    {}", lines[lines.len().saturating_sub(LOG_LINES)..].join("\n    "))
+                    })
                 }
             }
             .into());

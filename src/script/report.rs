@@ -3,6 +3,7 @@
 
 use super::catalog::{Catalog, Form, nearest, plain_type};
 use super::host::Host;
+use super::modules::is_built_in;
 use crate::error::Error;
 use regex::Regex;
 use rhai::{Engine, EvalAltResult, ParseErrorType, Position};
@@ -50,10 +51,6 @@ pub(super) fn report(engine: &Engine, host: &Host, main: &str, error: EvalAltRes
         position if position.is_none() => outer,
         position => position,
     };
-    let place = |source: &str, position: Position| match host.source(source) {
-        Some(known) => place(source, known.place(position)),
-        None => place(source, position),
-    };
     let known = host.source(&source);
     let text = known.as_ref().map_or("", |known| &known.text);
     // A mistake in a manifest is shown there: the line of the script that found it says nothing more.
@@ -63,9 +60,33 @@ pub(super) fn report(engine: &Engine, host: &Host, main: &str, error: EvalAltRes
     {
         return error.clone();
     }
-    let said = Said::of(engine, &error, text);
-    let mut shown = excerpt(text, known.as_ref().map_or(position, |known| known.place(position)));
     calls.retain(|call| !call.position.is_none() && host.source(&call.source).is_some());
+    let said = Said::of(engine, &error, text);
+    // What a built-in script or a function of caramba tells is about what it was given: who gave it is shown, if that was a script.
+    if matches!(&error, EvalAltResult::ErrorRuntime(value, _) if value.is::<Error>()) && is_built_in(&source) {
+        while let Some(call) = calls.pop() {
+            if !is_built_in(&call.source) {
+                return told(host, said, &call.source, call.position, &calls);
+            }
+        }
+        let error = Error::new(said.message);
+        return match said.help {
+            Some(help) => error.remedy(help),
+            None => error,
+        };
+    }
+    told(host, said, &source, position, &calls)
+}
+
+/// What is said, at a place of a script, with who called it.
+fn told(host: &Host, said: Said, source: &str, position: Position, calls: &[Call]) -> Error {
+    let place = |source: &str, position: Position| match host.source(source) {
+        Some(known) => place(source, known.place(position)),
+        None => place(source, position),
+    };
+    let known = host.source(source);
+    let text = known.as_ref().map_or("", |known| &known.text);
+    let mut shown = excerpt(text, known.as_ref().map_or(position, |known| known.place(position)));
     for call in calls.iter().rev().take(CALLERS) {
         let function = if call.function.starts_with("anon$") { "a closure".to_owned() } else { format!("`{}`", call.function) };
         shown.push_str(&format!("\n  in {function}, called from {}", place(&call.source, call.position)));
@@ -73,7 +94,7 @@ pub(super) fn report(engine: &Engine, host: &Host, main: &str, error: EvalAltRes
     if calls.len() > CALLERS {
         shown.push_str(&format!("\n  and {} calls more", calls.len() - CALLERS));
     }
-    let error = Error::new(said.message).at(place(&source, position));
+    let error = Error::new(said.message).at(place(source, position));
     let error = match shown.strip_prefix('\n') {
         Some(lines) => error.showing(lines),
         None => error,
@@ -230,7 +251,7 @@ impl Said {
         if forms.is_empty() {
             let help = match nearest(name, catalog.names()) {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => "docs/script-api.md lists what there is".to_owned(),
+                None => "`caramba api` lists what there is".to_owned(),
             };
             return Said::with(format!("there is no function `{name}`"), help);
         }

@@ -10,7 +10,7 @@ fn run(text: &str) -> Result<()> {
 
 fn run_with(text: &str, options: HostOptions) -> Result<()> {
     let script = Script { name: "test.rhai".to_owned(), text: text.to_owned() };
-    on_script_thread(script, None, &options, Run::run)
+    on_script_thread(script, None, &options, |run| run.run().map(|_| ()))
 }
 
 fn error(text: &str) -> String {
@@ -250,7 +250,7 @@ fn mistakes_with_modules() {
        |
      2 |   nothing_like_it()
        |   ^
-      help: docs/script-api.md lists what there is
+      help: `caramba api` lists what there is
     ");
     insta::assert_snapshot!(error_of(&[("main.rhai", "import \"lib\" as lib;"), ("lib.rhai", "import \"main\" as main;")]), @r#"
     main.rhai:1:8: scripts import each other in a circle: lib.rhai imports main.rhai imports lib.rhai

@@ -1,0 +1,373 @@
+//! Scripts as a user meets them, on the bundled pair: the paper, benchmarks of one's own, checks, custom benchmarks, runs that fail.
+
+mod common;
+
+use common::cli::{artifacts, caramba_in, report, rows, shown};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Short enough for a test, long enough for every artifact.
+const SHORT: &[&str] = &[
+    "quantization_modes=[fp16, q8]",
+    "prompt_lengths=[16, 32]",
+    "generation_lengths=[4]",
+    "sequence_lengths=[32, 64]",
+    "block_size=48",
+    "num_batches=3",
+    "warmup_runs=0",
+    "timed_runs=3",
+];
+
+/// A directory with these files in it.
+fn directory(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        std::fs::write(directory.path().join(name), text).unwrap();
+    }
+    directory
+}
+
+/// Runs a script with `--set` for each value; the exit code and what it said.
+fn script(directory: &Path, name: &str, set: &[&str]) -> (i32, String) {
+    let set = set.iter().flat_map(|value| ["--set", value]);
+    let output = caramba_in(directory, &["script", name].into_iter().chain(set).collect::<Vec<_>>());
+    (output.status.code().unwrap(), shown(&output))
+}
+
+fn number(row: &BTreeMap<String, String>, column: &str) -> f64 {
+    row[column].parse().unwrap_or_else(|_| panic!("{column}: {row:?}"))
+}
+
+#[test]
+fn the_paper_leaves_every_artifact() {
+    let directory = directory(&[]);
+    let set = [SHORT, &["repeats=2", "checks=[compare, fidelity, kvcache]"]].concat();
+    let (code, told) = script(directory.path(), "full_paper.rhai", &set);
+    assert_eq!(code, 0, "{told}");
+    let run = artifacts(directory.path(), "full_paper");
+    assert!(told.contains(&format!("Artifacts: artifacts/{}", run.file_name().unwrap().to_string_lossy())), "{told}");
+
+    // The documented columns come first, and both runs of everything are kept.
+    for (file, columns, measured) in [
+        ("perplexity.csv", "model,perplexity,cross_entropy,num_batches,", 2 * 2),
+        ("latency.csv", "model,prompt_len,gen_len,batch_size,tokens_per_sec,prefill_ms,decode_ms,", 2 * 2 * 2),
+        ("memory.csv", "model,seq_len,batch_size,quantization,kvcache_mb,peak_mb,", 2 * 2 * 2),
+    ] {
+        let text = std::fs::read_to_string(run.join(file)).unwrap();
+        assert!(text.starts_with(columns), "{file}: {text}");
+        let rows = rows(&run, file);
+        for repeat in ["1", "2"] {
+            assert_eq!(rows.iter().filter(|row| row["repeat"] == repeat).count(), measured, "{file}, {repeat}");
+        }
+    }
+    for chart in ["summary.png", "latency_vs_context.png", "memory_scaling.png"] {
+        assert!(std::fs::read(run.join(chart)).unwrap().starts_with(b"\x89PNG"), "{chart}");
+    }
+
+    // The same checklist in the report, on the terminal and in the tables.
+    let report = report(&run);
+    let checklist = report["checklist"].as_array().unwrap();
+    let checks: Vec<&str> = checklist.iter().map(|item| item["check"].as_str().unwrap()).collect();
+    let wanted = [
+        "perplexity below 1.05x the teacher's",
+        "throughput above 1.20x the teacher's",
+        "cache below 0.333x the teacher's",
+        "verification without a failure",
+    ];
+    assert_eq!(checks, wanted);
+    let tables = std::fs::read_to_string(run.join("tables.tex")).unwrap();
+    for check in wanted {
+        assert!(told.contains(check) && tables.contains(check), "{check}: {told}\n{tables}");
+    }
+    // The bundled student is half as large, and no copy of its teacher.
+    assert_eq!((&checklist[2]["value"], &checklist[2]["passed"]), (&0.5.into(), &false.into()));
+    assert_eq!((&checklist[3]["value"], &checklist[3]["of"], &checklist[3]["passed"]), (&1.into(), &3.into(), &false.into()));
+    assert!(told.contains("compare fails: mean difference of attention is 0."), "{told}");
+    let verified = report["verification"].as_array().unwrap();
+    let verdicts: Vec<bool> = verified.iter().map(|check| check["passed"].as_bool().unwrap()).collect();
+    assert_eq!(verdicts, [false, true, true]);
+    assert_eq!(rows(&run, "kvcache.csv").len(), 3);
+
+    // Bytes a token are those of the arithmetic, and what is in memory.csv is what the cache of that kind takes.
+    for row in rows(&run, "memory.csv") {
+        let elements = if row["model"] == "teacher" { 1024.0 } else { 512.0 };
+        let bytes = elements * if row["quantization"] == "fp16" { 2.0 } else { 1.0625 };
+        assert_eq!(number(&row, "bytes_per_token"), bytes);
+        assert!(number(&row, "kvcache_mb") * 1_048_576.0 >= bytes * number(&row, "seq_len"), "{row:?}");
+    }
+}
+
+#[test]
+fn any_models_are_compared() {
+    let directory = directory(&[]);
+    let models = "models={a: models/austen, b: {path: models/austen, weights: q8}, c: models/austen-dba}";
+    let set = [SHORT, &[models, "dataset=models/austen/heldout.npy", "name=three"]].concat();
+    let (code, told) = script(directory.path(), "full_paper.rhai", &set);
+    assert_eq!(code, 0, "{told}");
+    let run = artifacts(directory.path(), "three");
+    let names: Vec<String> = rows(&run, "perplexity.csv").iter().map(|row| row["model"].clone()).collect();
+    assert_eq!(names, ["a", "b", "c", "a", "b", "c"]);
+    // No teacher, no upcycle to accept.
+    assert_eq!(report(&run)["checklist"], Value::Array(Vec::new()));
+    assert!(told.contains("b against a: ") && !told.contains("upcycle"), "{told}");
+}
+
+const OWN: &str = r#"
+// How far does a perplexity fall when the model sees more?
+import "perplexity" as perplexity;
+
+const PARAMETERS = #{
+    dataset: required(""),      // a .npy file of token ids
+    lengths: [16, 64],          // tokens that it sees
+};
+
+fn run(model, config) {
+    let rows = [];
+    for length in config.lengths {
+        let found = perplexity::new(#{ dataset: config.dataset, block_size: length, num_batches: 4 }).run(model);
+        rows.push(#{ length: length, perplexity: found.perplexity });
+    }
+    #{ benchmark_id: "own", metrics: #{ score: rows[0].perplexity / rows[1].perplexity }, rows: rows }
+}
+"#;
+
+#[test]
+fn a_benchmark_of_ones_own() {
+    let directory = directory(&[("own.rhai", OWN)]);
+    let (code, told) = script(directory.path(), "own.rhai", &["dataset=models/austen/heldout.npy", "lengths=8,32"]);
+    assert_eq!(code, 0, "{told}");
+    let run = artifacts(directory.path(), "own");
+    let rows = rows(&run, "own.csv");
+    assert_eq!(rows.iter().map(|row| row["length"].as_str()).collect::<Vec<_>>(), ["8", "32"]);
+    let score = number(&rows[0], "perplexity") / number(&rows[1], "perplexity");
+    assert_eq!(report(&run)["benchmarks"][0]["metrics"]["score"], score);
+
+    let (code, told) = script(directory.path(), "own.rhai", &["dataset=models/austen/heldout.npy", "lenghts=8"]);
+    assert_eq!(code, 1);
+    insta::assert_snapshot!(told, @r"
+    exit code 1
+    error: own.rhai: unknown parameter `lenghts`
+      help: did you mean `lengths`? known are: dataset, lengths
+    ");
+}
+
+#[test]
+fn a_script_beside_the_users_own_wins() {
+    let theirs = "const PARAMETERS = #{ dataset: \"\" };\nfn run(model, config) { #{ benchmark_id: \"perplexity\", rows: [#{ perplexity: 1.0 }] } }\n";
+    let main = "import \"perplexity\" as perplexity;\nprint(perplexity::new(#{ dataset: \"x\" }).run(()).rows[0].perplexity);\n";
+    let directory = directory(&[("perplexity.rhai", theirs), ("main.rhai", main)]);
+    let (code, told) = script(directory.path(), "main.rhai", &[]);
+    assert_eq!((code, told.as_str()), (0, "exit code 0\n1.0"));
+}
+
+#[test]
+fn checks_compare_a_student_with_its_teacher() {
+    let cases = r#"
+- {id: quiet, kind: match, prompt: "It is a truth universally acknowledged, that a single man in possession of a good fortune must be in want of a", answer: "wife", max_tokens: 4}
+- {id: sum, kind: integer, prompt: "Two and two make", answer: 4}
+- {id: who, kind: choice, prompt: "Mr.", choices: [" Darcy", " Xylophone"], answer: " Darcy"}
+"#;
+    let directory = directory(&[("cases.yml", cases)]);
+    let pair = ["teacher=models/austen", "student=models/austen-dba"];
+    let data = ["dataset=models/austen/heldout.npy", "block_size=33", "batches=4"];
+
+    let (code, told) = script(directory.path(), "fidelity.rhai", &[&pair[..], &data].concat());
+    assert_eq!(code, 0, "{told}");
+    let run = artifacts(directory.path(), "fidelity");
+    let found = rows(&run, "fidelity.csv");
+    let mean = |column: &str| found.iter().map(|row| number(row, column)).sum::<f64>() / found.len() as f64;
+    let metrics = &report(&run)["verification"][0]["metrics"];
+    let near = |key: &str, value: f64| assert!((metrics[key].as_f64().unwrap() - value).abs() < 1e-12, "{key}: {metrics} {value}");
+    near("teacher_nll", mean("teacher_nll"));
+    near("delta_nll", mean("student_nll") - mean("teacher_nll"));
+    near("ppl_ratio", (mean("student_nll") - mean("teacher_nll")).exp());
+    assert_eq!(found.len(), 4);
+
+    let (code, told) = script(directory.path(), "kvcache.rhai", &[&pair[..], &["min_reduction_ratio=2.5"]].concat());
+    assert_eq!(code, 1);
+    assert!(told.contains("kvcache fails: the reduction of the fp16 cache is 2.00: expected at least 2.50."), "{told}");
+    let found = rows(&artifacts(directory.path(), "kvcache"), "kvcache.csv");
+    let bytes = |row: &BTreeMap<String, String>| ["teacher_bytes_per_token", "student_bytes_per_token"].map(|column| number(row, column));
+    assert_eq!(found.iter().map(bytes).collect::<Vec<_>>(), [[2048.0, 1024.0], [1088.0, 544.0], [576.0, 352.0]]);
+
+    let (code, told) = script(directory.path(), "eval.rhai", &[&pair[..], &["cases=cases.yml", "max_accuracy_drop=1.0"]].concat());
+    assert_eq!(code, 0, "{told}");
+    let run = artifacts(directory.path(), "eval");
+    let found = rows(&run, "eval.csv");
+    let right = |who: &str| found.iter().filter(|row| row[&format!("{who}_correct")] == "true").count() as f64 / 3.0;
+    assert_eq!(report(&run)["verification"][0]["metrics"]["teacher_accuracy"], right("teacher"));
+    assert_eq!(report(&run)["verification"][0]["metrics"]["student_accuracy"], right("student"));
+    assert_eq!((found[2]["kind"].as_str(), found[2]["teacher_answer"].as_str()), ("choice", " Darcy"));
+
+    // All at once: what fails is said, and the exit status says it too.
+    let set = [
+        &pair[..],
+        &[
+            "dataset=models/austen/heldout.npy",
+            "cases=cases.yml",
+            "compare={block_size: 32, batches: 2}",
+            "fidelity={block_size: 32, batches: 2}",
+        ],
+    ]
+    .concat();
+    let (code, told) = script(directory.path(), "verify.rhai", &set);
+    assert_eq!(code, 1);
+    let run = artifacts(directory.path(), "verify");
+    let report = report(&run);
+    let names: Vec<&str> = report["verification"].as_array().unwrap().iter().map(|check| check["benchmark_id"].as_str().unwrap()).collect();
+    assert_eq!((names, &report["passed"]), (vec!["compare", "fidelity", "kvcache", "eval"], &false.into()));
+    assert!(told.contains("compare fails: ") && told.contains(" of 4 checks failed"), "{told}");
+    for name in ["compare.csv", "fidelity.csv", "kvcache.csv", "eval.csv", "tables.tex"] {
+        assert!(run.join(name).is_file(), "{name}");
+    }
+
+    // A model is its own best student.
+    let same = ["teacher=models/austen", "student=models/austen", "dataset=models/austen/heldout.npy", "block_size=16", "batches=2"];
+    let (code, told) = script(directory.path(), "compare.rhai", &same);
+    assert_eq!(code, 0, "{told}");
+    assert!(rows(&artifacts(directory.path(), "compare"), "compare.csv").iter().all(|row| number(row, "mean_l1") == 0.0));
+}
+
+/// The verdicts of a custom benchmark follow from its rows by the rules of its file.
+#[test]
+fn custom_benchmarks_judge_by_their_rules() {
+    for (name, threshold) in [("adversarial", 0.8), ("facts", 0.5), ("prose", 1.0)] {
+        let file = format!("{}/config/benchmarks/{name}.yml", env!("CARGO_MANIFEST_DIR"));
+        let written: serde_yaml::Value = serde_yaml::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+        let written = serde_json::to_value(&written["benchmark"]).unwrap();
+        let directory = directory(&[]);
+        let (code, told) = script(directory.path(), "custom.rhai", &[&format!("file={file}")]);
+        assert_eq!(code, 0, "{told}");
+        let run = artifacts(directory.path(), "custom");
+        let report = report(&run);
+        let (found, result) = (rows(&run, "custom.csv"), &report["benchmarks"][0]);
+        assert_eq!(result["id"], name);
+
+        let cases = written["data"].as_array().unwrap();
+        assert_eq!(found.len(), cases.len());
+        let (mut weighted, mut weights) = (0.0, 0.0);
+        for (index, (row, case)) in found.iter().zip(cases).enumerate() {
+            let text = result["raw"]["texts"][index]["text"].as_str().unwrap();
+            let (passed, score) = judged(case, row, text, &written["validation_rules"]);
+            assert_eq!(
+                (row["passed"].as_str(), number(row, "score")),
+                (if passed { "true" } else { "false" }, score),
+                "{name}, {row:?}: {text}"
+            );
+            weighted += number(row, "score") * number(row, "weight");
+            weights += number(row, "weight");
+        }
+        let metrics = &result["metrics"];
+        assert!((metrics["score"].as_f64().unwrap() - weighted / weights).abs() < 1e-12, "{name}: {metrics}");
+        assert_eq!(metrics["passed"], weighted / weights >= threshold, "{name}: {metrics}");
+        assert_eq!(metrics["passed_cases"], found.iter().filter(|row| row["passed"] == "true").count(), "{name}");
+    }
+}
+
+/// Whether a case passes, and with what score: the rules of the files in config/benchmarks, written down once more.
+fn judged(case: &Value, row: &BTreeMap<String, String>, text: &str, rules: &Value) -> (bool, f64) {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let patterns = || case["validation"]["patterns"].as_array().unwrap().iter().map(|pattern| pattern.as_str().unwrap());
+    let present = |pattern: &str| regex::Regex::new(pattern).unwrap().is_match(text);
+    // How many times in a row a word, or up to four words, are said.
+    let longest = (1..=4)
+        .flat_map(|length| (0..words.len()).map(move |start| (length, start)))
+        .map(|(length, start)| {
+            1 + (1..)
+                .take_while(|turn| {
+                    (0..length).all(|at| words.get(start + turn * length + at).is_some_and(|word| *word == words[start + at]))
+                })
+                .count()
+        })
+        .max();
+    let (matches, of) = match case["validation"]["type"].as_str() {
+        None => (1, 1),
+        Some("loop_detection") => {
+            let forbidden =
+                case["validation"]["blacklist_patterns"].as_array().unwrap().iter().any(|pattern| present(pattern.as_str().unwrap()));
+            (usize::from(longest.unwrap() as u64 <= case["validation"]["max_consecutive_repeats"].as_u64().unwrap() && !forbidden), 1)
+        }
+        Some("max_tokens") => (usize::from(number(row, "tokens") <= case["validation"]["limit"].as_f64().unwrap()), 1),
+        Some("blacklist") => (usize::from(!patterns().any(present)), 1),
+        Some("regex") => (usize::from(present(&format!("(?i){}", case["validation"]["pattern"].as_str().unwrap()))), 1),
+        Some("whitelist") => (patterns().filter(|pattern| present(pattern)).count(), patterns().count()),
+        Some(other) => panic!("{other}"),
+    };
+    let partial = case["pass_criteria"]["min_matches"].as_u64();
+    let mut passed = matches as u64 >= partial.unwrap_or(of as u64);
+    if case["expected_behavior"] == "stops_naturally" {
+        passed &= row["ended"] == "true";
+    }
+    if let Some(most) = rules["max_repetition_ratio"].as_f64() {
+        passed &= number(row, "repetition_ratio") <= most;
+    }
+    let score = if partial.is_some() { matches as f64 / of as f64 } else { f64::from(u8::from(passed)) };
+    (passed, score)
+}
+
+#[test]
+fn a_run_that_fails_keeps_its_rows() {
+    let text = r#"
+import "perplexity" as perplexity;
+import "artifacts" as artifacts;
+let paper = artifacts::begin("broken");
+let model = load(bundled("austen"));
+paper.add("student", perplexity::new(#{ dataset: "models/austen/heldout.npy", block_size: 16, num_batches: 2 }).run(model));
+paper.add("student", perplexity::new(#{ dataset: "nowhere.npy", block_size: 16 }).run(model));
+paper.finish();
+"#;
+    let directory = directory(&[("broken.rhai", text)]);
+    let (code, told) = script(directory.path(), "broken.rhai", &[]);
+    assert_eq!(code, 1);
+    let run = artifacts(directory.path(), "broken");
+    let name = run.file_name().unwrap().to_string_lossy().into_owned();
+    assert!(name.ends_with(".partial"), "{name}");
+    assert_eq!(rows(&run, "perplexity.csv").len(), 1);
+    assert!(std::fs::read_to_string(run.join("FAILED.txt")).unwrap().contains("perplexity.csv: 1 rows"));
+    let lines: Vec<&str> = told.lines().filter(|line| !line.starts_with("no GPU is used")).collect();
+    insta::assert_snapshot!(lines.join("\n").replace(&name, "RUN"), @r#"
+    exit code 1
+    what was measured so far is in artifacts/RUN
+    error: broken.rhai:7:83: nowhere.npy: No such file or directory (os error 2)
+       |
+     7 | paper.add("student", perplexity::new(#{ dataset: "nowhere.npy", block_size: 16 }).run(model));
+       |                                                                                   ^
+      help: check the path; it is relative to the current directory
+    "#);
+}
+
+#[test]
+fn a_script_gives_its_exit_status() {
+    let run = |text: &str| {
+        let directory = directory(&[("a.rhai", text)]);
+        shown(&caramba_in(directory.path(), &["script", "a.rhai"]))
+    };
+    assert_eq!(run("exit();\nfail(\"not reached\");"), "exit code 0");
+    assert_eq!(run("print(\"so\");\nexit(3);"), "exit code 3\nso");
+    assert_eq!(run("fn f() { try { exit(4) } catch { exit(5) } }\n[1].map(|x| f());\nexit(6);"), "exit code 4");
+    assert_eq!(run("if true { exit(0); }\nfail(\"not reached\");"), "exit code 0");
+    insta::assert_snapshot!(run("exit(256);"), @r"
+    exit code 1
+    error: a.rhai:1:1: the exit status is an integer (256): expected an integer from 0 to 255
+       |
+     1 | exit(256);
+       | ^
+      help: print(...) shows a value; fail(...) ends a script with a sentence
+    ");
+    insta::assert_snapshot!(run("exit(\"no\");"), @r#"
+    exit code 1
+    error: a.rhai:1:1: the exit status is text ("no"): expected an integer from 0 to 255
+       |
+     1 | exit("no");
+       | ^
+      help: print(...) shows a value; fail(...) ends a script with a sentence
+    "#);
+    // From within a benchmark, too; what was begun is said to be unfinished.
+    let text = "let run = run_directory(\"gone\");\nrun.csv(\"a.csv\", [\"b\"]);\nlet b = benchmark(\"b\", #{});\nb.run(());\nfail(\"not reached\");";
+    let directory = directory(&[("a.rhai", text), ("b.rhai", "fn run(model, config) { exit(7) }\n")]);
+    let told = shown(&caramba_in(directory.path(), &["script", "a.rhai"]));
+    assert!(told.starts_with("exit code 7\nwhat was measured so far is in artifacts/gone_"), "{told}");
+    let failed = std::fs::read_to_string(artifacts(directory.path(), "gone").join("FAILED.txt")).unwrap();
+    assert!(failed.contains("the script ended itself with exit(7)"), "{failed}");
+}
