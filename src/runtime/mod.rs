@@ -18,7 +18,7 @@ pub use cache::{CacheKind, CacheKinds};
 pub use kv_cache::bytes_per_token;
 pub use linear::{Form, Shape};
 pub use network::Network;
-pub use profile::Profile;
+pub use profile::{Prepared, Profile};
 pub use session::Session;
 
 /// How weights are stored on the device.

@@ -37,6 +37,7 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("perplexity", include_str!("../../scripts/perplexity.rhai")),
     ("roofline", include_str!("../../scripts/roofline.rhai")),
     ("summary", include_str!("../../scripts/summary.rhai")),
+    ("sweep", include_str!("../../scripts/sweep.rhai")),
     ("upcycle", include_str!("../../scripts/upcycle.rhai")),
     ("verify", include_str!("../../scripts/verify.rhai")),
 ];
