@@ -2,8 +2,10 @@
 cache_write: what lies between a layer's projections and its attention. In row `t` of qkv [rows, stride], queries and keys are normalised, gated, rotated and
 scaled in place; then keys and values go to the cache.
 
-Order of a row: q_sem [heads, sem], q_geo [heads, geo], k_sem [kv_heads, sem], k_geo [kv_heads, geo], v [kv_heads, value], gate [heads]. For the formulas
-see `Attention` in src/model/architecture.rs: queries leave here with 1/sqrt(width), gate and temperature in them.
+Keys that are stored in 4 bits go through a Hadamard transform first, and so do the queries they meet: each head by itself, in pieces of 32 channels and less
+(src/runtime/hadamard.rs). The transform is orthonormal, so q . k stays what it is. But keys have a few channels that are far larger than the rest, and alone
+would set the scale of their block and leave two or three codes to the others; spread over a block they do little harm (S. Ashkboos and others, "QuaRot:
+Outlier-Free 4-Bit Inference in Rotated LLMs", 2024). Null keys come transformed. Values have no such channels, and 8 bits have codes enough.
 
 One workgroup per row.
 
@@ -57,6 +59,42 @@ fn query_factor(head: u32, row_at: u32) -> vec2<f32> {
 }
 {% endif %}
 {% macro factor(path) %}{{ " * query_factor(head, row_at)." ~ path if gate != "none" or learned_temp else "" }}{% endmacro %}
+{#-
+The Hadamard transform of all query and key heads of one path, in place. Stage `half` makes (a + b, a - b) / sqrt(2) of elements that are `half` apart, as
+far into a head as pairs of `half` fit; up to three stages are done at once in registers.
+-#}
+{% macro hadamard(q_start, k_start, width) %}
+{% set at_stage = namespace(half=1) %}
+{% for _ in range(5) %}
+{% set half = at_stage.half %}
+{% set kept = width // (2 * half) * 2 * half %}
+{% if kept > 0 and half < 32 %}
+{% set stages = 3 if kept % (8 * half) == 0 and half <= 4 else 2 if kept % (4 * half) == 0 and half <= 8 else 1 %}
+{% set size = 2 ** stages %}
+{% set units = kept // size %}
+    for (var unit = local; unit < {{ (heads + kv_heads) * units }}u; unit += {{ workgroup }}u) {
+        let head = unit / {{ units }}u;
+        let i = unit % {{ units }}u;
+        let head_at = row_at + select({{ k_start }}u + (head - {{ heads }}u) * {{ width }}u, {{ q_start }}u + head * {{ width }}u, head < {{ heads }}u);
+        let at = head_at + i / {{ half }}u * {{ half * size }}u + i % {{ half }}u;
+{% for j in range(size) %}
+        let x0_{{ j }} = qkv[at + {{ j * half }}u];
+{% endfor %}
+{% for stage in range(stages) %}{% set apart = 2 ** stage %}{% for j in range(size) %}
+{% if j // apart % 2 == 0 %}
+        let x{{ stage + 1 }}_{{ j }} = x{{ stage }}_{{ j }} + x{{ stage }}_{{ j + apart }};
+        let x{{ stage + 1 }}_{{ j + apart }} = x{{ stage }}_{{ j }} - x{{ stage }}_{{ j + apart }};
+{% endif %}
+{% endfor %}{% endfor %}
+{% for j in range(size) %}
+        qkv[at + {{ j * half }}u] = x{{ stages }}_{{ j }} * {{ ["0.70710678", "0.5", "0.35355339"][stages - 1] }};
+{% endfor %}
+    }
+    storageBarrier();
+{% set at_stage.half = half * size %}
+{% endif %}
+{% endfor %}
+{% endmacro %}
 {#- Writes the blocks of one part: a thread takes a block of 32 elements at a time. -#}
 {% macro write(name, part, start) %}
     for (var block = local; block < {{ part.blocks }}u; block += {{ workgroup }}u) {
@@ -183,6 +221,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
 {% endif %}
     storageBarrier();
+{% if parts.semantic is defined and parts.semantic.kind == "q4" %}
+{{ hadamard(0, k_sem, sem) }}
+{%- endif %}
+{% if parts.geometric.kind == "q4" %}
+{{ hadamard(q_geo, k_geo, geo) }}
+{%- endif %}
 {% if parts.semantic is defined %}
 {{ write("semantic", parts.semantic, k_sem) }}
 {%- endif %}

@@ -234,6 +234,8 @@ const WRITTEN: &[Layer] = &[
     Layer { qk_norm: true, value: 3, ..Layer::standard(70, 35, 6, ["f32", "q4", "q8"]) },
     Layer { sem: 6, value: 11, gate: "dynamic", learned_temp: true, rope_semantic: true, ..Layer::standard(6, 3, 10, ["q4", "q8", "f16"]) },
     Layer { sem: 5, value: 9, rope: false, gate: "static", tie_qk: true, ..Layer::standard(3, 3, 7, ["q8", "q4", "q8"]) },
+    // Hadamard transforms in pieces of 32 and less.
+    Layer { sem: 40, value: 5, learned_temp: true, ..Layer::standard(4, 2, 64, ["q4", "q4", "q8"]) },
     Layer { sem: 33, value: 1, rope: false, learned_temp: true, ..Layer::standard(2, 1, 1, ["f16", "q8", "f32"]) },
 ];
 

@@ -159,22 +159,32 @@ fn greedy_text(network: &Rc<Network>) {
     }
 }
 
-/// What a cache costs in quality.
+/// What a cache costs in quality, over whole blocks: of some 200 tokens alone, the change under q4 is mostly chance.
+///
+/// Measured over the 8 blocks: -0.00 % (fp16), -0.04 % (q8, single blocks -0.23 to +0.13), +3.76 % (q4, single blocks +1.33 to +5.91); on the first
+/// block, which is what a normal run takes, -0.01 %, -0.01 % and +4.14 % (+9.25 % were keys of q4 not transformed).
 fn cache_kinds(network: &Rc<Network>) {
-    let count = std::env::var("CARAMBA_BLOCKS").map_or(192, |_| BLOCK);
-    let text = prose()[..count].to_vec();
-    let loss = |kind| mean_loss(&session(network, kind, count).score(std::slice::from_ref(&text)).unwrap().log_probabilities[0]);
-    let uncached = loss(CacheKind::None);
-    // Measured on the 192 tokens that CI takes: -0.01 % (fp16), -0.13 % (q8), +14.8 % (q4); on the whole block -0.01 %, -0.01 % and +9.25 %. The goal for q4
-    // is 5 %, and it is not met: 4-bit keys do nearly all of the harm. CI prints what q4 costs here and asks the bundled pair for the goal (tests/bundled.rs);
-    // with CARAMBA_BLOCKS it is asked for here, and fails.
+    let blocks: usize = std::env::var("CARAMBA_BLOCKS").map_or(1, |count| count.parse().unwrap());
+    let prose = prose();
+    let losses = |kind| -> Vec<f64> {
+        let mut session = session(network, kind, BLOCK);
+        let block = |index: usize| {
+            session.truncate(0).unwrap();
+            mean_loss(&session.score(&[prose[index * BLOCK..(index + 1) * BLOCK].to_vec()]).unwrap().log_probabilities[0])
+        };
+        (0..blocks).map(block).collect()
+    };
+    let uncached = losses(CacheKind::None);
     for (kind, most) in [(CacheKind::F16, 0.05), (CacheKind::Q8, 0.2), (CacheKind::Q4, 5.0)] {
-        let change = ((loss(kind) - uncached).exp() - 1.0) * 100.0;
-        println!("{count} tokens, {}: perplexity changes by {change:+.3} %", kind.name());
-        if kind != CacheKind::Q4 || count == BLOCK {
-            assert!(change.abs() < most, "{}: perplexity changes by {change} %", kind.name());
-        }
+        let differences: Vec<f64> = losses(kind).iter().zip(&uncached).map(|(loss, uncached)| loss - uncached).collect();
+        let percent = |difference: f64| (difference.exp() - 1.0) * 100.0;
+        let each: Vec<String> = differences.iter().map(|&difference| format!("{:+.2}", percent(difference))).collect();
+        let change = percent(differences.iter().sum::<f64>() / blocks as f64);
+        println!("{blocks} blocks, {}: perplexity changes by {change:+.3} % ({})", kind.name(), each.join(", "));
+        assert!(change.abs() < most, "{}: perplexity changes by {change} %", kind.name());
     }
+    let count = 192;
+    let text = prose[..count].to_vec();
     // Prefill in chunks, then decode: the model's own continuation has the loss that it has without a cache.
     let mut session = session(network, CacheKind::F16, count + 1);
     let prompt = text[..count - 16].to_vec();

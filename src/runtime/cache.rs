@@ -2,6 +2,10 @@
 //!
 //! Elements are grouped in blocks of [`BLOCK`] along the feature dimension of one token; a quantised block is symmetric and has an
 //! fp16 scale.
+//!
+//! Keys of q4 are stored as their Hadamard transform (`shaders/cache_write.wgsl` says why), which changes neither the blocks nor the scale's rule. On
+//! SmolLM2-135M 4-bit keys alone take the next-token distributions 0.108 nats (KL) from the exact ones without it, 0.035 with it. Keys of q8 gain
+//! nothing in perplexity, and values of q4 little: theirs would have to be undone in every output.
 
 use crate::error::{Result, unknown};
 

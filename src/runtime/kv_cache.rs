@@ -1,9 +1,9 @@
 //! A session's keys and values on the device: one buffer for each part of each layer.
 
-use super::{CacheKind, CacheKinds};
+use super::{CacheKind, CacheKinds, hadamard};
 use crate::error::{At, Error, Result};
 use crate::gpu::{Buffer, Gpu, Purpose, Usage};
-use crate::model::{Architecture, Attention};
+use crate::model::{Architecture, Attention, Model};
 use serde_json::{Value, json};
 
 /// Semantic keys, geometric keys or values of one layer; `shaders/cache.wgsl` has the layout.
@@ -24,6 +24,8 @@ pub(super) struct LayerCache {
     pub semantic: Option<CachePart>,
     pub geometric: CachePart,
     pub value: CachePart,
+    /// The layer's null keys and values as its queries need them, where that isn't as the weights have them: `[heads, sem + geo + value]`.
+    pub nulls: Option<Buffer>,
 }
 
 /// What a layer's parts are: (kind, elements of a head) of semantic keys, geometric keys and values.
@@ -74,7 +76,9 @@ impl LayerCache {
     ///
     /// # Errors
     /// More than the device has, or allows in one buffer.
-    pub fn new(gpu: &Gpu, index: usize, attention: &Attention, kinds: CacheKinds, tokens: usize) -> Result<LayerCache> {
+    pub fn new(gpu: &Gpu, model: &Model, index: usize, kinds: CacheKinds, tokens: usize) -> Result<LayerCache> {
+        let attention = &model.architecture.layers[index].attention;
+        let nulls = transformed_nulls(gpu, model, index, parts(attention, kinds).map(|(kind, _)| kind))?;
         let [semantic, geometric, value] = parts(attention, kinds);
         let purpose = |kind| if kind == CacheKind::None { Purpose::Activations } else { Purpose::Cache };
         let part = |name: &str, (kind, head): (CacheKind, usize)| {
@@ -82,7 +86,7 @@ impl LayerCache {
                 .at(format!("layer {index}"))
         };
         let semantic = if attention.sem > 0 { Some(part("semantic keys", semantic)?) } else { None };
-        Ok(LayerCache { semantic, geometric: part("keys", geometric)?, value: part("values", value)? })
+        Ok(LayerCache { semantic, geometric: part("keys", geometric)?, value: part("values", value)?, nulls })
     }
 
     /// The parts by name, bound from `binding` on; and their buffers in that order.
@@ -102,6 +106,26 @@ impl LayerCache {
         let parts = [self.semantic.as_ref(), Some(&self.geometric), Some(&self.value)];
         parts.into_iter().flatten().filter(|part| part.kind != CacheKind::None).map(|part| part.buffer.bytes()).sum()
     }
+}
+
+/// The null keys of a layer whose queries meet keys of 4 bits, transformed as those are; `None` where nothing is transformed.
+fn transformed_nulls(gpu: &Gpu, model: &Model, index: usize, [semantic, geometric, _]: [CacheKind; 3]) -> Result<Option<Buffer>> {
+    let attention = &model.architecture.layers[index].attention;
+    let (sem, geo) = (attention.sem, attention.geo);
+    if !attention.null_attn || !((sem > 0 && semantic == CacheKind::Q4) || geometric == CacheKind::Q4) {
+        return Ok(None);
+    }
+    let mut nulls = super::network::nulls(model, index)?;
+    for head in nulls.chunks_exact_mut(sem + geo + attention.value) {
+        let (semantic_key, rest) = head.split_at_mut(sem);
+        if semantic == CacheKind::Q4 {
+            hadamard::transform(semantic_key);
+        }
+        if geometric == CacheKind::Q4 {
+            hadamard::transform(&mut rest[..geo]);
+        }
+    }
+    Ok(Some(gpu.buffer_of("the null keys and values", &nulls, Purpose::Activations)?))
 }
 
 /// Whether nothing is cached at all.

@@ -3,6 +3,7 @@
 pub mod cache;
 pub mod forms;
 mod generate;
+mod hadamard;
 mod kv_cache;
 mod linear;
 mod network;

@@ -207,7 +207,7 @@ impl Loader<'_> {
             out: self.matrix(&own(&format!("{out}.weight")))?,
             out_bias,
             extras,
-            nulls: if attention.null_attn { Some(self.nulls(index)?) } else { None },
+            nulls: if attention.null_attn { Some(load_vector(self.stream.gpu, &own("nulls"), &nulls(self.model, index)?)?) } else { None },
             mlp_norm: self.vector(&name("post_attention_layernorm.weight"))?,
             gate: Matrix::of(&self.stream, &name("mlp.gate_proj"), gate_tensor, mlp_format)?,
             up: Matrix::of(&self.stream, &name("mlp.up_proj"), up_tensor, mlp_format)?,
@@ -215,22 +215,8 @@ impl Loader<'_> {
         })
     }
 
-    /// The null keys and values of all heads: `[heads, sem + geo + value]`.
-    fn nulls(&self, index: usize) -> Result<Buffer> {
-        let attention = &self.model.architecture.layers[index].attention;
-        let own = |tensor: &str| format!("model.layers.{index}.self_attn.{tensor}");
-        let (sem, geo, value) = (self.values(&own("k_sem_null"))?, self.values(&own("k_geo_null"))?, self.values(&own("v_null"))?);
-        let mut all = Vec::with_capacity(sem.len() + geo.len() + value.len());
-        for head in 0..attention.heads {
-            for (values, width) in [(&sem, attention.sem), (&geo, attention.geo), (&value, attention.value)] {
-                all.extend_from_slice(values.get(head * width..(head + 1) * width).unwrap_or_default());
-            }
-        }
-        load_vector(self.stream.gpu, &own("nulls"), &all)
-    }
-
     fn tensor(&self, name: &str) -> Result<&Tensor> {
-        self.model.tensors.get(name).ok_or_else(|| Error::new("the model has no such tensor").at(name))
+        tensor(self.model, name)
     }
 
     fn values(&self, name: &str) -> Result<Vec<f32>> {
@@ -247,4 +233,22 @@ impl Loader<'_> {
         let tensor = self.tensor(name)?;
         Matrix::of(&self.stream, name, tensor, Format::of(tensor, self.kind))
     }
+}
+
+fn tensor<'a>(model: &'a Model, name: &str) -> Result<&'a Tensor> {
+    model.tensors.get(name).ok_or_else(|| Error::new("the model has no such tensor").at(name))
+}
+
+/// The null keys and values of all heads of a layer: `[heads, sem + geo + value]`.
+pub(super) fn nulls(model: &Model, index: usize) -> Result<Vec<f32>> {
+    let attention = &model.architecture.layers[index].attention;
+    let values = |name: &str| -> Result<Vec<f32>> { Ok(tensor(model, &format!("model.layers.{index}.self_attn.{name}"))?.to_f32()) };
+    let (sem, geo, value) = (values("k_sem_null")?, values("k_geo_null")?, values("v_null")?);
+    let mut all = Vec::with_capacity(sem.len() + geo.len() + value.len());
+    for head in 0..attention.heads {
+        for (values, width) in [(&sem, attention.sem), (&geo, attention.geo), (&value, attention.value)] {
+            all.extend_from_slice(values.get(head * width..(head + 1) * width).unwrap_or_default());
+        }
+    }
+    Ok(all)
 }

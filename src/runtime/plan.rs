@@ -334,7 +334,7 @@ impl Planner<'_> {
         let bind = |out| {
             let mut bindings = vec![self.call.binding(), self.rows.binding(), self.activations.qkv.binding(), out];
             bindings.extend(buffers.iter().cloned());
-            bindings.extend(weights.nulls.as_ref().map(Buffer::binding));
+            bindings.extend(self.caches[index].nulls.as_ref().or(weights.nulls.as_ref()).map(Buffer::binding));
             bindings
         };
         let out = &self.activations.attention;

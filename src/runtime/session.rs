@@ -7,7 +7,7 @@ use super::plan::{Activations, HeadCall, Mode, Plan, Planner, SPLIT, TurnTables,
 use crate::error::{Error, Result};
 use crate::gpu::{Buffer, Count, Counts, Gpu, Purpose, Step, Usage};
 use crate::interrupt;
-use crate::model::Architecture;
+use crate::model::{Architecture, Model};
 use serde_json::json;
 use std::cell::OnceCell;
 use std::collections::HashMap;
@@ -90,7 +90,7 @@ impl Session {
                 }
             }
         }
-        let caches = layer_caches(gpu, architecture, options, uncached)?;
+        let caches = layer_caches(gpu, network.model(), options, uncached)?;
         let tile = prefill_tile(gpu) as usize;
         let chunk = if uncached {
             sequences * context.next_multiple_of(tile)
@@ -467,7 +467,8 @@ fn check_options(architecture: &Architecture, options: &SessionOptions) -> Resul
 }
 
 /// One cache per layer; without a cache, keys and values live for one layer of one call, and layers of the same shape share them.
-fn layer_caches(gpu: &Gpu, architecture: &Architecture, options: &SessionOptions, uncached: bool) -> Result<Vec<Rc<LayerCache>>> {
+fn layer_caches(gpu: &Gpu, model: &Model, options: &SessionOptions, uncached: bool) -> Result<Vec<Rc<LayerCache>>> {
+    let architecture = &model.architecture;
     let tokens = options.sequences * options.context;
     let mut shared: HashMap<[usize; 4], Rc<LayerCache>> = HashMap::new();
     let mut caches = Vec::with_capacity(architecture.layers.len());
@@ -478,7 +479,7 @@ fn layer_caches(gpu: &Gpu, architecture: &Architecture, options: &SessionOptions
             caches.push(cache.clone());
             continue;
         }
-        let cache = Rc::new(LayerCache::new(gpu, index, attention, options.cache, tokens)?);
+        let cache = Rc::new(LayerCache::new(gpu, model, index, options.cache, tokens)?);
         if uncached {
             shared.insert(shape, cache.clone());
         }

@@ -81,8 +81,8 @@ fn attention(weights: &Weights, a: &Attention, x: &[f32], length: usize, cache: 
         }
     }
 
-    through_cache(&mut k_sem, a.kv_heads * a.sem, cache.semantic);
-    through_cache(&mut k_geo, a.kv_heads * a.geo, if a.decoupled { cache.geometric } else { cache.key });
+    keys_through_cache(&mut k_sem, a.kv_heads, a.sem, cache.semantic);
+    keys_through_cache(&mut k_geo, a.kv_heads, a.geo, if a.decoupled { cache.geometric } else { cache.key });
     through_cache(&mut value, a.kv_heads * a.value, cache.value);
 
     // What each query part is multiplied by: gate, temperature and 1 / sqrt(width). [T, H]
@@ -136,6 +136,19 @@ fn rotate(x: &mut [f32], heads: usize, width: usize, rope: &Rope) {
             *high = b * cos as f32 + a * sin as f32;
         }
     }
+}
+
+/// k [T, heads, width] as a cache of this kind gives it back. What 4 bits hold is the key's Hadamard transform; where the device multiplies that with the
+/// query's, the key is transformed back here.
+fn keys_through_cache(k: &mut [f32], heads: usize, width: usize, kind: CacheKind) {
+    let transform = |k: &mut [f32]| {
+        if kind == CacheKind::Q4 && width > 0 {
+            k.chunks_mut(width).for_each(super::twins::hadamard);
+        }
+    };
+    transform(k);
+    through_cache(k, heads * width, kind);
+    transform(k);
 }
 
 /// x [T, width] as a cache of this kind gives it back: blocks of 32 elements of a token, over all its heads. Quantised with the exact

@@ -360,6 +360,12 @@ impl Layer {
             row[head * self.sem..(head + 1) * self.sem].iter_mut().for_each(|x| *x *= semantic);
             row[q_geo + head * self.geo..q_geo + (head + 1) * self.geo].iter_mut().for_each(|x| *x *= geometric);
         }
+        for (kind, width, queries, keys) in [(self.kinds[0], self.sem, 0, k_sem), (self.kinds[1], self.geo, q_geo, k_geo)] {
+            if kind == "q4" && width > 0 {
+                row[queries..queries + self.heads * width].chunks_mut(width).for_each(hadamard);
+                row[keys..keys + self.kv_heads * width].chunks_mut(width).for_each(hadamard);
+            }
+        }
     }
 
     /// What attention makes of one row of queries at `position` of a sequence whose first token is `first` in the caches: [heads, value].
@@ -422,6 +428,22 @@ fn turn(head: &mut [f32], position: usize) {
         let (a, b) = (f64::from(*low), f64::from(*high));
         *low = (a * cosine - b * sine) as f32;
         *high = (b * cosine + a * sine) as f32;
+    }
+}
+
+/// The orthonormal Hadamard transform of one head, by its matrix: element (i, j) is -1 to the number of bits that i and j share. Powers of two
+/// up to 32 by themselves, the largest first.
+pub fn hadamard(head: &mut [f32]) {
+    let mut at = 0;
+    while at < head.len() {
+        let size = 1 << (head.len() - at).ilog2().min(5);
+        let part = &mut head[at..at + size];
+        let before = part.to_vec();
+        for (i, x) in part.iter_mut().enumerate() {
+            let sign = |j: usize| if (i & j).count_ones().is_multiple_of(2) { 1.0 } else { -1.0 };
+            *x = (before.iter().enumerate().map(|(j, x)| sign(j) * f64::from(*x)).sum::<f64>() / (size as f64).sqrt()) as f32;
+        }
+        at += size;
     }
 }
 
