@@ -7,6 +7,9 @@ Keys that are stored in 4 bits go through a Hadamard transform first, and so do 
 would set the scale of their block and leave two or three codes to the others; spread over a block they do little harm (S. Ashkboos and others, "QuaRot:
 Outlier-Free 4-Bit Inference in Rotated LLMs", 2024). Null keys come transformed. Values have no such channels, and 8 bits have codes enough.
 
+Order of a row: q_sem [heads, sem], q_geo [heads, geo], k_sem [kv_heads, sem], k_geo [kv_heads, geo], v [kv_heads, value], gate [heads]. For the formulas
+see `Attention` in src/model/architecture.rs: queries leave here with 1/sqrt(width), gate and temperature in them.
+
 One workgroup per row.
 
 Parameters: stride, heads, kv_heads, sem, geo, value, workgroup, rope, rope_semantic, qk_norm, eps, gate (`none`, `static`, `dynamic`),
