@@ -88,6 +88,20 @@ pub(super) const FEATURES: [(&str, wgpu::Features); 5] = [
     ("pipeline cache", wgpu::Features::PIPELINE_CACHE),
 ];
 
+/// What kernels with cooperative matrices need.
+pub(super) const MATRIX_FEATURES: wgpu::Features =
+    wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX.union(wgpu::Features::SHADER_F16).union(wgpu::Features::SUBGROUP);
+
+/// The largest square matrices of half floats that the adapter multiplies and adds up in f32, of the sizes that WGSL has.
+pub(super) fn matrix_size(adapter: &wgpu::Adapter) -> Option<u32> {
+    use wgpu::CooperativeScalarType::{F16, F32};
+    let all = adapter.cooperative_matrix_properties();
+    let has = |size: &u32| {
+        all.iter().any(|found| [found.m_size, found.n_size, found.k_size] == [*size; 3] && found.ab_type == F16 && found.cr_type == F32)
+    };
+    [16, 8].into_iter().find(has)
+}
+
 /// What the adapter says of itself; features are those of the device's, if it is open.
 pub(super) fn summarise(adapter: &wgpu::Adapter, features: wgpu::Features) -> AdapterSummary {
     let info = adapter.get_info();

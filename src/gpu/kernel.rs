@@ -20,6 +20,7 @@ pub const SHADERS: &[(&str, &str)] = &[
     ("copy_rows.wgsl", include_str!("../../shaders/copy_rows.wgsl")),
     ("embed.wgsl", include_str!("../../shaders/embed.wgsl")),
     ("linear_lanes.wgsl", include_str!("../../shaders/linear_lanes.wgsl")),
+    ("linear_matrices.wgsl", include_str!("../../shaders/linear_matrices.wgsl")),
     ("linear_shared.wgsl", include_str!("../../shaders/linear_shared.wgsl")),
     ("linear_tiles.wgsl", include_str!("../../shaders/linear_tiles.wgsl")),
     ("probe_arithmetic.wgsl", include_str!("../../shaders/probe_arithmetic.wgsl")),

@@ -83,6 +83,7 @@ pub struct Gpu {
     pipelines: pipelines::Pipelines,
     tuning: Tuning,
     memo: Memo,
+    matrix_size: Option<u32>,
     /// The first thing that went wrong where wgpu had nobody to tell.
     failure: Arc<Mutex<Option<String>>>,
 }
@@ -154,9 +155,22 @@ impl Gpu {
                 Memo::open(Some(path.clone()))
             }
         };
+        let matrix_size = adapter::matrix_size(&adapter).filter(|_| features.contains(adapter::MATRIX_FEATURES));
         let pipelines = pipelines::Pipelines::open(&device, &adapter.get_info());
         let tuning = choice.tuning.clone();
-        Ok(Arc::new(Gpu { summary, memory, device, queue, checked: choice.checked, kernels, pipelines, tuning, memo, failure }))
+        Ok(Arc::new(Gpu {
+            summary,
+            memory,
+            device,
+            queue,
+            checked: choice.checked,
+            kernels,
+            pipelines,
+            tuning,
+            memo,
+            matrix_size,
+            failure,
+        }))
     }
 
     pub fn summary(&self) -> &AdapterSummary {
@@ -192,6 +206,11 @@ impl Gpu {
     pub fn subgroup_size(&self) -> Option<u32> {
         let [low, high] = self.summary.subgroup_sizes;
         (self.has(wgpu::Features::SUBGROUP) && low == high && low.is_power_of_two() && low >= 4).then_some(low)
+    }
+
+    /// Rows and columns of the cooperative matrices that the device multiplies as half floats and adds up in f32, if it does.
+    pub fn matrix_size(&self) -> Option<u32> {
+        self.matrix_size
     }
 
     pub(crate) fn device(&self) -> &wgpu::Device {

@@ -76,10 +76,21 @@ pub fn candidates(gpu: &Gpu, job: Job) -> Vec<Form> {
         (_, 8..=16) => vec![shared(8, 2, 2 * subgroup), shared(4, 2, 2 * subgroup), tiles(1, 4, 256), tiles(2, 4, 128)],
         _ => vec![tiles(4, 4, 256), tiles(8, 4, 128), tiles(8, 4, 256), tiles(4, 8, 256), tiles(2, 4, 256), shared(8, 2, 2 * subgroup)],
     };
+    if let (Some(_), Some(lanes), 9..) = (gpu.matrix_size(), gpu.subgroup_size(), job.tokens) {
+        // Behind the others: it is taken where it was measured to be faster, and its results to be right.
+        let matrices = form(Shape::Matrices);
+        let across = if job.dual { 1 } else { 2 };
+        forms.extend([
+            matrices(2, across, 4 * lanes),
+            matrices(1, across, 4 * lanes),
+            matrices(2, 2 * across, 4 * lanes),
+            matrices(1, across, 8 * lanes),
+        ]);
+    }
     let limits = gpu.limits();
     let fits = |form: &Form| {
         form.workgroup <= limits.max_compute_invocations_per_workgroup
-            && form.workgroup_bytes(job.dual) <= limits.max_compute_workgroup_storage_size
+            && form.workgroup_bytes(gpu, job.dual) <= limits.max_compute_workgroup_storage_size
     };
     forms.retain(fits);
     if forms.is_empty() {

@@ -18,15 +18,17 @@ pub enum Shape {
     Shared,
     /// Tiles of tokens and rows go through workgroup memory: `linear_tiles.wgsl`.
     Tiles,
+    /// As tiles, multiplied as cooperative matrices of half floats: `linear_matrices.wgsl`.
+    Matrices,
 }
 
 /// A form of the product: which kernel, and its tile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Form {
     pub shape: Shape,
-    /// Token rows that share a weight once a lane has it.
+    /// Token rows that share a weight once a lane has it; of cooperative matrices, those of a subgroup along the tokens.
     pub tokens: u32,
-    /// Matrix rows of a lane, or of the lanes that share them.
+    /// Matrix rows of a lane, or of the lanes that share them; of cooperative matrices, those of a subgroup along the rows.
     pub lane_rows: u32,
     pub workgroup: u32,
 }
@@ -38,6 +40,7 @@ impl std::fmt::Display for Form {
             Shape::Lanes => "lanes",
             Shape::Shared => "shared",
             Shape::Tiles => "tiles",
+            Shape::Matrices => "matrices",
         };
         write!(f, "{name} {}x{} of {}", self.tokens, self.lane_rows, self.workgroup)
     }
@@ -53,13 +56,41 @@ impl Form {
         }
     }
 
+    /// Matrix rows and token rows of a workgroup.
+    fn tile(self, gpu: &Gpu) -> [u32; 2] {
+        let Form { tokens, lane_rows, workgroup, .. } = self;
+        match self.shape {
+            Shape::Lanes => [workgroup * lane_rows, tokens],
+            Shape::Shared => [workgroup / self.lanes(gpu) * lane_rows, tokens],
+            Shape::Tiles => [16 * lane_rows, workgroup / 16 * tokens],
+            Shape::Matrices => {
+                let size = gpu.matrix_size().unwrap_or(16);
+                [2 * size * lane_rows, workgroup / self.lanes(gpu) / 2 * size * tokens]
+            }
+        }
+    }
+
+    /// Lanes that share rows, or make up a subgroup.
+    fn lanes(self, gpu: &Gpu) -> u32 {
+        match self.subgroup(gpu) {
+            0 => self.workgroup,
+            subgroup => subgroup,
+        }
+    }
+
     /// Workgroup memory that it takes; `dual`: with two matrices.
-    pub fn workgroup_bytes(self, dual: bool) -> u32 {
+    pub fn workgroup_bytes(self, gpu: &Gpu, dual: bool) -> u32 {
+        let matrices = if dual { 2 } else { 1 };
         match self.shape {
             Shape::Lanes => 0,
             Shape::Shared => self.workgroup * 4,
             // Blocks of 32 columns in f32.
-            Shape::Tiles => (self.tokens * self.workgroup / 16 + self.lane_rows * 16 * if dual { 2 } else { 1 }) * BLOCK as u32 * 4,
+            Shape::Tiles => (self.tokens * self.workgroup / 16 + self.lane_rows * 16 * matrices) * BLOCK as u32 * 4,
+            Shape::Matrices => {
+                let [rows, tokens] = self.tile(gpu);
+                // Both tiles in half floats, sums and the squares of a norm in f32.
+                (tokens + rows * matrices) * BLOCK as u32 * 2 + (tokens * rows * matrices + tokens * 8) * 4
+            }
         }
     }
 
@@ -69,11 +100,15 @@ impl Form {
         let sides = [self.tokens, self.lane_rows].iter().all(|side| (1..=16).contains(side));
         sides
             && (1..=limits.max_compute_invocations_per_workgroup).contains(&self.workgroup)
-            && self.workgroup_bytes(dual) <= limits.max_compute_workgroup_storage_size
+            && self.workgroup_bytes(gpu, dual) <= limits.max_compute_workgroup_storage_size
             && match self.shape {
                 Shape::Lanes => true,
                 Shape::Shared => self.workgroup.is_power_of_two(),
                 Shape::Tiles => self.workgroup.is_multiple_of(16),
+                // Two subgroups lie side by side.
+                Shape::Matrices => {
+                    gpu.matrix_size().is_some() && gpu.subgroup_size().is_some_and(|lanes| self.workgroup.is_multiple_of(2 * lanes))
+                }
             }
     }
 }
@@ -136,7 +171,6 @@ impl Product<'_> {
     /// As [`Product::steps`].
     pub fn step(&self, gpu: &Gpu, part: &Part, up: Option<&Part>, form: Form) -> Result<Step> {
         let subgroup = form.subgroup(gpu);
-        let lanes = if subgroup > 0 { subgroup } else { form.workgroup };
         let parameters = json!({
             "format": part.format.parameters(),
             "interleave": part.interleave,
@@ -147,7 +181,8 @@ impl Product<'_> {
             "lane_rows": form.lane_rows,
             "workgroup": form.workgroup,
             "subgroup": subgroup,
-            "lanes": lanes,
+            "lanes": form.lanes(gpu),
+            "size": gpu.matrix_size().unwrap_or(0),
             "x_stride": self.x_stride,
             "y_stride": self.y_stride,
             "epilogue": match self.epilogue { Epilogue::Store => "store", Epilogue::Add => "add", Epilogue::SwiGlu(_) => "swiglu" },
@@ -156,11 +191,13 @@ impl Product<'_> {
             "norm_width": self.norm.map_or(0, |norm| norm.width),
             "eps": self.norm.map_or(0.0, |norm| norm.eps),
         });
-        let (template, tile_rows, tile_tokens) = match form.shape {
-            Shape::Lanes => ("linear_lanes.wgsl", form.workgroup * form.lane_rows, form.tokens),
-            Shape::Shared => ("linear_shared.wgsl", form.workgroup / lanes * form.lane_rows, form.tokens),
-            Shape::Tiles => ("linear_tiles.wgsl", 16 * form.lane_rows, form.workgroup / 16 * form.tokens),
+        let template = match form.shape {
+            Shape::Lanes => "linear_lanes.wgsl",
+            Shape::Shared => "linear_shared.wgsl",
+            Shape::Tiles => "linear_tiles.wgsl",
+            Shape::Matrices => "linear_matrices.wgsl",
         };
+        let [tile_rows, tile_tokens] = form.tile(gpu);
         let kernel = gpu.kernel(template, &parameters)?;
         let mut bindings = vec![self.call.binding(), self.x.binding_from(self.x_offset), self.y.binding()];
         for part in [Some(part), up].into_iter().flatten() {
