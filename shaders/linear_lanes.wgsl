@@ -6,7 +6,7 @@ per subgroup, each lane taking one column and handing it to the others by a broa
 
 Grid: (row tiles, token tiles, 1).
 
-Parameters: format, interleave, columns (padded to 32), rows, first (of the output), tokens (of a tile), lane_rows, workgroup, subgroup (0: none),
+Parameters: format, interleave, columns (padded to 32), rows, first (of the output), tokens (of a tile), lane_rows, workgroup, subgroup (0: none), wide (load 64-bit words),
 x_stride, y_stride, epilogue (`store`, `add` to what is there, or `swiglu`: silu(gate) * up with two matrices), bias, norm (RMSNorm of x first:
 `norm_width`, `eps`).
 -#}
@@ -26,7 +26,7 @@ struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
 @group(0) @binding(1) var<storage, read> x: array<{{ "f32" if subgroup else "vec4<f32>" }}>;  // [rows, {{ x_stride }}]
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;  // [rows, {{ y_stride }}]
 {% for m in range(matrices) %}
-{{ weights.bindings(format, m, 3 + m * each) }}
+{{ weights.bindings(format, m, 3 + m * each, wide) }}
 {%- endfor %}
 {% set next = 3 + matrices * each %}
 {% if norm %}
@@ -80,7 +80,14 @@ fn main(
 {#- Weights: one vec4<u32> is loaded when its first word is due, and unpacked word by word. -#}
 {% if k % unit == 0 %}
 {% for m in range(matrices) %}{% for r in range(lane_rows) %}
-        let v{{ m }}_{{ r }}_{{ k // unit }} = codes{{ m }}[at{{ r }} + block * {{ span // unit * interleave }}u + {{ k // unit * interleave }}u];
+{% set v = m ~ "_" ~ r ~ "_" ~ (k // unit) %}
+{% set loaded = "codes" ~ m ~ "[at" ~ r ~ " + block * " ~ (span // unit * interleave) ~ "u + " ~ (k // unit * interleave) ~ "u]" %}
+{% if wide %}
+        let pair{{ v }} = {{ loaded }};
+        let v{{ v }} = vec4<u32>(u32(pair{{ v }}.x), u32(pair{{ v }}.x >> 32u), u32(pair{{ v }}.y), u32(pair{{ v }}.y >> 32u));
+{% else %}
+        let v{{ v }} = {{ loaded }};
+{% endif %}
 {% endfor %}{% endfor %}
 {% endif %}
 {% for m in range(matrices) %}{% for r in range(lane_rows) %}

@@ -30,9 +30,9 @@ lie likewise. The last group is filled up.
 {%- else -%}(({{ row }}) / {{ interleave }}u) * {{ items * interleave }}u + ({{ row }}) % {{ interleave }}u
 {%- endif -%}
 {% endmacro %}
-{#- Bindings of matrix `m`, from binding `at` on: codes and, if there are any, scales. -#}
-{% macro bindings(format, m, at) %}
-@group(0) @binding({{ at }}) var<storage, read> codes{{ m }}: array<vec4<u32>>;  // [groups, units, rows of a group]
+{#- Bindings of matrix `m`, from binding `at` on: codes (with `wide` as pairs of 64-bit words) and, if there are any, scales. -#}
+{% macro bindings(format, m, at, wide=false) %}
+@group(0) @binding({{ at }}) var<storage, read> codes{{ m }}: array<{{ 'vec2<u64>' if wide else 'vec4<u32>' }}>;  // [groups, units, rows of a group]
 {% if format.group %}
 @group(0) @binding({{ at + 1 }}) var<storage, read> scales{{ m }}: array<u32>;  // [groups, words, rows of a group]
 {% endif %}

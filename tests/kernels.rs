@@ -133,7 +133,7 @@ fn check_product(lab: &Lab, product: Product, format: &str, interleave: usize) {
         for (part, weights) in product.parts.iter().zip(&weights) {
             let parameters = json!({
                 "format": twins::format_parameters(format), "interleave": interleave, "columns": columns, "rows": part, "first": first, "tokens": tokens, "lane_rows": lane_rows,
-                "workgroup": workgroup, "subgroup": subgroup, "lanes": lanes, "x_stride": x_stride, "y_stride": y_stride,
+                "workgroup": workgroup, "subgroup": subgroup, "wide": lab.has_wide_loads(), "lanes": lanes, "x_stride": x_stride, "y_stride": y_stride,
                 "epilogue": product.epilogue, "bias": product.bias, "norm": product.norm, "norm_width": width, "eps": EPS,
             });
             let buffers: Vec<_> = weights

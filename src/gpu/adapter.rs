@@ -80,11 +80,12 @@ fn backend_name(backend: wgpu::Backend) -> &'static str {
 }
 
 /// The optional features that caramba uses, by the names it shows.
-pub(super) const FEATURES: [(&str, wgpu::Features); 5] = [
+pub(super) const FEATURES: [(&str, wgpu::Features); 6] = [
     ("f16", wgpu::Features::SHADER_F16),
     ("subgroups", wgpu::Features::SUBGROUP),
     ("timestamps", wgpu::Features::TIMESTAMP_QUERY),
     ("cooperative matrices", wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX),
+    ("64-bit integers", wgpu::Features::SHADER_INT64),
     ("pipeline cache", wgpu::Features::PIPELINE_CACHE),
 ];
 

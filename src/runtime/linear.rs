@@ -113,6 +113,11 @@ impl Form {
     }
 }
 
+/// Whether weights are loaded as 64-bit words: where every load is a gather, half as many are needed.
+fn loads_wide(gpu: &Gpu) -> bool {
+    gpu.summary().software && gpu.has(wgpu::Features::SHADER_INT64)
+}
+
 /// What becomes of the product.
 pub enum Epilogue<'a> {
     Store,
@@ -182,6 +187,7 @@ impl Product<'_> {
             "workgroup": form.workgroup,
             "subgroup": subgroup,
             "lanes": form.lanes(gpu),
+            "wide": form.shape == Shape::Lanes && loads_wide(gpu),
             "size": gpu.matrix_size().unwrap_or(0),
             "x_stride": self.x_stride,
             "y_stride": self.y_stride,

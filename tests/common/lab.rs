@@ -30,6 +30,11 @@ impl Lab {
         self.gpu.subgroup_size().unwrap_or(0) as usize
     }
 
+    /// Whether kernels that can may load 64-bit words.
+    pub fn has_wide_loads(&self) -> bool {
+        self.gpu.summary().features.iter().any(|feature| feature == "64-bit integers")
+    }
+
     pub fn words(&self, content: &[u32]) -> Buffer {
         self.gpu.buffer_of("words", content, Purpose::Scratch).unwrap()
     }
@@ -65,7 +70,7 @@ impl Lab {
 
 /// Every optional feature by name.
 pub fn without_everything() -> Vec<String> {
-    ["f16", "subgroups", "timestamps", "cooperative matrices", "pipeline cache"].map(str::to_owned).to_vec()
+    ["f16", "subgroups", "timestamps", "cooperative matrices", "64-bit integers", "pipeline cache"].map(str::to_owned).to_vec()
 }
 
 /// Numbers that are the same at every run (splitmix64).

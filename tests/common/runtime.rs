@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 /// The device with all its features, and with none of the optional ones.
 pub fn devices() -> [(&'static str, Arc<Gpu>); 2] {
-    let without = ["f16", "subgroups", "timestamps", "cooperative matrices", "pipeline cache"].map(str::to_owned).to_vec();
+    let without =
+        ["f16", "subgroups", "timestamps", "cooperative matrices", "64-bit integers", "pipeline cache"].map(str::to_owned).to_vec();
     let open = |choice: DeviceChoice| Gpu::open(&choice).unwrap_or_else(|error| panic!("{error}"));
     [("full", open(DeviceChoice::default())), ("bare", open(DeviceChoice { without, ..DeviceChoice::default() }))]
 }
