@@ -342,7 +342,7 @@ fn a_training_program_that_fails_is_told() {
     insta::assert_snapshot!(told(&directory), @r"
     running distill; its log is artifacts/RUN/distill.log
     kvcache of student against teacher
-    warning: kvcache: the reduction of the fp16 cache is 2.00: expected at least 3.00
+    warning: kvcache: the reduction of the fp16 cache is 2.00: expected at least 3.0
     what was measured so far is in artifacts/RUN
     error: the check `kvcache` fails, and the manifest says `fail_fast`
       help: train the student further, or widen its paths

@@ -186,7 +186,7 @@ fn checks_compare_a_student_with_its_teacher() {
 
     let (code, told) = script(directory.path(), "kvcache.rhai", &[&pair[..], &["min_reduction_ratio=2.5"]].concat());
     assert_eq!(code, 1);
-    assert!(told.contains("kvcache fails: the reduction of the fp16 cache is 2.00: expected at least 2.50."), "{told}");
+    assert!(told.contains("kvcache fails: the reduction of the fp16 cache is 2.00: expected at least 2.5."), "{told}");
     let found = rows(&artifacts(directory.path(), "kvcache"), "kvcache.csv");
     let bytes = |row: &BTreeMap<String, String>| ["teacher_bytes_per_token", "student_bytes_per_token"].map(|column| number(row, column));
     assert_eq!(found.iter().map(bytes).collect::<Vec<_>>(), [[2048.0, 1024.0], [1088.0, 544.0], [576.0, 352.0]]);

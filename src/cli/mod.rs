@@ -65,8 +65,8 @@ struct DeviceOptions {
     /// The graphics API to reach it by
     #[arg(long, global = true, value_parser = ["vulkan", "metal", "dx12", "gl"])]
     backend: Option<String>,
-    /// How kernels are chosen: as measured once (auto), by a rule, measured again now, or as a file has it
-    #[arg(long, global = true, value_name = "auto|rule|measure|FILE", default_value = "auto", hide_default_value = true)]
+    /// How kernels are chosen: auto (as measured once), rule, measure (again, now), or a file that says it
+    #[arg(long, global = true, value_name = "CHOICE", default_value = "auto", hide_default_value = true)]
     kernels: String,
 }
 
