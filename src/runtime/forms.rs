@@ -60,8 +60,9 @@ pub fn candidates(gpu: &Gpu, job: Job) -> Vec<Form> {
         }
         // A load costs a gather whatever its address: lanes own rows, and what is loaded serves many products.
         return match (tokens, job.dual, job.format) {
-            (1, false, Format::Q4) => vec![lanes(1, 4, 16), lanes(1, 2, 16)],
+            (1, false, format) if format.bits() == 4 => vec![lanes(1, 4, 16), lanes(1, 2, 16)],
             (1, false, _) => vec![lanes(1, 2, 16), lanes(1, 4, 16), lanes(1, 1, 16)],
+            (1, true, format) if format.bits() == 4 => vec![lanes(1, 2, 16), lanes(1, 1, 16)],
             (1, true, _) => vec![lanes(1, 1, 16), lanes(1, 2, 16)],
             (2 | 4, false, _) => vec![lanes(tokens, 4, 16), lanes(tokens, 2, 16)],
             (2 | 4, true, _) => vec![lanes(tokens, 2, 16), lanes(tokens, 1, 16)],

@@ -24,6 +24,8 @@ pub(super) struct Scoring {
 }
 
 struct Tile {
+    /// Of its own: how many of its rows there are.
+    call: Buffer,
     head: Vec<Step>,
     score: Step,
 }
@@ -50,14 +52,13 @@ impl Session {
         let rows = self.rows_from(if self.is_uncached() { &[] } else { &starts });
         for chunk in self.chunks(&rows) {
             interrupt::check()?;
+            let tiles = || scoring.tiles.iter().zip(chunk.chunks(scoring.tile));
+            tiles().for_each(|(tile, rows)| self.write_call_to(&tile.call, rows.len()));
             self.run_chunk(chunk, |pass, counts| {
-                for (tile, index) in scoring.tiles.iter().zip(0..) {
-                    let left = chunk.len().saturating_sub(index * scoring.tile).min(scoring.tile);
-                    let counts = Counts { rows: left as u32, ..counts };
-                    if left > 0 {
-                        tile.head.iter().for_each(|step| step.record(pass, counts));
-                        tile.score.record(pass, counts);
-                    }
+                for (tile, rows) in tiles() {
+                    let counts = Counts { rows: rows.len() as u32, ..counts };
+                    tile.head.iter().for_each(|step| step.record(pass, counts));
+                    tile.score.record(pass, counts);
                 }
                 Ok(())
             })?;
@@ -94,6 +95,7 @@ impl Session {
             self.run_chunk(chunk, |_, _| Ok(()))?;
             for (tile, rows) in scoring.tiles.iter().zip(chunk.chunks(scoring.tile)) {
                 let counts = Counts { rows: rows.len() as u32, splits: 1 };
+                self.write_call_to(&tile.call, rows.len());
                 self.submit(|pass| tile.head.iter().for_each(|step| step.record(pass, counts)));
                 let logits: Vec<f32> = self.gpu().read(&scoring.logits, 0, rows.len() * stride, &staging)?;
                 for (row, logits) in rows.iter().zip(logits.chunks(stride)) {
@@ -156,24 +158,25 @@ impl Session {
         let mut tiles = Vec::new();
         for start in (0..rows).step_by(tile) {
             let x_stride = self.activations.x_stride;
+            let call = gpu.buffer("the call", 16, Purpose::Scratch, Usage::Uniform)?;
             let head = HeadCall {
                 network: self.network(),
-                typical_rows: tile,
-                call: &self.prefill.call,
+                typical_rows: tile.min(rows - start),
+                call: &call,
                 x: &self.activations.x,
                 x_offset: (start * x_stride * 4) as u64,
                 x_stride,
                 logits: &logits,
             };
             let bindings = vec![
-                self.prefill.call.binding(),
+                call.binding(),
                 self.prefill.rows.binding_from(start as u64 * 8),
                 self.history.binding(),
                 logits.binding(),
                 scores.binding_from(start as u64 * 8),
             ];
             let score = gpu.step("score", &kernel, bindings, [Count::Rows(1), Count::Of(1), Count::Of(1)])?;
-            tiles.push(Tile { head: head.steps()?, score });
+            tiles.push(Tile { head: head.steps()?, call, score });
         }
         Ok(Scoring { tile, logits, scores, tiles, staging })
     }

@@ -311,9 +311,14 @@ impl Session {
     }
 
     pub(super) fn write_call(&self, pass: &Pass, rows: usize) {
+        self.write_call_to(&pass.call, rows);
+    }
+
+    /// Tells steps that read `call` how many rows there are.
+    pub(super) fn write_call_to(&self, call: &Buffer, rows: usize) {
         let (sequences, context) = (self.options.sequences, self.options.context);
-        let call = [rows, context, sequences * context, context.div_ceil(SPLIT)].map(|word| word as u32);
-        self.gpu().write(&pass.call, 0, bytemuck::cast_slice(&call));
+        let words = [rows, context, sequences * context, context.div_ceil(SPLIT)].map(|word| word as u32);
+        self.gpu().write(call, 0, bytemuck::cast_slice(&words));
     }
 
     /// Checks `tokens`, writes them behind those that are there, and counts them.

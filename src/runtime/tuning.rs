@@ -48,6 +48,9 @@ impl Product<'_> {
         if !wanted || candidates.len() == 1 {
             return Ok(rule);
         }
+        // No more than there is room for.
+        let room = (self.x.bytes() - self.x_offset) / (self.x_stride as u64 * 4);
+        let tokens = tokens.min(room as usize).min(self.y.bytes() as usize / (self.y_stride * 4));
         let measured = Trial { product: self, gpu, part, up, tokens }.measure(&candidates)?;
         gpu.memo().remember(&job.fact(), &measured);
         Ok(measured.form)
