@@ -31,8 +31,8 @@ fn alone_it_shows_its_help() {
     Device:
           --device <NAME|NUMBER>  The adapter to use: a part of its name, or its number in `caramba devices`
           --backend <BACKEND>     The graphics API to reach it by [possible values: vulkan, metal, dx12, gl]
-          --kernels <CHOICE>      How kernels are chosen: auto (as measured once), rule, measure (again, now), or a
-                                  file that says it
+          --kernels <CHOICE>      How kernels are chosen: auto (as measured once), rule, measure (again, now), or
+                                  a file that says it
 
     Examples:
       caramba script full_paper.rhai                      a paper's tables and charts from the bundled models
@@ -73,8 +73,8 @@ fn every_verb_has_a_help() {
     Device:
           --device <NAME|NUMBER>  The adapter to use: a part of its name, or its number in `caramba devices`
           --backend <BACKEND>     The graphics API to reach it by [possible values: vulkan, metal, dx12, gl]
-          --kernels <CHOICE>      How kernels are chosen: auto (as measured once), rule, measure (again, now), or a
-                                  file that says it
+          --kernels <CHOICE>      How kernels are chosen: auto (as measured once), rule, measure (again, now), or
+                                  a file that says it
 
     Examples:
       caramba script full_paper.rhai
@@ -98,8 +98,8 @@ fn every_verb_has_a_help() {
     Device:
           --device <NAME|NUMBER>  The adapter to use: a part of its name, or its number in `caramba devices`
           --backend <BACKEND>     The graphics API to reach it by [possible values: vulkan, metal, dx12, gl]
-          --kernels <CHOICE>      How kernels are chosen: auto (as measured once), rule, measure (again, now), or a
-                                  file that says it
+          --kernels <CHOICE>      How kernels are chosen: auto (as measured once), rule, measure (again, now), or
+                                  a file that says it
 
     Presets:
       quick_validation
@@ -140,8 +140,8 @@ fn every_verb_has_a_help() {
     Device:
           --device <NAME|NUMBER>  The adapter to use: a part of its name, or its number in `caramba devices`
           --backend <BACKEND>     The graphics API to reach it by [possible values: vulkan, metal, dx12, gl]
-          --kernels <CHOICE>      How kernels are chosen: auto (as measured once), rule, measure (again, now), or a
-                                  file that says it
+          --kernels <CHOICE>      How kernels are chosen: auto (as measured once), rule, measure (again, now), or
+                                  a file that says it
 
     Cache kinds:
       fp16  half floats, 2 bytes an element
@@ -166,8 +166,8 @@ fn every_verb_has_a_help() {
     Device:
           --device <NAME|NUMBER>  The adapter to use: a part of its name, or its number in `caramba devices`
           --backend <BACKEND>     The graphics API to reach it by [possible values: vulkan, metal, dx12, gl]
-          --kernels <CHOICE>      How kernels are chosen: auto (as measured once), rule, measure (again, now), or a
-                                  file that says it
+          --kernels <CHOICE>      How kernels are chosen: auto (as measured once), rule, measure (again, now), or
+                                  a file that says it
     ");
     insta::assert_snapshot!(caramba(&["inspect", "--help"]), @r"
     exit code 0
@@ -191,8 +191,8 @@ fn every_verb_has_a_help() {
     Device:
           --device <NAME|NUMBER>  The adapter to use: a part of its name, or its number in `caramba devices`
           --backend <BACKEND>     The graphics API to reach it by [possible values: vulkan, metal, dx12, gl]
-          --kernels <CHOICE>      How kernels are chosen: auto (as measured once), rule, measure (again, now), or a
-                                  file that says it
+          --kernels <CHOICE>      How kernels are chosen: auto (as measured once), rule, measure (again, now), or
+                                  a file that says it
 
     Examples:
       caramba inspect models/SmolLM2-135M.gguf
@@ -222,8 +222,8 @@ fn every_verb_has_a_help() {
     Device:
           --device <NAME|NUMBER>  The adapter to use: a part of its name, or its number in `caramba devices`
           --backend <BACKEND>     The graphics API to reach it by [possible values: vulkan, metal, dx12, gl]
-          --kernels <CHOICE>      How kernels are chosen: auto (as measured once), rule, measure (again, now), or a
-                                  file that says it
+          --kernels <CHOICE>      How kernels are chosen: auto (as measured once), rule, measure (again, now), or
+                                  a file that says it
 
     Ids are stored as uint16 where the vocabulary allows it, else as uint32.
 
@@ -245,8 +245,8 @@ fn every_verb_has_a_help() {
     Device:
           --device <NAME|NUMBER>  The adapter to use: a part of its name, or its number in `caramba devices`
           --backend <BACKEND>     The graphics API to reach it by [possible values: vulkan, metal, dx12, gl]
-          --kernels <CHOICE>      How kernels are chosen: auto (as measured once), rule, measure (again, now), or a
-                                  file that says it
+          --kernels <CHOICE>      How kernels are chosen: auto (as measured once), rule, measure (again, now), or
+                                  a file that says it
     ");
 }
 

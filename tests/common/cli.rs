@@ -46,3 +46,8 @@ pub fn rows(run: &Path, file: &str) -> Vec<BTreeMap<String, String>> {
     let header = lines.next().unwrap();
     lines.map(|line| header.iter().cloned().zip(line).collect()).collect()
 }
+
+/// Whether a line depends on the machine: that a software adapter is used, and the progress that a slow one shows.
+pub fn in_passing(line: &str) -> bool {
+    line.starts_with("no GPU is used: ") || line.contains(" %)")
+}
