@@ -13,28 +13,14 @@ x_stride, y_stride, epilogue (`store`, `add` to what is there, or `swiglu`: silu
 {% import "weights.wgsl" as weights %}
 {% set matrices = 2 if epilogue == "swiglu" else 1 %}
 {% set quantised = format.bits <= 8 %}
-{% set each = 2 if quantised else 1 %}
 {#- Columns in one turn of the loop: whole units and whole subgroups; fewer compile faster, and with many tokens the loop costs nothing. -#}
 {% set span = 32 if quantised or tokens * lane_rows < 8 else [8, subgroup] | max %}
 {#- Groups of columns in a block of 32, each with a scale of its own. -#}
 {% set groups = 32 // format.group if quantised else 0 %}
 {% set unit = weights.unit(format) | int %}
 {% set per_word = weights.per_word(format) | int %}
-// Token rows of this call; positions of a sequence; sequences times context; room for splits.
-struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
-@group(0) @binding(0) var<uniform> call: Call;
-@group(0) @binding(1) var<storage, read> x: array<{{ "f32" if subgroup else "vec4<f32>" }}>;  // [rows, {{ x_stride }}]
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;  // [rows, {{ y_stride }}]
-{% for m in range(matrices) %}
-{{ weights.bindings(format, m, 3 + m * each, wide) }}
-{%- endfor %}
-{% set next = 3 + matrices * each %}
-{% if norm %}
-@group(0) @binding({{ next }}) var<storage, read> norm: array<{{ "f32" if subgroup else "vec4<f32>" }}>;  // [{{ columns }}]
-{% endif %}
-{% if bias %}
-@group(0) @binding({{ next + (1 if norm else 0) }}) var<storage, read> bias: array<f32>;  // [{{ rows }}]
-{% endif %}
+{% set x_type = "f32" if subgroup else "vec4<f32>" %}
+{% include "linear_bindings.wgsl" %}
 
 @compute @workgroup_size({{ workgroup }})
 fn main(

@@ -15,7 +15,6 @@ enable f16;
 enable wgpu_cooperative_matrix;
 {% set matrices = 2 if epilogue == "swiglu" else 1 %}
 {% set quantised = format.bits <= 8 %}
-{% set each = 2 if quantised else 1 %}
 {% set unit = weights.unit(format) | int %}
 {% set per_word = weights.per_word(format) | int %}
 {% set units = columns // unit %}
@@ -25,21 +24,8 @@ enable wgpu_cooperative_matrix;
 {% set block_units = 32 // unit %}
 {% set w_turns = (tile_rows * block_units + workgroup - 1) // workgroup %}
 {% set matrix = "coop_mat" ~ size ~ "x" ~ size %}
-// Token rows of this call; positions of a sequence; sequences times context; room for splits.
-struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
-@group(0) @binding(0) var<uniform> call: Call;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;  // [rows, {{ x_stride }} / 4]
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;  // [rows, {{ y_stride }}]
-{% for m in range(matrices) %}
-{{ weights.bindings(format, m, 3 + m * each) }}
-{%- endfor %}
-{% set next = 3 + matrices * each %}
-{% if norm %}
-@group(0) @binding({{ next }}) var<storage, read> norm: array<vec4<f32>>;  // [{{ columns }} / 4]
-{% endif %}
-{% if bias %}
-@group(0) @binding({{ next + (1 if norm else 0) }}) var<storage, read> bias: array<f32>;  // [{{ rows }}]
-{% endif %}
+{% set x_type = "vec4<f32>" %}
+{% include "linear_bindings.wgsl" %}
 var<workgroup> tile_x: array<f16, {{ tile_tokens * 32 }}>;  // [tokens, 32]
 {% for m in range(matrices) %}
 var<workgroup> tile_w{{ m }}: array<f16, {{ tile_rows * 32 }}>;  // [rows, 32]
@@ -73,22 +59,7 @@ fn main(
 {% for m in range(matrices) %}{% for t in range(tokens) %}{% for r in range(lane_rows) %}
     var sum{{ m }}_{{ t }}_{{ r }} = coopLoadT<{{ matrix }}<f32, C>>(&tile_y{{ m }}[(my_token + {{ t * size }}u) * {{ tile_rows }}u + my_row + {{ r * size }}u], {{ tile_rows }}u);
 {% endfor %}{% endfor %}{% endfor %}
-{#- What this lane brings in: the same tokens and rows for every block. -#}
-{% for i in range(x_turns) %}
-    let item{{ i }} = min(local + {{ i * workgroup }}u, {{ tile_tokens * 8 - 1 }}u);
-    let from{{ i }} = min(first_token + item{{ i }} / 8u, call.rows - 1u) * {{ x_stride // 4 }}u + item{{ i }} % 8u;
-{% if norm %}
-    var squares{{ i }} = 0.0;
-{% endif %}
-{% endfor %}
-{% for i in range(w_turns) %}
-    let unit{{ i }} = min(local + {{ i * workgroup }}u, {{ tile_rows * block_units - 1 }}u);
-    let row{{ i }} = min(first_row + unit{{ i }} / {{ block_units }}u, {{ rows - 1 }}u);
-    let at{{ i }} = {{ weights.begin("row" ~ i, units, interleave) }} + (unit{{ i }} % {{ block_units }}u) * {{ interleave }}u;
-{% if quantised %}
-    let scale_at{{ i }} = {{ weights.begin("row" ~ i, weights.scale_words(format, columns) | int, interleave) }};
-{% endif %}
-{% endfor %}
+{% include "linear_incoming.wgsl" %}
     for (var block = 0u; block < {{ columns // 32 }}u; block++) {
 {% for i in range(x_turns) %}
         {

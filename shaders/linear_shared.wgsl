@@ -11,7 +11,6 @@ Parameters: as linear_lanes, and lanes (that share rows; a power of two that div
 {% import "weights.wgsl" as weights %}
 {% set matrices = 2 if epilogue == "swiglu" else 1 %}
 {% set quantised = format.bits <= 8 %}
-{% set each = 2 if quantised else 1 %}
 {% set unit = weights.unit(format) | int %}
 {% set per_word = weights.per_word(format) | int %}
 {% set units = columns // unit %}
@@ -19,21 +18,8 @@ Parameters: as linear_lanes, and lanes (that share rows; a power of two that div
 {% set groups = [1, unit // format.group] | max if quantised else 0 %}
 {% set teams = workgroup // lanes %}
 {#- Sums that a lane keeps: of every matrix, token and row, and of squares. -#}
-// Token rows of this call; positions of a sequence; sequences times context; room for splits.
-struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
-@group(0) @binding(0) var<uniform> call: Call;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;  // [rows, {{ x_stride }} / 4]
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;  // [rows, {{ y_stride }}]
-{% for m in range(matrices) %}
-{{ weights.bindings(format, m, 3 + m * each) }}
-{%- endfor %}
-{% set next = 3 + matrices * each %}
-{% if norm %}
-@group(0) @binding({{ next }}) var<storage, read> norm: array<vec4<f32>>;  // [{{ columns }} / 4]
-{% endif %}
-{% if bias %}
-@group(0) @binding({{ next + (1 if norm else 0) }}) var<storage, read> bias: array<f32>;  // [{{ rows }}]
-{% endif %}
+{% set x_type = "vec4<f32>" %}
+{% include "linear_bindings.wgsl" %}
 {% if not subgroup %}
 var<workgroup> shared_sum: array<f32, {{ workgroup }}>;
 

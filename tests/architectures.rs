@@ -116,28 +116,48 @@ fn all_files_of_a_sharded_model_are_listed() {
     }
 }
 
-/// Every architecture with an fp16 cache, some with every kind and without the device's optional features.
+/// Checks models on a device; what differs fails the test, all of it.
+fn check(device: usize, checks: impl IntoIterator<Item = (String, String, &'static [CacheKind])>) {
+    let (device, gpu) = &common::runtime::devices()[device];
+    let differences = checks.into_iter().flat_map(|(path, expected, kinds)| {
+        common::runtime::differences(&format!("{path} ({device})"), gpu, open(&path), &reference(&expected), kinds)
+    });
+    let differences: Vec<String> = differences.collect();
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
+
+// Two tests of about the same length: a software driver compiles for minutes, on one core in each.
+
+const ALL: &[CacheKind] = &[CacheKind::F16, CacheKind::Q8, CacheKind::Q4];
+
+/// Every architecture with an fp16 cache, some with every kind.
+fn on_the_device(part: usize) {
+    let every_other = directories("architectures").into_iter().skip(part).step_by(2);
+    let kinds = |name: &str| if matches!(name, "llama" | "mistral") { ALL } else { &[CacheKind::F16] };
+    check(0, every_other.map(|name| (format!("architectures/{name}"), format!("architectures/{name}"), kinds(&name))));
+}
+
 #[test]
 fn the_device_agrees() {
-    const ALL: &[CacheKind] = &[CacheKind::F16, CacheKind::Q8, CacheKind::Q4];
-    let [(_, full), (_, bare)] = common::runtime::devices();
-    let mut differences = Vec::new();
-    let mut check = |device: &str, gpu, path: &str, expected: &str, kinds: &[CacheKind]| {
-        let name = format!("{path} ({device})");
-        differences.extend(common::runtime::differences(&name, gpu, open(path), &reference(expected), kinds));
-    };
-    for name in directories("architectures") {
-        let path = format!("architectures/{name}");
-        let kinds = if matches!(name.as_str(), "llama" | "mistral") { ALL } else { &[CacheKind::F16] };
-        check("full", &full, &path, &path, kinds);
-    }
-    check("full", &full, "gguf/blocks.gguf", "gguf/blocks", &[CacheKind::F16]);
-    check("bare", &bare, "architectures/qwen3", "architectures/qwen3", ALL);
-    check("bare", &bare, "architectures/llama", "architectures/llama", &[CacheKind::F16]);
-    check("bare", &bare, "gguf/blocks.gguf", "gguf/blocks", &[CacheKind::F16]);
-    assert!(differences.is_empty(), "{}", differences.join("\n"));
+    on_the_device(0);
+    check(1, [("architectures/llama".into(), "architectures/llama".into(), &[CacheKind::F16] as &[_])]);
+}
 
-    // Weights of another kind than the file's: exact as f32, near as blocks of 8 bits.
+#[test]
+fn the_device_agrees_on_the_others() {
+    on_the_device(1);
+    check(0, [("gguf/blocks.gguf".into(), "gguf/blocks".into(), &[CacheKind::F16] as &[_])]);
+}
+
+#[test]
+fn without_optional_features_too() {
+    check(1, [("architectures/qwen3".into(), "architectures/qwen3".into(), ALL)]);
+}
+
+/// Weights of another kind than the file's: exact as f32, near as blocks of 8 bits.
+#[test]
+fn weights_may_be_of_another_kind() {
+    let [(_, full), _] = common::runtime::devices();
     let expected = reference("architectures/qwen2");
     for (weights, tolerance) in [(WeightKind::F32, 1e-4), (WeightKind::Q8, 2e-2)] {
         let network = common::runtime::load(&full, &Arc::new(open("architectures/qwen2")), weights);

@@ -19,6 +19,8 @@ pub const SHADERS: &[(&str, &str)] = &[
     ("cache_write.wgsl", include_str!("../../shaders/cache_write.wgsl")),
     ("copy_rows.wgsl", include_str!("../../shaders/copy_rows.wgsl")),
     ("embed.wgsl", include_str!("../../shaders/embed.wgsl")),
+    ("linear_bindings.wgsl", include_str!("../../shaders/linear_bindings.wgsl")),
+    ("linear_incoming.wgsl", include_str!("../../shaders/linear_incoming.wgsl")),
     ("linear_lanes.wgsl", include_str!("../../shaders/linear_lanes.wgsl")),
     ("linear_matrices.wgsl", include_str!("../../shaders/linear_matrices.wgsl")),
     ("linear_shared.wgsl", include_str!("../../shaders/linear_shared.wgsl")),
