@@ -7,6 +7,7 @@ use caramba::model::{Architecture, DataType, Model, OpenOptions, RopeScaling};
 use caramba::runtime::{CacheKind, WeightKind};
 use common::fixture;
 use common::fixtures::{directories, open, reference, relative_error};
+use common::runtime::{ALL, BARE, FP16, FULL, check};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -116,42 +117,30 @@ fn all_files_of_a_sharded_model_are_listed() {
     }
 }
 
-/// Checks models on a device; what differs fails the test, all of it.
-fn check(device: usize, checks: impl IntoIterator<Item = (String, String, &'static [CacheKind])>) {
-    let (device, gpu) = &common::runtime::devices()[device];
-    let differences = checks.into_iter().flat_map(|(path, expected, kinds)| {
-        common::runtime::differences(&format!("{path} ({device})"), gpu, open(&path), &reference(&expected), kinds)
-    });
-    let differences: Vec<String> = differences.collect();
-    assert!(differences.is_empty(), "{}", differences.join("\n"));
-}
-
 // Two tests of about the same length: a software driver compiles for minutes, on one core in each.
-
-const ALL: &[CacheKind] = &[CacheKind::F16, CacheKind::Q8, CacheKind::Q4];
 
 /// Every architecture with an fp16 cache, some with every kind.
 fn on_the_device(part: usize) {
     let every_other = directories("architectures").into_iter().skip(part).step_by(2);
-    let kinds = |name: &str| if matches!(name, "llama" | "mistral") { ALL } else { &[CacheKind::F16] };
-    check(0, every_other.map(|name| (format!("architectures/{name}"), format!("architectures/{name}"), kinds(&name))));
+    let kinds = |name: &str| if matches!(name, "llama" | "mistral") { ALL } else { FP16 };
+    check(FULL, every_other.map(|name| (format!("architectures/{name}"), format!("architectures/{name}"), kinds(&name))));
 }
 
 #[test]
 fn the_device_agrees() {
     on_the_device(0);
-    check(1, [("architectures/llama".into(), "architectures/llama".into(), &[CacheKind::F16] as &[_])]);
+    check(BARE, [("architectures/llama".into(), "architectures/llama".into(), FP16)]);
 }
 
 #[test]
 fn the_device_agrees_on_the_others() {
     on_the_device(1);
-    check(0, [("gguf/blocks.gguf".into(), "gguf/blocks".into(), &[CacheKind::F16] as &[_])]);
+    check(FULL, [("gguf/blocks.gguf".into(), "gguf/blocks".into(), FP16)]);
 }
 
 #[test]
 fn without_optional_features_too() {
-    check(1, [("architectures/qwen3".into(), "architectures/qwen3".into(), ALL)]);
+    check(BARE, [("architectures/qwen3".into(), "architectures/qwen3".into(), ALL)]);
 }
 
 /// Weights of another kind than the file's: exact as f32, near as blocks of 8 bits.

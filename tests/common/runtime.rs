@@ -1,7 +1,6 @@
 //! A model on the device, held against what is expected of it in every way of running it.
 
-use super::fixtures::{Reference, relative_error};
-use super::reference;
+use super::fixtures::{Reference, open, reference, relative_error};
 use caramba::gpu::{DeviceChoice, Gpu};
 use caramba::model::Model;
 use caramba::runtime::{CacheKind, CacheKinds, LoadOptions, Network, Session, SessionOptions, WeightKind};
@@ -44,10 +43,27 @@ fn row(values: &[f32], width: usize, index: usize) -> &[f32] {
     &values[index * width..(index + 1) * width]
 }
 
+pub const FP16: &[CacheKind] = &[CacheKind::F16];
+pub const ALL: &[CacheKind] = &[CacheKind::F16, CacheKind::Q8, CacheKind::Q4];
+
+/// Which of [`devices`].
+pub const FULL: usize = 0;
+pub const BARE: usize = 1;
+
+/// Checks fixtures on a device, each a model, the reference it is held against, and kinds of cache; all that differs fails the test.
+pub fn check(device: usize, checks: impl IntoIterator<Item = (String, String, &'static [CacheKind])>) {
+    let (device, gpu) = &devices()[device];
+    let one = |(path, expected, kinds): (String, String, &[CacheKind])| {
+        differences(&format!("{path} ({device})"), gpu, open(&path), &reference(&expected), kinds)
+    };
+    let found: Vec<String> = checks.into_iter().flat_map(one).collect();
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
 /// Runs `model` in every way, with caches of these kinds, and compares with `expected` and with the oracle. Returns what differs.
 ///
 /// Few sessions are made and used again: a software driver takes longer to compile the kernels of one than to run them.
-pub fn differences(name: &str, gpu: &Arc<Gpu>, model: Model, expected: &Reference, kinds: &[CacheKind]) -> Vec<String> {
+fn differences(name: &str, gpu: &Arc<Gpu>, model: Model, expected: &Reference, kinds: &[CacheKind]) -> Vec<String> {
     let model = Arc::new(model);
     let (tokens, vocab, d_model) = (&expected.tokens, model.architecture.vocab, model.architecture.d_model);
     let found = RefCell::new(Vec::new());
@@ -73,7 +89,7 @@ pub fn differences(name: &str, gpu: &Arc<Gpu>, model: Model, expected: &Referenc
     for &kind in kinds {
         let tolerance = tolerance(kind);
         let what = |form: &str| format!("{form} with a {} cache", kind.name());
-        let oracle = |tokens: &[u32]| reference::pass_with(&model, tokens, CacheKinds::uniform(kind));
+        let oracle = |tokens: &[u32]| super::reference::pass_with(&model, tokens, CacheKinds::uniform(kind));
         let mut session = session(&network, kind, 2, Some(16));
 
         // Two sequences of different lengths, in chunks that end within them.
