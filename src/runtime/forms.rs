@@ -5,6 +5,9 @@ use super::weights::Format;
 use crate::gpu::{Gpu, Memo};
 use serde::{Deserialize, Serialize};
 
+/// Elements of a matrix below which a software driver gets small tiles.
+const SMALL: usize = 1 << 14;
+
 /// What a product is like, as far as the choice of its form goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Job {
@@ -57,6 +60,10 @@ pub fn candidates(gpu: &Gpu, job: Job) -> Vec<Form> {
         // Without subgroups every lane loads all activations: a larger tile only takes longer to compile.
         if gpu.subgroup_size().is_none() {
             return vec![lanes(tokens.min(4), 2, 16)];
+        }
+        // What is small takes longer to compile than to run, the longer the larger the tile.
+        if tokens > 4 && job.rows * job.columns < SMALL {
+            return vec![lanes(4, if job.dual { 1 } else { 2 }, 16)];
         }
         // A load costs a gather whatever its address: lanes own rows, and what is loaded serves many products.
         return match (tokens, job.dual, job.format) {
