@@ -4,6 +4,7 @@ use super::failure::Answer;
 use super::tokens::hex;
 use crate::artifact::write_atomically;
 use crate::error::{At, Error, Result, unknown};
+use crate::gpu::memo;
 use rhai::plugin::*;
 use sha2::{Digest, Sha256};
 use std::path::{Component, Path, PathBuf};
@@ -44,8 +45,9 @@ fn directory(name: &str) -> Result<PathBuf> {
     }
     let version = &hex(&hasher.finalize())[..12];
     let mut failure = Error::new("there is no directory to unpack the bundled model into");
-    for place in places() {
-        let path = place.join("caramba").join(version).join(name);
+    // The second one where there is no cache folder, or no writing to it.
+    for place in memo::folder().into_iter().chain([std::env::temp_dir().join("caramba")]) {
+        let path = place.join(version).join(name);
         match unpack(&path, &files) {
             Ok(()) => return Ok(path),
             Err(error) => failure = error,
@@ -92,20 +94,6 @@ fn unpack(path: &Path, files: &[(&str, &[u8])]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Where caches go, the best place first; the system's own rules.
-fn places() -> Vec<PathBuf> {
-    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let home = || variable("HOME");
-    let cache = if cfg!(target_os = "macos") {
-        home().map(|home| home.join("Library/Caches"))
-    } else if cfg!(windows) {
-        variable("LOCALAPPDATA")
-    } else {
-        variable("XDG_CACHE_HOME").or_else(|| home().map(|home| home.join(".cache")))
-    };
-    cache.into_iter().chain([std::env::temp_dir()]).collect()
 }
 
 #[export_module]
