@@ -48,12 +48,19 @@ fn measured_kernels_say_the_same_and_are_remembered() {
 }
 
 #[test]
-fn a_file_of_forms_has_to_be_there() {
+fn a_file_of_forms_has_to_be_one() {
     let cache = tempfile::tempdir().unwrap();
-    let output =
-        caramba(cache.path()).args(["generate", "models/austen", "It", "--kernels", "measured"]).assert().failure().get_output().clone();
-    let message = String::from_utf8(output.stderr).unwrap();
-    assert!(message.contains("measured: there is no such file of kernel forms"), "{message}");
+    let broken = cache.path().join("broken.json");
+    std::fs::write(&broken, "{\"product\": ").unwrap();
+    for (file, expected) in [
+        ("measured", "measured: there is no such file of kernel forms"),
+        (broken.to_str().unwrap(), "broken.json: this is no file of kernel forms: EOF"),
+    ] {
+        let arguments = ["generate", "models/austen", "It", "--kernels", file];
+        let output = caramba(cache.path()).args(arguments).assert().failure().get_output().clone();
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert!(message.contains(expected), "{message}");
+    }
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! What was learnt about a device and is worth keeping: one small file per adapter and driver in the user's cache folder.
 //!
-//! Facts are only ever about speed. A file that cannot be read or written costs time, never a result, so nothing here fails.
+//! Facts are only ever about speed. A file of our own that cannot be read or written costs time, never a result, and is no error; one that a user names is.
 
 use super::AdapterSummary;
+use crate::error::{At, Error, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -42,6 +43,21 @@ impl Memo {
     pub fn open(path: Option<PathBuf>) -> Memo {
         let facts = path.as_deref().map(read).unwrap_or_default();
         Memo { path, facts: Mutex::new(facts) }
+    }
+
+    /// The facts in a file that somebody has named.
+    ///
+    /// # Errors
+    /// It cannot be read, or is no JSON object.
+    pub fn given(path: &Path) -> Result<Memo> {
+        const REMEDY: &str = "give a file that `caramba devices` names, or auto, rule or measure";
+        if !path.is_file() {
+            return Err(Error::new("there is no such file of kernel forms").remedy(REMEDY).at(path.display()));
+        }
+        let text = std::fs::read(path).at(path.display())?;
+        let facts = serde_json::from_slice(&text)
+            .map_err(|error| Error::new(format!("this is no file of kernel forms: {error}")).remedy(REMEDY).at(path.display()))?;
+        Ok(Memo { path: Some(path.to_owned()), facts: Mutex::new(facts) })
     }
 
     /// As [`Memo::open`], but what the file has is not recalled, only replaced fact by fact.

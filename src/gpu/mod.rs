@@ -146,14 +146,7 @@ impl Gpu {
             Tuning::Rule => Memo::fleeting(),
             Tuning::Auto => Memo::open(memo::file(&summary, "json")),
             Tuning::Measure => Memo::renewed(memo::file(&summary, "json")),
-            Tuning::File(path) => {
-                if !path.is_file() {
-                    return Err(Error::new("there is no such file of kernel forms")
-                        .remedy("give a file that `caramba devices` names, or auto, rule or measure")
-                        .at(path.display()));
-                }
-                Memo::open(Some(path.clone()))
-            }
+            Tuning::File(path) => Memo::given(path)?,
         };
         let matrix_size = adapter::matrix_size(&adapter).filter(|_| features.contains(adapter::MATRIX_FEATURES));
         let pipelines = pipelines::Pipelines::open(&device, &adapter.get_info());

@@ -22,7 +22,7 @@ impl Pipelines {
         let data = path.as_ref().and_then(|path| std::fs::read(path).ok());
         let cache = path.is_some().then(|| {
             let descriptor = wgpu::PipelineCacheDescriptor { label: Some("caramba"), data: data.as_deref(), fallback: true };
-            // SAFETY: the data was written by `save`, from this adapter and driver as far as their names tell; wgpu checks its header, and the
+            // SAFETY: the data was written when an earlier one was dropped, from this adapter and driver as far as their names tell; wgpu checks its header, and the
             // driver its own. Anything else begins an empty cache (`fallback`).
             unsafe { device.create_pipeline_cache(&descriptor) }
         });
