@@ -29,7 +29,7 @@ fn merged(mut a: Value, b: Value) -> Value {
 #[derive(Debug, Clone, Copy)]
 struct Product {
     template: &'static str,
-    /// The tile: token rows, rows of a lane, lanes of a workgroup.
+    /// The tile: token rows, rows of a lane, lanes of a workgroup; of cooperative matrices those of a subgroup, and subgroups.
     tile: [usize; 3],
     epilogue: &'static str,
     bias: bool,
@@ -45,6 +45,7 @@ struct Product {
 const LANES: &str = "linear_lanes.wgsl";
 const SHARED: &str = "linear_shared.wgsl";
 const TILES: &str = "linear_tiles.wgsl";
+const MATRICES: &str = "linear_matrices.wgsl";
 
 /// Each option at least once in each template, rows that fill no tile, calls of less than a tile and of more.
 const PRODUCTS: &[Product] = &[
@@ -75,6 +76,18 @@ const PRODUCTS: &[Product] = &[
     Product { template: TILES, tile: [2, 1, 32], epilogue: "store", bias: true, norm: true, width: 100, parts: &[13, 18], calls: &[3, 6] },
     Product { template: TILES, tile: [1, 2, 48], epilogue: "swiglu", bias: false, norm: true, width: 64, parts: &[37], calls: &[1, 7] },
     Product { template: TILES, tile: [3, 1, 16], epilogue: "add", bias: false, norm: false, width: 40, parts: &[16], calls: &[2, 4] },
+    Product {
+        template: MATRICES,
+        tile: [1, 1, 2],
+        epilogue: "store",
+        bias: true,
+        norm: true,
+        width: 100,
+        parts: &[13, 18],
+        calls: &[3, 19],
+    },
+    Product { template: MATRICES, tile: [2, 1, 4], epilogue: "swiglu", bias: false, norm: true, width: 64, parts: &[37], calls: &[1, 35] },
+    Product { template: MATRICES, tile: [1, 2, 4], epilogue: "add", bias: false, norm: false, width: 40, parts: &[70], calls: &[2, 33] },
 ];
 
 // A test for each template: a software driver compiles them for long, and one test uses one core for it.
@@ -94,9 +107,19 @@ fn products_by_tiles_are_those_of_their_twin() {
     check_products(TILES);
 }
 
+/// Where the device has them: Mesa's software driver does from version 26 on.
+#[test]
+fn products_by_cooperative_matrices_are_those_of_their_twin() {
+    check_products(MATRICES);
+}
+
 fn check_products(template: &str) {
     let labs = Lab::all();
     for lab in &labs {
+        if template == MATRICES && lab.gpu.matrix_size().is_none() {
+            println!("{} has no cooperative matrices of half floats", lab.name);
+            continue;
+        }
         for (index, product) in PRODUCTS.iter().enumerate().filter(|(_, product)| product.template == template) {
             // Rows in one piece, and in groups that the rows don't fill.
             let interleave = if lab.name == "full" || index % 2 == 0 { [8, 1, 4][index % 3] } else { 8 };
@@ -120,7 +143,11 @@ fn check_products(template: &str) {
 
 fn check_product(lab: &Lab, product: Product, format: &str, interleave: usize) {
     let mut random = Random(7);
-    let Product { tile: [tokens, lane_rows, workgroup], width, .. } = product;
+    let Product { tile: [tokens, lane_rows, mut workgroup], width, .. } = product;
+    let size = lab.gpu.matrix_size().unwrap_or(0) as usize;
+    if product.template == MATRICES {
+        workgroup *= lab.subgroup();
+    }
     let (columns, rows) = (width.next_multiple_of(32), product.parts.iter().sum::<usize>());
     let (x_stride, y_stride) = (columns + 32, rows + 3);
     let most_calls = product.calls.iter().copied().max().unwrap();
@@ -149,7 +176,7 @@ fn check_product(lab: &Lab, product: Product, format: &str, interleave: usize) {
         for (part, weights) in product.parts.iter().zip(&weights) {
             let parameters = json!({
                 "format": twins::format_parameters(format), "interleave": interleave, "columns": columns, "rows": part, "first": first, "tokens": tokens, "lane_rows": lane_rows,
-                "workgroup": workgroup, "subgroup": subgroup, "wide": product.template == LANES && lab.has_wide_loads(), "lanes": lanes, "x_stride": x_stride, "y_stride": y_stride,
+                "workgroup": workgroup, "subgroup": subgroup, "wide": product.template == LANES && lab.has_wide_loads(), "lanes": lanes, "size": size, "x_stride": x_stride, "y_stride": y_stride,
                 "epilogue": product.epilogue, "bias": product.bias, "norm": product.norm, "norm_width": width, "eps": EPS,
             });
             let buffers: Vec<_> = weights
@@ -165,6 +192,7 @@ fn check_product(lab: &Lab, product: Product, format: &str, interleave: usize) {
             let [tile_rows, tile_tokens] = match product.template {
                 LANES => [workgroup * lane_rows, tokens],
                 SHARED => [workgroup / lanes * lane_rows, tokens],
+                MATRICES => [2 * size * lane_rows, workgroup / lanes / 2 * size * tokens],
                 _ => [16 * lane_rows, workgroup / 16 * tokens],
             };
             lab.run(product.template, &parameters, &bindings, [part.div_ceil(tile_rows), call_rows.div_ceil(tile_tokens), 1]);
@@ -191,7 +219,8 @@ fn check_product(lab: &Lab, product: Product, format: &str, interleave: usize) {
             }
         }
         let what = format!("{product:?} of {format}, rows in groups of {interleave}, with {call_rows} rows on {}", lab.name);
-        assert_near(&what, &found, &expected, 2e-5);
+        // Cooperative matrices multiply half floats, of 11 bits; their sums are f32.
+        assert_near(&what, &found, &expected, if product.template == MATRICES { 1e-3 } else { 2e-5 });
         let is_written = |index: usize| index / y_stride < call_rows && index % y_stride < rows;
         for index in (0..found.len()).filter(|&index| !is_written(index)) {
             assert_eq!(found[index], before[index], "{what}: {index} was written");
