@@ -2,28 +2,14 @@
 
 mod common;
 
-use common::fixtures::relative_error;
-use common::lab::{Lab, Random};
+use common::lab::{Lab, Random, assert_near};
 use common::twins::{self, Layer, dot, rms_norm};
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// Formats whose kernels are all tried, and those that differ from them in their scales only.
 const FORMATS: [&str; 4] = ["f32", "f16", "q8", "q4"];
 const RELATED: [&str; 3] = ["q8_16", "q8_min", "q4_16"];
 const EPS: f64 = 1e-5;
-
-/// Whether two ways of adding up the same agree; `largest` sets the scale.
-fn assert_near(what: &str, found: &[f32], expected: &[f32], tolerance: f32) {
-    let error = relative_error(found, expected);
-    assert!(error < tolerance, "{what}: off by {error:.1e}");
-}
-
-fn merged(mut a: Value, b: Value) -> Value {
-    if let (Value::Object(a), Value::Object(b)) = (&mut a, b) {
-        a.extend(b);
-    }
-    a
-}
 
 /// A product in one form.
 #[derive(Debug, Clone, Copy)]
@@ -371,162 +357,6 @@ fn keys_and_values_are_written_as_the_format_says() {
 /// What a block with a scale of 1 gives back.
 fn ties_of(kind: &str, rounded: &[f32; 9], exact: &[f32; 9]) -> [f32; 9] {
     if kind.starts_with('q') { *rounded } else { *exact }
-}
-
-/// Layers for attention, and how many query heads decode takes at once.
-const ATTENDED: &[(Layer, usize)] = &[
-    (Layer::standard(6, 2, 16, ["f32", "f16", "f16"]), 3),
-    (Layer { value: 24, window: 5, ..Layer::standard(3, 3, 16, ["f32", "q8", "q8"]) }, 1),
-    (Layer { sem: 8, value: 16, null_attn: true, ..Layer::standard(10, 5, 8, ["q4", "q8", "q4"]) }, 2),
-    // Nothing is aligned to anything.
-    (Layer { sem: 5, value: 9, null_attn: true, window: 19, ..Layer::standard(3, 1, 7, ["q4", "q8", "q8"]) }, 3),
-    (Layer { sem: 3, value: 21, ..Layer::standard(2, 2, 11, ["f16", "q4", "f16"]) }, 1),
-    (Layer { window: 12, ..Layer::standard(4, 1, 12, ["f32", "f32", "f32"]) }, 4),
-];
-
-/// Attention takes a software driver seconds to compile where there are no subgroups: some layers will do there.
-fn is_tried(lab: &Lab, name: &str, index: usize) -> bool {
-    match lab.name {
-        "full" => true,
-        "bare" => matches!(index, 2 | 3),
-        _ => index == 3 && name == "decode",
-    }
-}
-
-/// Caches, queries and what is common to the attention kernels' parameters.
-struct Attention {
-    layer: Layer,
-    context: usize,
-    tokens: usize,
-    caches: Vec<Vec<u32>>,
-    nulls: Vec<f32>,
-    qkv: Vec<f32>,
-    stride: usize,
-    out_stride: usize,
-}
-
-impl Attention {
-    fn new(layer: Layer, rows: usize) -> Attention {
-        let mut random = Random(5);
-        let (context, sequences) = (50, 3);
-        let tokens = context * sequences;
-        let stride = layer.offsets()[5].next_multiple_of(32);
-        Attention {
-            layer,
-            context,
-            tokens,
-            caches: layer.parts().iter().map(|(_, part)| part.random(&mut random, tokens)).collect(),
-            nulls: random.floats(layer.heads * (layer.sem + layer.geo + layer.value)),
-            qkv: random.floats(rows * stride).iter().map(|x| 2.0 * x).collect(),
-            stride,
-            out_stride: (layer.heads * layer.value).next_multiple_of(32),
-        }
-    }
-
-    fn parameters(&self) -> Value {
-        let layer = &self.layer;
-        json!({
-            "stride": self.stride, "out_stride": self.out_stride, "heads": layer.heads, "kv_heads": layer.kv_heads, "sem": layer.sem, "geo": layer.geo,
-            "value": layer.value, "window": layer.window, "null_attn": layer.null_attn, "null_binding": 4 + self.caches.len(),
-            "parts": layer.part_parameters(4),
-        })
-    }
-
-    /// Runs one kernel over `rows` into `out`.
-    #[allow(clippy::too_many_arguments, reason = "a kernel is all of these")]
-    fn run(
-        &self,
-        lab: &Lab,
-        template: &str,
-        parameters: Value,
-        call: &caramba::gpu::Buffer,
-        rows: &[[u32; 2]],
-        out: &caramba::gpu::Buffer,
-        grid: [usize; 3],
-    ) {
-        let (rows, qkv, nulls) = (lab.words(rows.as_flattened()), lab.floats(&self.qkv), lab.floats(&self.nulls));
-        let caches: Vec<_> = self.caches.iter().map(|cache| lab.words(cache)).collect();
-        let mut bindings = vec![call, &rows, &qkv, out];
-        bindings.extend(&caches);
-        bindings.extend(self.layer.null_attn.then_some(&nulls));
-        lab.run(template, &merged(self.parameters(), parameters), &bindings, grid);
-    }
-
-    /// What `out` should hold, where it held `before`.
-    fn expected(&self, rows: &[[u32; 2]], before: &[f32]) -> Vec<f32> {
-        let mut expected = before.to_vec();
-        for (t, [sequence, position]) in rows.iter().enumerate().filter(|(_, [sequence, _])| *sequence != u32::MAX) {
-            let (query, first) = (&self.qkv[t * self.stride..(t + 1) * self.stride], *sequence as usize * self.context);
-            let out = self.layer.attend(query, *position as usize, first, self.tokens, &self.caches, &self.nulls);
-            expected[t * self.out_stride..t * self.out_stride + out.len()].copy_from_slice(&out);
-        }
-        expected
-    }
-}
-
-#[test]
-fn prefill_attends_as_its_twin() {
-    const NONE: u32 = u32::MAX;
-    for lab in &Lab::all() {
-        let workgroup = if lab.subgroup() > 0 { lab.subgroup() } else { 32 };
-        // A sequence continued at position 13, over more than a tile; another from the beginning, in a tile of its own that it does not fill.
-        let mut rows: Vec<[u32; 2]> = (13..13 + workgroup as u32 + 3).map(|position| [2, position]).collect();
-        rows.resize(rows.len().next_multiple_of(workgroup), [NONE, 0]);
-        rows.extend((0..6).map(|position| [0, position]));
-        for (index, (layer, _)) in ATTENDED.iter().enumerate() {
-            if !is_tried(lab, "prefill", index) {
-                continue;
-            }
-            let attention = Attention::new(*layer, rows.len());
-            let before = Random(9).floats((rows.len() + 1) * attention.out_stride);
-            let out = lab.floats(&before);
-            let call = lab.call(rows.len(), attention.context, attention.tokens, 1);
-            let parameters = json!({ "workgroup": workgroup, "subgroup": lab.subgroup(), "keys": if lab.subgroup() > 0 { 4 } else { 2 } });
-            attention.run(lab, "attention_prefill.wgsl", parameters, &call, &rows, &out, [layer.heads, rows.len().div_ceil(workgroup), 1]);
-            assert_near(&format!("{layer:?} on {}", lab.name), &lab.read::<f32>(&out), &attention.expected(&rows, &before), 1e-5);
-        }
-    }
-}
-
-#[test]
-fn decode_attends_as_its_twin() {
-    // Sequences of very different lengths; the shortest ends long before the last split begins.
-    let rows = [[1, 3], [0, 49], [2, 16]];
-    for lab in &Lab::all() {
-        let workgroup = if lab.subgroup() > 0 { lab.subgroup() } else { 32 };
-        for (index, (layer, tile_heads)) in ATTENDED.iter().enumerate() {
-            if !is_tried(lab, "decode", index) {
-                continue;
-            }
-            let attention = Attention::new(*layer, rows.len());
-            let before = Random(9).floats((rows.len() + 1) * attention.out_stride);
-            let expected = attention.expected(&rows, &before);
-            let tiles = layer.heads / tile_heads;
-            let parameters =
-                |split: usize| json!({ "workgroup": workgroup, "subgroup": lab.subgroup(), "tile_heads": tile_heads, "split": split });
-
-            let whole = lab.floats(&before);
-            let call = lab.call(rows.len(), attention.context, attention.tokens, 1);
-            attention.run(lab, "attention_decode.wgsl", parameters(0), &call, &rows, &whole, [tiles, rows.len(), 1]);
-            assert_near(&format!("whole {layer:?} on {}", lab.name), &lab.read::<f32>(&whole), &expected, 1e-5);
-
-            let (split, splits) = (16, 4);
-            let call = lab.call(rows.len(), attention.context, attention.tokens, splits);
-            // What earlier calls left there must not matter.
-            let partial = lab.floats(&vec![f32::NAN; rows.len() * layer.heads * splits * (layer.value + 2)]);
-            attention.run(lab, "attention_decode.wgsl", parameters(split), &call, &rows, &partial, [tiles, rows.len(), splits]);
-            let out = lab.floats(&before);
-            let parameters =
-                json!({ "heads": layer.heads, "value": layer.value, "split": split, "out_stride": attention.out_stride, "workgroup": 8 });
-            lab.run(
-                "attention_merge.wgsl",
-                &parameters,
-                &[&call, &lab.words(rows.as_flattened()), &partial, &out],
-                [layer.heads, rows.len(), 1],
-            );
-            assert_near(&format!("split {layer:?} on {}", lab.name), &lab.read::<f32>(&out), &expected, 1e-5);
-        }
-    }
 }
 
 /// Logits of two sequences with ties and a wide range: [2, stride]

@@ -1,5 +1,6 @@
 //! Kernels run by themselves, on buffers that a test fills.
 
+use super::fixtures::relative_error;
 use caramba::gpu::{Buffer, Count, Counts, DeviceChoice, Gpu, Purpose, Usage};
 use serde_json::Value;
 use std::sync::Arc;
@@ -71,6 +72,12 @@ impl Lab {
 /// Every optional feature by name.
 pub fn without_everything() -> Vec<String> {
     ["f16", "subgroups", "timestamps", "cooperative matrices", "64-bit integers", "pipeline cache"].map(str::to_owned).to_vec()
+}
+
+/// Whether two ways of adding up the same agree; `largest` sets the scale.
+pub fn assert_near(what: &str, found: &[f32], expected: &[f32], tolerance: f32) {
+    let error = relative_error(found, expected);
+    assert!(error < tolerance, "{what}: off by {error:.1e}");
 }
 
 /// Numbers that are the same at every run (splitmix64).
