@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by ./demo and ./test: installs what they need and this machine lacks, and says what and why. What is there stays as it is.
 #
 #   need_toolchain        cargo, and a linker
@@ -5,13 +6,14 @@
 #   need_python           python3 with pip
 #   need_components       cargo fmt and cargo clippy
 #
-# Tested by tools/test_setup.sh, which has made-up files for the three that follow.
+# tools/newest_mesa.sh finds a mirror with it. Tested by tools/test_setup.sh, which has made-up files for the three that follow.
 
 APT=${APT:-/etc/apt}
 OS_RELEASE=${OS_RELEASE:-/etc/os-release}
 DRIVERS=${DRIVERS:-/usr/share/vulkan/icd.d/*.json /etc/vulkan/icd.d/*.json}
 # Mesa's software driver got its fast code generator with 24; 22, which Debian 12 has, is ten times slower.
 LEAST_MESA=24
+DEBIAN_KEYS=/usr/share/keyrings/debian-archive-keyring.gpg
 
 say() {
     printf 'setup: %s\n' "$*" >&2
@@ -211,10 +213,23 @@ has_backports() {
     sources | awk -F '\t' '$2 ~ /(^| )bookworm-backports( |$)/ { found = 1 } END { exit !found }'
 }
 
+# The first source that has one of these suites (a|b|c), as `stanzas` has it.
+source_of() {
+    sources | awk -F '\t' -v suites="(^| )($1)( |$)" '$2 ~ suites && !found { found = $0 } END { print found }'
+}
+
+# The mirror that an address of apt's means: the first of a list of mirrors in a file.
+mirror_of() {
+    case $1 in
+        mirror+file:*) awk '/^https?:/ { print $1; exit }' "${1#mirror+file:}" ;;
+        *) printf '%s\n' "$1" ;;
+    esac
+}
+
 # bookworm-backports from the mirror, and with the key, that bookworm itself comes with on this machine.
 backports_source() {
     local found uri key
-    found=$(sources | awk -F '\t' '$2 ~ /(^| )(bookworm|stable)( |$)/ && !found { found = $0 } END { print found }')
+    found=$(source_of "bookworm|stable")
     uri=$(printf '%s' "$found" | cut -f 1)
     key=$(printf '%s' "$found" | cut -f 3)
     echo "# Added by caramba's tools/setup.sh for Mesa's software Vulkan driver. It may be removed."
@@ -222,7 +237,7 @@ backports_source() {
     echo "URIs: ${uri:-http://deb.debian.org/debian}"
     echo "Suites: bookworm-backports"
     echo "Components: main"
-    echo "Signed-By: ${key:-/usr/share/keyrings/debian-archive-keyring.gpg}"
+    echo "Signed-By: ${key:-$DEBIAN_KEYS}"
 }
 
 # The sources of binary packages in a file, one a line: address, suites and key file, with tabs between.

@@ -89,6 +89,18 @@ fresh
 echo 'deb http://x.example/debian bookworm-backports-sloppy main' > "$APT/sources.list"
 check "another suite" "$(has_backports && echo yes || echo no)" no
 
+fresh
+printf '# ours\nftp://zero.example/debian\nhttps://one.example/debian priority:1\nhttps://two.example/debian\n' > "$work/mirrors.list"
+cat > "$APT/sources.list" <<'LIST'
+deb http://tools.example/apt stable-tools main
+deb http://x.example/debian bookworm-backports main
+deb [signed-by=/keys/mine.gpg] http://y.example/debian bookworm main
+LIST
+check "the source of a suite" "$(source_of "bookworm|stable")" "$(printf 'http://y.example/debian\tbookworm\t/keys/mine.gpg')"
+check "no source of a suite" "$(source_of sid)" ""
+check "a mirror" "$(mirror_of http://y.example/debian)" "http://y.example/debian"
+check "a list of mirrors" "$(mirror_of "mirror+file:$work/mirrors.list")" "https://one.example/debian"
+
 # --- what a machine has ----------------------------------------------------------------------------------------------------------
 
 GPU='0  NVIDIA H100, vulkan  <- used
