@@ -3,11 +3,14 @@
 
 mod common;
 
-use caramba::gpu::{DeviceChoice, Gpu};
+use caramba::gpu::{DeviceChoice, Gpu, Tuning};
 use caramba::model::{Model, OpenOptions};
-use caramba::runtime::{CacheKind, CacheKinds, LoadOptions, Network, Session, SessionOptions, WeightKind};
+use caramba::runtime::forms::Measured;
+use caramba::runtime::{CacheKind, CacheKinds, Form, LoadOptions, Network, Session, SessionOptions, Shape, WeightKind};
 use common::fixture;
+use common::fixtures::relative_error;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -107,6 +110,92 @@ fn a_quantised_cache_costs_little() {
             println!("{name}, {}: {change:+.2} %", kind.name());
             assert!(change.abs() < most, "{name}, {}: perplexity changes by {change} %", kind.name());
         }
+    }
+}
+
+const MATRICES: &str = "linear_matrices.wgsl";
+
+/// The products of many tokens that a device has made kernels for: the beginning of what is known of each (`product f16 224x128 gate and up, `), and the kernel's
+/// file.
+fn products(gpu: &Gpu) -> BTreeSet<(String, String)> {
+    let of = |(template, parameters): (String, Value)| {
+        // Of cooperative matrices, a form counts those.
+        let is_product = template == MATRICES || template.starts_with("linear_") && parameters["tokens"].as_u64()? > 1;
+        let dual = if parameters["epilogue"] == "swiglu" { " gate and up" } else { "" };
+        let [rows, columns] = ["rows", "columns"].map(|key| &parameters[key]);
+        let name = format!("product {} {rows}x{columns}{dual}, ", parameters["format"]["name"].as_str()?);
+        is_product.then_some((name, template))
+    };
+    gpu.variants().into_iter().filter_map(of).collect()
+}
+
+/// Every product of many tokens by cooperative matrices, as a file of kernel forms asks for it. Half floats have 11 bits: what that costs is far below what
+/// weights of half floats do. Mesa's software driver has such matrices from version 26 on (tools/newest_mesa.sh).
+#[test]
+fn on_cooperative_matrices_they_say_the_same() {
+    let open_gpu = |tuning| Gpu::open(&DeviceChoice { tuning, ..DeviceChoice::default() }).unwrap_or_else(|error| panic!("{error}"));
+    let device = open_gpu(Tuning::Rule);
+    let (Some(_), Some(lanes)) = (device.matrix_size(), device.subgroup_size()) else {
+        println!("{} has no cooperative matrices of half floats", device.summary().name);
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let text = held_out()[..200].to_vec();
+    // Chunks of 64 and a last one of 8: a tile that isn't full. Every form that a graphics card may be given once.
+    for (index, (name, weights, [tokens, lane_rows, subgroups])) in [
+        ("austen", WeightKind::Stored, [2, 2, 4]),
+        ("austen", WeightKind::F32, [1, 2, 4]),
+        ("austen", WeightKind::Q8, [2, 4, 4]),
+        ("austen", WeightKind::Q4, [1, 2, 8]),
+        ("austen-dba", WeightKind::Stored, [1, 1, 4]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let run = |gpu: &Arc<Gpu>| {
+            let options = LoadOptions { weights, progress: None };
+            let network = Network::load(gpu, Arc::new(open(name)), &options).unwrap_or_else(|error| panic!("{error}"));
+            let options = SessionOptions { context: 256, sequences: 1, cache: CacheKinds::uniform(CacheKind::F16), chunk: Some(64) };
+            let mut session = Session::new(&network, &options).unwrap_or_else(|error| panic!("{error}"));
+            let scores = session.score(std::slice::from_ref(&text)).unwrap().log_probabilities.remove(0);
+            session.truncate(0).unwrap();
+            session.prefill(std::slice::from_ref(&text)).unwrap();
+            (scores, session.logits().unwrap(), session.decode(8).unwrap().tokens)
+        };
+        let device = open_gpu(Tuning::Rule);
+        let expected = run(&device);
+        let by_rule = products(&device);
+        assert!(by_rule.len() >= 5 && by_rule.iter().all(|(_, file)| file != MATRICES), "{by_rule:?}");
+
+        let mut facts = serde_json::Map::new();
+        for (product, _) in &by_rule {
+            // Two matrices at once take twice the room.
+            let lane_rows = if product.contains("gate and up") { (lane_rows / 2).max(1) } else { lane_rows };
+            let form = Form { shape: Shape::Matrices, tokens, lane_rows, workgroup: subgroups * lanes };
+            for class in [16, 32, 64, 128] {
+                let measured = Measured { form, ms: 1.0, slower: Vec::new() };
+                facts.insert(format!("{product}{class} tokens"), serde_json::to_value(measured).unwrap());
+            }
+        }
+        let file = folder.path().join(format!("{index}.json"));
+        std::fs::write(&file, Value::from(facts).to_string()).unwrap();
+        let device = open_gpu(Tuning::File(file));
+        let found = run(&device);
+        let asked: BTreeSet<(String, String)> = by_rule.into_iter().map(|(name, _)| (name, MATRICES.to_owned())).collect();
+        assert_eq!(products(&device), asked, "{name}, {weights:?}");
+
+        let mean = |scores: &[f32]| scores.iter().copied().map(f64::from).sum::<f64>() / scores.len() as f64;
+        let change = ((mean(&expected.0) - mean(&found.0)).exp() - 1.0) * 100.0;
+        let worst = found.0.iter().zip(&expected.0).map(|(found, expected)| (found - expected).abs()).fold(0.0, f32::max);
+        let logits = relative_error(&found.1, &expected.1);
+        println!(
+            "{name}, {weights:?}: perplexity {:.4}, {change:+.4} %; log-probabilities within {worst:.1e}, logits within {logits:.1e}",
+            (-mean(&found.0)).exp()
+        );
+        assert!(change.abs() < 0.1, "{name}, {weights:?}: perplexity changes by {change} %");
+        assert!(worst < 1e-2, "{name}, {weights:?}: a log-probability is off by {worst}");
+        assert!(logits < 5e-3, "{name}, {weights:?}: logits are off by {logits:.1e}");
+        assert_eq!(found.2, expected.2, "{name}, {weights:?}: greedy tokens");
     }
 }
 
