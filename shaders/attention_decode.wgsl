@@ -1,13 +1,14 @@
 {#-
 attention_decode: one query row against a part of the cache, for all query heads of one key/value head at once, so that a key is fetched once for its group.
 
-Scores: each lane takes a position. Values: each lane takes a word of the row and adds up all positions of the tile, whose weights come from the other lanes
-by broadcasts (through workgroup memory where there are no subgroups).
+Scores: each lane takes a position. Values: each lane takes a unit of words of the row and adds up the positions of the tile, whose weights come from the
+other lanes by broadcasts (through workgroup memory where there are no subgroups); if a row has fewer units than there are lanes, lanes share out the positions.
 
 Grid: (kv_heads * head tiles, rows, splits). With one split the result is final; otherwise attention_merge puts the splits together
 (T. Dao and others, "Flash-Decoding for long-context inference", 2023).
 
-Parameters: as attention_prefill; tile_heads (query heads at once), split (positions of a split; 0: all), partial_stride.
+Parameters: as attention_prefill; tile_heads (query heads at once), split (positions of a split; 0: all), load_words (that a lane loads at once, at most), wide (load
+64-bit words).
 -#}
 {% import "cache.wgsl" as cache %}
 {% set group_size = heads // kv_heads %}
@@ -21,7 +22,7 @@ struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
 // Final: [rows, {{ out_stride }}]. Partial: [rows, heads, splits, value + 2], the last two the largest score and the sum of weights.
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
 {% for name, part in parts | items %}
-{{ cache.reader(name, part) }}
+{{ cache.reader(name, part, cache.unit(part, load_words if subgroup else 1) | int, wide) }}
 {%- endfor %}
 {% if null_attn %}
 @group(0) @binding({{ null_binding }}) var<storage, read> nulls: array<f32>;  // [heads, sem + geo + value]
@@ -32,36 +33,54 @@ var<workgroup> queries: array<f32, {{ tile_heads * key_width }}>;
 var<workgroup> shared_score: array<f32, {{ workgroup * tile_heads }}>;
 {% endif %}
 {% set v_per = cache.per_word(parts.value.kind) | int %}
-{% set v_aligned = parts.value.head % v_per == 0 and (parts.value.kind in ["f32", "f16"] or parts.value.head % 8 == 0) %}
-{% set v_each = v_per if v_aligned else 1 %}
-{% set v_words = value // v_each %}
-{% set v_turns = (v_words + workgroup - 1) // workgroup %}
+{% set v_aligned = cache.is_aligned(parts.value) %}
+{% set v_quantised = v_aligned and parts.value.kind in ["q8", "q4"] %}
+{% set v_unit = cache.unit(parts.value, load_words if subgroup else 1) | int %}
+{% set v_each = v_per * v_unit if v_aligned else 1 %}
+{#- Elements of a lane that share a scale. -#}
+{% set v_run = [v_each, cache.scale_run(parts.value) | int] | min %}
+{% set v_units = value // v_each %}
+{% set v_turns = (v_units + workgroup - 1) // workgroup %}
+{% set slots = workgroup // v_units if subgroup and v_units < workgroup and workgroup % v_units == 0 else 1 %}
 {#- Adds q . k for the elements of one part of token `token`. -#}
 {% macro add_scores(name, part, start) %}
 {% set per = cache.per_word(part.kind) | int %}
 {% set quantised = part.kind in ["q8", "q4"] %}
-{% set aligned = part.head % per == 0 and (not quantised or part.head % 8 == 0) %}
+{% set aligned = cache.is_aligned(part) %}
 {% set step = 8 if quantised else [per, 2] | max %}
 {% if subgroup %}
-{% if aligned and quantised %}
-{% for b in range(part.head // 8) %}
-        let {{ name }}_scale{{ b }} = {{ name }}_scale(token, {{ name }}_from + {{ 8 * b }}u);
+{% set unit = cache.unit(part, load_words) | int %}
+{% set each = per * unit if aligned else 1 %}
+{#- Products with codes are added up by themselves as long as they share a scale. -#}
+{% set run = cache.scale_run(part) | int if aligned and quantised else 0 %}
+{% for e in range(part.head) %}
+{% if e % each == 0 %}
+{% if aligned %}
+        let {{ name }}_unit{{ e }} = {{ name }}_unit(token, {{ name }}_from / {{ each }}u + {{ e // each }}u);
+{% else %}
+        let {{ name }}_k{{ e }}_0 = {{ name }}_element(token, {{ name }}_from + {{ e }}u);
+{% endif %}
+{% endif %}
+{% if aligned and e % per == 0 %}
+        {{ cache.unpack(part.kind, cache.word_of(name ~ "_unit" ~ (e // each * each), unit, e % each // per), name ~ "_k" ~ e ~ "_") }}
+{%- endif %}
+{% if run and e % run == 0 %}
+        let {{ name }}_scale{{ e }} = {{ name }}_scale(token, {{ name }}_from + {{ e }}u);
+{% for h in range(tile_heads) %}
+        var {{ name }}_run{{ e }}_{{ h }} = 0.0;
 {% endfor %}
 {% endif %}
-{% for w in range(part.head // per if aligned else part.head) %}
-        {
-{% if aligned %}
-            let word = {{ name }}_word(token, {{ name }}_from / {{ per }}u + {{ w }}u);
-            {{ cache.unpack(part.kind, "word", "k") }}
-{%- else %}
-            let k0 = {{ name }}_element(token, {{ name }}_from + {{ w }}u);
+{% set k = name ~ "_k" ~ (e // per * per ~ "_" ~ e % per if aligned else e ~ "_0") %}
+{% for h in range(tile_heads) %}
+{% set q = h * key_width + start + e %}
+{% set to = name ~ "_run" ~ (e // run * run) ~ "_" ~ h if run else "score" ~ h %}
+        {{ to }} = fma(subgroupBroadcast(query{{ q // workgroup }}, {{ q % workgroup }}u), {{ k }}, {{ to }});
+{% endfor %}
+{% if run and e % run == run - 1 %}
+{% for h in range(tile_heads) %}
+        score{{ h }} = fma({{ name }}_scale{{ e - run + 1 }}, {{ name }}_run{{ e - run + 1 }}_{{ h }}, score{{ h }});
+{% endfor %}
 {% endif %}
-{% set each = per if aligned else 1 %}
-{% for h in range(tile_heads) %}{% for i in range(each) %}
-{% set q = h * key_width + start + w * each + i %}
-            score{{ h }} = fma(subgroupBroadcast(query{{ q // workgroup }}, {{ q % workgroup }}u), k{{ i }}{{ " * " ~ name ~ "_scale" ~ (w * each // 8) if aligned and quantised else "" }}, score{{ h }});
-{% endfor %}{% endfor %}
-        }
 {% endfor %}
 {% elif aligned and part.head % step == 0 %}
         for (var e = 0u; e < {{ part.head }}u; e += {{ step }}u) {
@@ -103,6 +122,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let kv_head = group.x / {{ tiles }}u;
     let head = kv_head * {{ group_size }}u + (group.x % {{ tiles }}u) * {{ tile_heads }}u;
     let row = group.y;
+    // The unit of a row of values that this lane takes, and the slot among the positions if several are taken at once.
+    let lane = local{{ " % " ~ v_units ~ "u" if slots > 1 }};
+{% if slots > 1 %}
+    let slot = local / {{ v_units }}u;
+{% endif %}
     let sequence = rows[row].x;
     let position = rows[row].y;
 {% for name, part in parts | items %}
@@ -177,34 +201,46 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {% endfor %}{% endfor %}
 {% endfor %}
         let tile_token = sequence * call.context + tile;
+{#- Adds w0, w1, ... times the values of `value_token`. -#}
 {% macro add_values() %}
 {% for turn in range(v_turns) %}
             {
 {% if v_aligned %}
-                let at = value_from / {{ v_per }}u + min({{ turn * workgroup }}u + local, {{ v_words - 1 }}u);
-                {{ cache.unpack(parts.value.kind, "value_word(value_token, at)", "u") }}
+                let at = value_from / {{ v_each }}u + min({{ turn * workgroup }}u + lane, {{ v_units - 1 }}u);
+                let unit = value_unit(value_token, at);
+{% for w in range(v_unit) %}
+                {{ cache.unpack(parts.value.kind, cache.word_of("unit", v_unit, w), "u" ~ w ~ "_") }}
+{%- endfor %}
 {% else %}
-                let at = value_from + min({{ turn * workgroup }}u + local, {{ v_words - 1 }}u);
-                let u0 = value_element(value_token, at);
+                let at = value_from + min({{ turn * workgroup }}u + lane, {{ v_units - 1 }}u);
+                let u0_0 = value_element(value_token, at);
 {% endif %}
-{% if v_aligned and parts.value.kind in ["q8", "q4"] %}
-                let scale = value_scale(value_token, at * {{ v_per }}u);
+{% if v_quantised %}
+{% for run in range(v_each // v_run) %}
+                let scale{{ run }} = value_scale(value_token, at * {{ v_each }}u + {{ run * v_run }}u);
 {% for h in range(tile_heads) %}
-                let scaled{{ h }} = w{{ h }} * scale;
+                let scaled{{ h }}_{{ run }} = w{{ h }} * scale{{ run }};
+{% endfor %}
 {% endfor %}
 {% endif %}
 {% for h in range(tile_heads) %}{% for j in range(v_each) %}
-                sum{{ h }}_{{ turn }}_{{ j }} = fma({{ "scaled" if v_aligned and parts.value.kind in ["q8", "q4"] else "w" }}{{ h }}, u{{ j }}, sum{{ h }}_{{ turn }}_{{ j }});
+                sum{{ h }}_{{ turn }}_{{ j }} = fma({{ "scaled" ~ h ~ "_" ~ j // v_run if v_quantised else "w" ~ h }}, u{{ j // v_per }}_{{ j % v_per }}, sum{{ h }}_{{ turn }}_{{ j }});
 {% endfor %}{% endfor %}
             }
 {% endfor %}
 {% endmacro %}
 {% if subgroup %}
-{% for j in range(workgroup) %}
+{% for j in range(0, workgroup, slots) %}
         {
-            let value_token = sequence * call.context + min(tile + {{ j }}u, end - 1u);
+            let value_token = sequence * call.context + min(tile + {{ j }}u{{ " + slot" if slots > 1 }}, end - 1u);
 {% for h in range(tile_heads) %}
+{% if slots == 1 %}
             let w{{ h }} = subgroupBroadcast(weight{{ h }}, {{ j }}u);
+{% elif slots == 2 %}
+            let w{{ h }} = select(subgroupBroadcast(weight{{ h }}, {{ j }}u), subgroupBroadcast(weight{{ h }}, {{ j + 1 }}u), slot == 1u);
+{% else %}
+            let w{{ h }} = subgroupShuffle(weight{{ h }}, {{ j }}u + slot);
+{% endif %}
 {% endfor %}
 {{ add_values() }}
         }
@@ -227,6 +263,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {% if subgroup %}
 {% for h in range(tile_heads) %}
     total{{ h }} = subgroupAdd(total{{ h }});
+{% for shift in range(1, 6) %}{% set step = v_units * 2 ** (shift - 1) %}{% if slots > 1 and step < workgroup %}{% for j in range(v_each) %}
+    sum{{ h }}_0_{{ j }} += subgroupShuffleXor(sum{{ h }}_0_{{ j }}, {{ step }}u);
+{% endfor %}{% endif %}{% endfor %}
 {% endfor %}
 {% else %}
     workgroupBarrier();
@@ -257,14 +296,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             most{{ h }} = peak;
             total{{ h }} = total{{ h }} * fade + weight;
 {% for turn in range(v_turns) %}{% for j in range(v_each) %}
-            sum{{ h }}_{{ turn }}_{{ j }} = sum{{ h }}_{{ turn }}_{{ j }} * fade + weight * nulls[null_at + {{ key_width }}u + min({{ turn * workgroup }}u + local, {{ v_words - 1 }}u) * {{ v_each }}u + {{ j }}u];
+            sum{{ h }}_{{ turn }}_{{ j }} = sum{{ h }}_{{ turn }}_{{ j }} * fade + weight * nulls[null_at + {{ key_width }}u + min({{ turn * workgroup }}u + lane, {{ v_units - 1 }}u) * {{ v_each }}u + {{ j }}u];
 {% endfor %}{% endfor %}
         }
 {% endfor %}
     }
 {% endif %}
 {% for turn in range(v_turns) %}
-    if ({{ turn * workgroup }}u + local < {{ v_words }}u) {
+    if ({{ turn * workgroup }}u + local < {{ v_units }}u) {
         let e = ({{ turn * workgroup }}u + local) * {{ v_each }}u;
 {% for h in range(tile_heads) %}
 {% if split > 0 %}

@@ -22,6 +22,9 @@ const ATTENDED: &[(Layer, usize)] = &[
     (Layer { sem: 5, value: 9, null_attn: true, window: 19, ..Layer::standard(3, 1, 7, ["q4", "q8", "q8"]) }, 3),
     (Layer { sem: 3, value: 21, ..Layer::standard(2, 2, 11, ["f16", "q4", "f16"]) }, 1),
     (Layer { window: 12, ..Layer::standard(4, 1, 12, ["f32", "f32", "f32"]) }, 4),
+    // Whole units of words; rows of values shorter than a subgroup.
+    (Layer { value: 64, ..Layer::standard(2, 1, 32, ["f32", "q8", "q4"]) }, 2),
+    (Layer { sem: 32, value: 32, null_attn: true, ..Layer::standard(2, 2, 16, ["q4", "f16", "q4"]) }, 1),
 ];
 
 /// Attention takes a software driver seconds to compile where there are no subgroups: some layers will do there.
@@ -142,8 +145,8 @@ fn decode_attends_as_its_twin() {
             let before = Random(9).floats((rows.len() + 1) * attention.out_stride);
             let expected = attention.expected(&rows, &before);
             let tiles = layer.heads / tile_heads;
-            let parameters =
-                |split: usize| json!({ "workgroup": workgroup, "subgroup": lab.subgroup(), "tile_heads": tile_heads, "split": split });
+            let load_words = [2, 4, 1][index % 3];
+            let parameters = |split: usize| json!({ "workgroup": workgroup, "subgroup": lab.subgroup(), "tile_heads": tile_heads, "split": split, "load_words": load_words, "wide": lab.has_wide_loads() && index != 4 });
 
             let whole = lab.floats(&before);
             let call = lab.call(rows.len(), attention.context, attention.tokens, 1);

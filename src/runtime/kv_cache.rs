@@ -53,7 +53,8 @@ impl CachePart {
         };
         let code_words = tokens * blocks * block_words;
         let bytes = code_words * 4 + if scaled { tokens * blocks * 2 } else { 0 };
-        let buffer = gpu.buffer(label, bytes as u64, purpose, Usage::Storage).map_err(|error| {
+        // Whole units of four words: kernels load as many at once.
+        let buffer = gpu.buffer(label, bytes.next_multiple_of(16) as u64, purpose, Usage::Storage).map_err(|error| {
             error.remedy("make the session with a smaller `context`, fewer `sequences` or a smaller cache kind (q8, q4)")
         })?;
         Ok(CachePart { buffer, kind, width, head, blocks })

@@ -114,7 +114,7 @@ impl Form {
 }
 
 /// Whether weights are loaded as 64-bit words: where every load is a gather, half as many are needed.
-fn loads_wide(gpu: &Gpu) -> bool {
+pub(super) fn loads_wide(gpu: &Gpu) -> bool {
     gpu.summary().software && gpu.has(wgpu::Features::SHADER_INT64)
 }
 

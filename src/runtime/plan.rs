@@ -355,8 +355,9 @@ impl Planner<'_> {
                 let workgroup = if subgroup > 0 { subgroup } else { 32 };
                 let tiles = (attention.kv_heads * group / tile_heads) as u32;
                 let kernel = |split: usize| {
-                    let parameters =
-                        with(json!({ "workgroup": workgroup, "subgroup": subgroup, "tile_heads": tile_heads, "split": split }));
+                    let parameters = with(
+                        json!({ "workgroup": workgroup, "subgroup": subgroup, "tile_heads": tile_heads, "split": split, "load_words": 2, "wide": super::linear::loads_wide(self.gpu()) }),
+                    );
                     self.gpu().kernel("attention_decode.wgsl", &parameters)
                 };
                 let grid = [Count::Of(tiles), Count::Rows(1), Count::Splits];

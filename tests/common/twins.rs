@@ -141,9 +141,10 @@ impl Part {
         if self.kind == "q8" { 127.0 } else { 7.0 }
     }
 
-    /// Words of a cache of so many tokens.
+    /// Words of a cache of so many tokens, filled up to a multiple of four.
     pub fn words(self, tokens: usize) -> usize {
-        tokens * self.blocks() * self.bits() + if self.quantised() { (tokens * self.blocks()).div_ceil(2) } else { 0 }
+        let scales = if self.quantised() { (tokens * self.blocks()).div_ceil(2) } else { 0 };
+        (tokens * self.blocks() * self.bits() + scales).next_multiple_of(4)
     }
 
     pub fn parameters(self, binding: usize) -> Value {
