@@ -11,22 +11,10 @@ Parameters: as attention_prefill; tile_heads (query heads at once), split (posit
 64-bit words).
 -#}
 {% import "cache.wgsl" as cache %}
-{% set group_size = heads // kv_heads %}
-{% set tiles = group_size // tile_heads %}
+{% set tiles = heads // kv_heads // tile_heads %}
 {% set key_width = sem + geo %}
-// Token rows of this call; positions of a sequence; sequences times context; room for splits.
-struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
-@group(0) @binding(0) var<uniform> call: Call;
-@group(0) @binding(1) var<storage, read> rows: array<vec2<u32>>;  // (sequence, position)
-@group(0) @binding(2) var<storage, read> qkv: array<f32>;  // [rows, {{ stride }}]: q_sem, q_geo first
-// Final: [rows, {{ out_stride }}]. Partial: [rows, heads, splits, value + 2], the last two the largest score and the sum of weights.
-@group(0) @binding(3) var<storage, read_write> out: array<f32>;
-{% for name, part in parts | items %}
-{{ cache.reader(name, part, cache.unit(part, load_words if subgroup else 1) | int, wide) }}
-{%- endfor %}
-{% if null_attn %}
-@group(0) @binding({{ null_binding }}) var<storage, read> nulls: array<f32>;  // [heads, sem + geo + value]
-{% endif %}
+{% set most_words = load_words if subgroup else 1 %}
+{% include "attention_decode_bindings.wgsl" %}
 {#- The queries [tile_heads, sem + geo] lie in the lanes' registers, one element each in turn, or in workgroup memory. -#}
 {% if not subgroup %}
 var<workgroup> queries: array<f32, {{ tile_heads * key_width }}>;
@@ -35,7 +23,7 @@ var<workgroup> shared_score: array<f32, {{ workgroup * tile_heads }}>;
 {% set v_per = cache.per_word(parts.value.kind) | int %}
 {% set v_aligned = cache.is_aligned(parts.value) %}
 {% set v_quantised = v_aligned and parts.value.kind in ["q8", "q4"] %}
-{% set v_unit = cache.unit(parts.value, load_words if subgroup else 1) | int %}
+{% set v_unit = cache.unit(parts.value, most_words) | int %}
 {% set v_each = v_per * v_unit if v_aligned else 1 %}
 {#- Elements of a lane that share a scale. -#}
 {% set v_run = [v_each, cache.scale_run(parts.value) | int] | min %}
@@ -49,7 +37,7 @@ var<workgroup> shared_score: array<f32, {{ workgroup * tile_heads }}>;
 {% set aligned = cache.is_aligned(part) %}
 {% set step = 8 if quantised else [per, 2] | max %}
 {% if subgroup %}
-{% set unit = cache.unit(part, load_words) | int %}
+{% set unit = cache.unit(part, most_words) | int %}
 {% set each = per * unit if aligned else 1 %}
 {#- Products with codes are added up by themselves as long as they share a scale. -#}
 {% set run = cache.scale_run(part) | int if aligned and quantised else 0 %}
@@ -105,45 +93,14 @@ var<workgroup> shared_score: array<f32, {{ workgroup * tile_heads }}>;
 {% endif %}
 {% endmacro %}
 
-// Element `i` of the queries [tile_heads, sem + geo] of heads `head` and on.
-fn query_element(row: u32, head: u32, i: u32) -> f32 {
-    let h = head + i / {{ key_width }}u;
-    let e = i % {{ key_width }}u;
-{% if sem > 0 %}
-    if (e < {{ sem }}u) {
-        return qkv[row * {{ stride }}u + h * {{ sem }}u + e];
-    }
-{% endif %}
-    return qkv[row * {{ stride }}u + {{ heads * sem }}u + h * {{ geo }}u + e - {{ sem }}u];
-}
-
 @compute @workgroup_size({{ workgroup }})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-    let kv_head = group.x / {{ tiles }}u;
-    let head = kv_head * {{ group_size }}u + (group.x % {{ tiles }}u) * {{ tile_heads }}u;
-    let row = group.y;
     // The unit of a row of values that this lane takes, and the slot among the positions if several are taken at once.
     let lane = local{{ " % " ~ v_units ~ "u" if slots > 1 }};
 {% if slots > 1 %}
     let slot = local / {{ v_units }}u;
 {% endif %}
-    let sequence = rows[row].x;
-    let position = rows[row].y;
-{% for name, part in parts | items %}
-    let {{ name }}_from = kv_head * {{ part.head }}u;
-{% endfor %}
-{% if window > 0 %}
-    let oldest = select(0u, position - {{ window - 1 }}u, position >= {{ window }}u);
-{% else %}
-    let oldest = 0u;
-{% endif %}
-{% if split > 0 %}
-    let begin = max(oldest, group.z * {{ split }}u);
-    let end = min(position + 1u, (group.z + 1u) * {{ split }}u);
-{% else %}
-    let begin = oldest;
-    let end = position + 1u;
-{% endif %}
+{% include "attention_decode_incoming.wgsl" %}
 {% if subgroup %}
 {% for n in range((tile_heads * key_width + workgroup - 1) // workgroup) %}
     let query{{ n }} = query_element(row, head, min({{ n * workgroup }}u + local, {{ tile_heads * key_width - 1 }}u));

@@ -2,7 +2,8 @@
 
 mod common;
 
-use common::lab::{Lab, Random, assert_near};
+use caramba::gpu::DeviceChoice;
+use common::lab::{Lab, Random, assert_near, without_everything};
 use common::twins::Layer;
 use serde_json::{Value, json};
 
@@ -131,43 +132,65 @@ fn prefill_attends_as_its_twin() {
     }
 }
 
+/// Sequences of very different lengths; the shortest ends long before the last split begins.
+const DECODED: [[u32; 2]; 3] = [[1, 3], [0, 49], [2, 16]];
+
 #[test]
 fn decode_attends_as_its_twin() {
-    // Sequences of very different lengths; the shortest ends long before the last split begins.
-    let rows = [[1, 3], [0, 49], [2, 16]];
     for lab in &Lab::all() {
         let workgroup = if lab.subgroup() > 0 { lab.subgroup() } else { 32 };
-        for (index, (layer, tile_heads)) in ATTENDED.iter().enumerate() {
-            if !is_tried(lab, "decode", index) {
-                continue;
-            }
-            let attention = Attention::new(*layer, rows.len());
-            let before = Random(9).floats((rows.len() + 1) * attention.out_stride);
-            let expected = attention.expected(&rows, &before);
-            let tiles = layer.heads / tile_heads;
+        for (index, (layer, tile_heads)) in ATTENDED.iter().enumerate().filter(|(index, _)| is_tried(lab, "decode", *index)) {
             let load_words = [2, 4, 1][index % 3];
-            let parameters = |split: usize| json!({ "workgroup": workgroup, "subgroup": lab.subgroup(), "tile_heads": tile_heads, "split": split, "load_words": load_words, "wide": lab.has_wide_loads() && index != 4 });
-
-            let whole = lab.floats(&before);
-            let call = lab.call(rows.len(), attention.context, attention.tokens, 1);
-            attention.run(lab, "attention_decode.wgsl", parameters(0), &call, &rows, &whole, [tiles, rows.len(), 1]);
-            assert_near(&format!("whole {layer:?} on {}", lab.name), &lab.read::<f32>(&whole), &expected, 1e-5);
-
-            let (split, splits) = (16, 4);
-            let call = lab.call(rows.len(), attention.context, attention.tokens, splits);
-            // What earlier calls left there must not matter.
-            let partial = lab.floats(&vec![f32::NAN; rows.len() * layer.heads * splits * (layer.value + 2)]);
-            attention.run(lab, "attention_decode.wgsl", parameters(split), &call, &rows, &partial, [tiles, rows.len(), splits]);
-            let out = lab.floats(&before);
-            let parameters =
-                json!({ "heads": layer.heads, "value": layer.value, "split": split, "out_stride": attention.out_stride, "workgroup": 8 });
-            lab.run(
-                "attention_merge.wgsl",
-                &parameters,
-                &[&call, &lab.words(rows.as_flattened()), &partial, &out],
-                [layer.heads, rows.len(), 1],
-            );
-            assert_near(&format!("split {layer:?} on {}", lab.name), &lab.read::<f32>(&out), &expected, 1e-5);
+            let wide = lab.has_wide_loads() && index != 4;
+            let parameters = json!({ "workgroup": workgroup, "subgroup": lab.subgroup(), "load_words": load_words, "wide": wide });
+            check_decode(lab, "attention_decode.wgsl", *layer, *tile_heads, &parameters);
         }
     }
+}
+
+#[test]
+fn decode_with_shared_positions_attends_as_its_twin() {
+    let full = Lab::open("full", DeviceChoice::default());
+    if full.subgroup() == 0 {
+        println!("{} has no subgroups of one size", full.gpu.summary().name);
+        return;
+    }
+    for (index, (layer, tile_heads)) in ATTENDED.iter().enumerate() {
+        // Teams of a part of a subgroup and of all of it; one position at a time and several; one subgroup and more.
+        let [lanes, workgroup, keys] = [[4, 16, 2], [8, 8, 1], [8, 32, 1], [2, 8, 3], [1, 4, 2]][index % 5];
+        let load_words = [4, 2, 1, 4][index % 4];
+        let parameters = json!({ "lanes": lanes, "workgroup": workgroup, "keys": keys, "load_words": load_words, "wide": false });
+        check_decode(&full, "attention_shared.wgsl", *layer, *tile_heads, &parameters);
+    }
+    let without = without_everything().into_iter().filter(|feature| feature != "subgroups").collect();
+    let checked = Lab::open("checked with subgroups", DeviceChoice { without, checked: true, ..DeviceChoice::default() });
+    let parameters = json!({ "lanes": 4, "workgroup": 16, "keys": 2, "load_words": 4, "wide": false });
+    check_decode(&checked, "attention_shared.wgsl", ATTENDED[3].0, ATTENDED[3].1, &parameters);
+}
+
+/// Decodes one row of each sequence, with the cache in one piece and in splits.
+fn check_decode(lab: &Lab, template: &str, layer: Layer, tile_heads: usize, form: &Value) {
+    let attention = Attention::new(layer, DECODED.len());
+    let before = Random(9).floats((DECODED.len() + 1) * attention.out_stride);
+    let expected = attention.expected(&DECODED, &before);
+    let tiles = layer.heads / tile_heads;
+    let parameters = |split: usize| merged(form.clone(), json!({ "tile_heads": tile_heads, "split": split }));
+    let what = format!("{template} for {layer:?} as {form} on {}", lab.name);
+
+    let whole = lab.floats(&before);
+    let call = lab.call(DECODED.len(), attention.context, attention.tokens, 1);
+    attention.run(lab, template, parameters(0), &call, &DECODED, &whole, [tiles, DECODED.len(), 1]);
+    assert_near(&format!("whole {what}"), &lab.read::<f32>(&whole), &expected, 1e-5);
+
+    let (split, splits) = (16, 4);
+    let call = lab.call(DECODED.len(), attention.context, attention.tokens, splits);
+    // What earlier calls left there must not matter.
+    let partial = lab.floats(&vec![f32::NAN; DECODED.len() * layer.heads * splits * (layer.value + 2)]);
+    attention.run(lab, template, parameters(split), &call, &DECODED, &partial, [tiles, DECODED.len(), splits]);
+    let out = lab.floats(&before);
+    let parameters =
+        json!({ "heads": layer.heads, "value": layer.value, "split": split, "out_stride": attention.out_stride, "workgroup": 8 });
+    let bindings = [&call, &lab.words(DECODED.as_flattened()), &partial, &out];
+    lab.run("attention_merge.wgsl", &parameters, &bindings, [layer.heads, DECODED.len(), 1]);
+    assert_near(&format!("split {what}"), &lab.read::<f32>(&out), &expected, 1e-5);
 }

@@ -13,8 +13,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Every template: `{% import %}` and `{% include %}` find each other by these names.
 pub const SHADERS: &[(&str, &str)] = &[
     ("attention_decode.wgsl", include_str!("../../shaders/attention_decode.wgsl")),
+    ("attention_decode_bindings.wgsl", include_str!("../../shaders/attention_decode_bindings.wgsl")),
+    ("attention_decode_incoming.wgsl", include_str!("../../shaders/attention_decode_incoming.wgsl")),
     ("attention_merge.wgsl", include_str!("../../shaders/attention_merge.wgsl")),
     ("attention_prefill.wgsl", include_str!("../../shaders/attention_prefill.wgsl")),
+    ("attention_shared.wgsl", include_str!("../../shaders/attention_shared.wgsl")),
     ("cache.wgsl", include_str!("../../shaders/cache.wgsl")),
     ("cache_write.wgsl", include_str!("../../shaders/cache_write.wgsl")),
     ("copy_rows.wgsl", include_str!("../../shaders/copy_rows.wgsl")),

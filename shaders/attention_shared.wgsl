@@ -1,0 +1,191 @@
+{#-
+attention_shared: as attention_decode, {{ lanes }} lanes sharing a position: they take the units of its key and value in turn and add up scores by
+subgroup operations.
+
+For graphics cards: neighbouring lanes read neighbouring words, queries stay in registers, and every such team of lanes runs a softmax of its own over every
+{{ workgroup // lanes }}th position, {{ keys }} at a time. In the end the workgroup's teams come together through its memory.
+
+Grid: (kv_heads * head tiles, rows, splits), with and without attention_merge behind it as attention_decode.
+
+Parameters: as attention_decode; lanes (of a team: a power of two, at most a subgroup), keys (positions of a team at once). Workgroup memory: teams * (value + 2 * tile_heads) words.
+-#}
+{% import "cache.wgsl" as cache %}
+{% set tiles = heads // kv_heads // tile_heads %}
+{% set key_width = sem + geo %}
+{% set most_words = load_words %}
+{% set teams = workgroup // lanes %}
+{% set shifts = [1, 2, 4, 8, 16, 32] %}
+{% include "attention_decode_bindings.wgsl" %}
+var<workgroup> team_most: array<f32, {{ teams * tile_heads }}>;  // [teams, tile_heads]
+var<workgroup> team_total: array<f32, {{ teams * tile_heads }}>;
+var<workgroup> team_sum: array<f32, {{ teams * value }}>;  // [teams, value], of one head at a time
+{#- Words of a unit, elements of a unit, units of a head, turns of the lanes over them. -#}
+{% macro unit(part) %}{{ cache.unit(part, most_words) }}{% endmacro %}
+{% macro each(part) %}{{ (cache.per_word(part.kind) | int) * (unit(part) | int) if cache.is_aligned(part) else 1 }}{% endmacro %}
+{% macro turns(part) %}{{ (part.head // (each(part) | int) + lanes - 1) // lanes }}{% endmacro %}
+{#- Loads unit `name`_lane`turn` of token `token`: `to`_0 and on its elements, without the scales `to`_scale0 and on of each `run` of them. -#}
+{% macro load(name, part, turn, token, to) %}
+{% set per = cache.per_word(part.kind) | int %}
+{% set each = each(part) | int %}
+{% if cache.is_aligned(part) %}
+            let {{ to }} = {{ name }}_unit({{ token }}, {{ name }}_from / {{ each }}u + {{ name }}_lane{{ turn }});
+{% for w in range(unit(part) | int) %}
+            {{ cache.unpack(part.kind, cache.word_of(to, unit(part) | int, w), to ~ "_" ~ w ~ "_") }}
+{%- endfor %}
+{% if part.kind in ["q8", "q4"] %}
+{% for e in range(0, each, [each, cache.scale_run(part) | int] | min) %}
+            let {{ to }}_scale{{ e }} = {{ name }}_scale({{ token }}, {{ name }}_from + {{ name }}_lane{{ turn }} * {{ each }}u + {{ e }}u);
+{% endfor %}
+{% endif %}
+{% else %}
+            let {{ to }}_0_0 = {{ name }}_element({{ token }}, {{ name }}_from + {{ name }}_lane{{ turn }});
+{% endif %}
+{% endmacro %}
+{#- Elements of a lane that share a scale; 0: there are none. -#}
+{% macro run(part) %}{{ [each(part) | int, cache.scale_run(part) | int] | min if cache.is_aligned(part) and part.kind in ["q8", "q4"] else 0 }}{% endmacro %}
+{#- Adds q . k for this lane's elements of one part of position `n`. -#}
+{% macro add_scores(name, part, n) %}
+{% set per = cache.per_word(part.kind) | int %}
+{% set run = run(part) | int %}
+{% for turn in range(turns(part) | int) %}
+        {
+{{ load(name, part, turn, "token" ~ n, "k") }}
+{%- for h in range(tile_heads) %}
+{% for first in range(0, each(part) | int, run or (each(part) | int)) %}
+            score{{ n }}_{{ h }} += {{ "k_scale" ~ first ~ " * " if run }}({% for e in range(first, first + (run or (each(part) | int))) %}{{ " + " if e > first }}{{ name }}_query{{ h }}_{{ turn }}_{{ e }} * k_{{ e // per }}_{{ e % per }}{% endfor %});
+{% endfor %}
+{% endfor %}
+        }
+{% endfor %}
+{% endmacro %}
+{% set key_parts = [["semantic", 0], ["geometric", sem]] if sem > 0 else [["geometric", 0]] %}
+{% set v_each = each(parts.value) | int %}
+{% set v_units = value // v_each %}
+{% set v_turns = turns(parts.value) | int %}
+
+@compute @workgroup_size({{ workgroup }})
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let lane = local % {{ lanes }}u;
+    let team = local / {{ lanes }}u;
+{% include "attention_decode_incoming.wgsl" %}
+{#- Lanes that have no unit in the last turn take the last one again, and count it for nothing. -#}
+{% for name, part in parts | items %}
+{% for turn in range(turns(part) | int) %}
+    let {{ name }}_lane{{ turn }} = min({{ turn * lanes }}u + lane, {{ part.head // (each(part) | int) - 1 }}u);
+{% endfor %}
+{% endfor %}
+{% for name, start in key_parts %}{% set part = parts[name] %}
+{% for turn in range(turns(part) | int) %}{% for h in range(tile_heads) %}{% for e in range(each(part) | int) %}
+    let {{ name }}_query{{ h }}_{{ turn }}_{{ e }} = select(0.0, query_element(row, head, {{ h * key_width + start + e }}u + {{ name }}_lane{{ turn }} * {{ each(part) }}u), {{ turn * lanes }}u + lane < {{ part.head // (each(part) | int) }}u);
+{% endfor %}{% endfor %}{% endfor %}
+{% endfor %}
+{% if null_attn %}
+    // The null key and value belong to the first team of the first split.
+    let has_null = group.z == 0u && team == 0u;
+{% endif %}
+{% for h in range(tile_heads) %}
+{% if null_attn %}
+    let null_at{{ h }} = (head + {{ h }}u) * {{ key_width + value }}u;
+    var null_score{{ h }} = 0.0;
+{% for name, start in key_parts %}{% set part = parts[name] %}
+{% for turn in range(turns(part) | int) %}{% for e in range(each(part) | int) %}
+    null_score{{ h }} += {{ name }}_query{{ h }}_{{ turn }}_{{ e }} * nulls[null_at{{ h }} + {{ start + e }}u + {{ name }}_lane{{ turn }} * {{ each(part) }}u];
+{% endfor %}{% endfor %}
+{% endfor %}
+{% for shift in shifts %}{% if shift < lanes %}
+    null_score{{ h }} += subgroupShuffleXor(null_score{{ h }}, {{ shift }}u);
+{% endif %}{% endfor %}
+    var most{{ h }} = select(-3.0e38, null_score{{ h }}, has_null);
+    var total{{ h }} = select(0.0, 1.0, has_null);
+{% else %}
+    var most{{ h }} = -3.0e38;
+    var total{{ h }} = 0.0;
+{% endif %}
+{% for turn in range(v_turns) %}{% for e in range(v_each) %}
+    var sum{{ h }}_{{ turn }}_{{ e }} = {{ "select(0.0, nulls[null_at" ~ h ~ " + " ~ (key_width + e) ~ "u + value_lane" ~ turn ~ " * " ~ v_each ~ "u], has_null)" if null_attn else "0.0" }};
+{% endfor %}{% endfor %}
+{% endfor %}
+    for (var tile = begin; tile < end; tile += {{ teams * keys }}u) {
+{% for n in range(keys) %}
+        let seen{{ n }} = tile + {{ n * teams }}u + team < end;
+        let token{{ n }} = sequence * call.context + min(tile + {{ n * teams }}u + team, end - 1u);
+{% for h in range(tile_heads) %}
+        var score{{ n }}_{{ h }} = 0.0;
+{% endfor %}
+{% for name, start in key_parts %}
+{{ add_scores(name, parts[name], n) }}
+{%- endfor %}
+{% endfor %}
+{% for h in range(tile_heads) %}
+        var peak{{ h }} = most{{ h }};
+{% for n in range(keys) %}
+{% for shift in shifts %}{% if shift < lanes %}
+        score{{ n }}_{{ h }} += subgroupShuffleXor(score{{ n }}_{{ h }}, {{ shift }}u);
+{% endif %}{% endfor %}
+        peak{{ h }} = max(peak{{ h }}, select(-3.0e38, score{{ n }}_{{ h }}, seen{{ n }}));
+{% endfor %}
+        let fade{{ h }} = exp(most{{ h }} - peak{{ h }});
+        most{{ h }} = peak{{ h }};
+        total{{ h }} *= fade{{ h }};
+{% for turn in range(v_turns) %}{% for e in range(v_each) %}
+        sum{{ h }}_{{ turn }}_{{ e }} *= fade{{ h }};
+{% endfor %}{% endfor %}
+{% endfor %}
+{% for n in range(keys) %}
+{% for h in range(tile_heads) %}
+        let weight{{ n }}_{{ h }} = select(0.0, exp(score{{ n }}_{{ h }} - peak{{ h }}), seen{{ n }});
+        total{{ h }} += weight{{ n }}_{{ h }};
+{% endfor %}
+{% for turn in range(v_turns) %}
+        {
+{{ load("value", parts.value, turn, "token" ~ n, "v") }}
+{%- set per = cache.per_word(parts.value.kind) | int %}
+{% set run = run(parts.value) | int %}
+{% for h in range(tile_heads) %}{% for e in range(v_each) %}
+            sum{{ h }}_{{ turn }}_{{ e }} = fma(weight{{ n }}_{{ h }}{{ " * v_scale" ~ e // run * run if run }}, v_{{ e // per }}_{{ e % per }}, sum{{ h }}_{{ turn }}_{{ e }});
+{% endfor %}{% endfor %}
+        }
+{% endfor %}
+{% endfor %}
+    }
+    if (lane == 0u) {
+{% for h in range(tile_heads) %}
+        team_most[team * {{ tile_heads }}u + {{ h }}u] = most{{ h }};
+        team_total[team * {{ tile_heads }}u + {{ h }}u] = total{{ h }};
+{% endfor %}
+    }
+{% for h in range(tile_heads) %}
+    workgroupBarrier();
+    var peak{{ h }} = most{{ h }};
+    for (var i = 0u; i < {{ teams }}u; i++) {
+        peak{{ h }} = max(peak{{ h }}, team_most[i * {{ tile_heads }}u + {{ h }}u]);
+    }
+    var all{{ h }} = 0.0;
+    for (var i = 0u; i < {{ teams }}u; i++) {
+        all{{ h }} += exp(team_most[i * {{ tile_heads }}u + {{ h }}u] - peak{{ h }}) * team_total[i * {{ tile_heads }}u + {{ h }}u];
+    }
+    let part{{ h }} = exp(most{{ h }} - peak{{ h }});
+{% for turn in range(v_turns) %}
+    if ({{ turn * lanes }}u + lane < {{ v_units }}u) {
+{% for e in range(v_each) %}
+        team_sum[team * {{ value }}u + value_lane{{ turn }} * {{ v_each }}u + {{ e }}u] = sum{{ h }}_{{ turn }}_{{ e }} * part{{ h }};
+{% endfor %}
+    }
+{% endfor %}
+    workgroupBarrier();
+{% set to = "((row * " ~ heads ~ "u + head + " ~ h ~ "u) * call.splits + group.z) * " ~ (value + 2) ~ "u" if split > 0 else "row * " ~ out_stride ~ "u + (head + " ~ h ~ "u) * " ~ value ~ "u" %}
+    for (var e = local; e < {{ value }}u; e += {{ workgroup }}u) {
+        var sum = 0.0;
+        for (var i = 0u; i < {{ teams }}u; i++) {
+            sum += team_sum[i * {{ value }}u + e];
+        }
+        out[{{ to }} + e] = sum{{ "" if split > 0 else " / all" ~ h }};
+    }
+{% if split > 0 %}
+    if (local == 0u) {
+        out[{{ to }} + {{ value }}u] = peak{{ h }};
+        out[{{ to }} + {{ value + 1 }}u] = all{{ h }};
+    }
+{% endif %}
+{% endfor %}
+}
