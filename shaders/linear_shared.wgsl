@@ -2,11 +2,13 @@
 linear_shared: y[t, r] = sum_k w[r, k] * x[t, k], {{ lanes }} lanes sharing some rows r, whose units they take in turn, and adding up at the end.
 
 For graphics cards and few tokens: neighbouring lanes read neighbouring words, so a row streams at the memory's speed, and the activations come from the cache.
-Lanes add up by subgroup operations where a subgroup is what shares a row, else through workgroup memory.
+Lanes add up by subgroup operations where a subgroup is what shares a row. Where subgroups are of a size that isn't known, a workgroup shares its rows: each of
+its subgroups adds up what it has, and what they leave in workgroup memory is added after a single barrier. Without subgroups all goes through workgroup memory.
 
 Grid: (row tiles, token tiles, 1).
 
-Parameters: as linear_lanes, and lanes (that share rows; a power of two that divides workgroup). With a subgroup, lanes is its size.
+Parameters: as linear_lanes, and lanes (that share rows; a power of two that divides workgroup) and subgroups. With a subgroup, lanes is its size; with
+subgroups (of unknown size: so many of them a workgroup has at most; else 0), lanes is workgroup.
 -#}
 {% import "weights.wgsl" as weights %}
 {% set matrices = 2 if epilogue == "swiglu" else 1 %}
@@ -17,10 +19,14 @@ Parameters: as linear_lanes, and lanes (that share rows; a power of two that div
 {#- Groups of columns in a unit, each with a scale of its own. -#}
 {% set groups = [1, unit // format.group] | max if quantised else 0 %}
 {% set teams = workgroup // lanes %}
-{#- Sums that a lane keeps: of every matrix, token and row, and of squares. -#}
+{#- Sums that a lane keeps: of every token, row and matrix, and then of each token's squares. -#}
+{% set outputs = tokens * lane_rows %}
+{% set sums = outputs * matrices + (tokens if norm else 0) %}
 {% set x_type = "vec4<f32>" %}
 {% include "linear_bindings.wgsl" %}
-{% if not subgroup %}
+{% if subgroups %}
+var<workgroup> parts: array<f32, {{ subgroups * sums }}>;  // [subgroups, sums]
+{% elif not subgroup %}
 var<workgroup> shared_sum: array<f32, {{ workgroup }}>;
 
 // The sum of `value` over the lanes of this lane's team.
@@ -39,7 +45,15 @@ fn team_sum(value: f32, local: u32) -> f32 {
 {% endif %}
 
 @compute @workgroup_size({{ workgroup }})
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+{% if subgroups %}
+    @builtin(num_subgroups) subgroups: u32,
+    @builtin(subgroup_id) subgroup: u32,
+    @builtin(subgroup_invocation_id) subgroup_lane: u32,
+{% endif %}
+) {
     let lane = local % {{ lanes }}u;
     let team = group.x * {{ teams }}u + local / {{ lanes }}u;
 {% for r in range(lane_rows) %}
@@ -114,6 +128,64 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {% endfor %}{% endfor %}{% endfor %}{% endfor %}
 {% endif %}
     }
+{% macro write(token, row, all0, all1) %}
+if ({{ row }} < {{ rows }}u && {{ token }} < call.rows) {
+        let to = {{ token }} * {{ y_stride }}u + {{ first }}u + {{ row }};
+{% if epilogue == "swiglu" %}
+        y[to] = {{ all0 }} / (1.0 + exp(-{{ all0 }})) * {{ all1 }};
+{% else %}
+        y[to] = {{ "y[to] + " if epilogue == "add" else "" }}{{ all0 }}{{ " + bias[" ~ first ~ "u + " ~ row ~ "]" if bias else "" }};
+{% endif %}
+    }
+{% endmacro %}
+{% if subgroups %}
+{% for t in range(tokens) %}
+{% for r in range(lane_rows) %}{% for m in range(matrices) %}
+    let added{{ m }}_{{ t }}_{{ r }} = subgroupAdd(sum{{ m }}_{{ t }}_{{ r }});
+{% endfor %}{% endfor %}
+{% if norm %}
+    let added_squares{{ t }} = subgroupAdd(squares{{ t }});
+{% endif %}
+{% endfor %}
+    if (subgroup_lane == 0u) {
+        let to = subgroup * {{ sums }}u;
+{% for t in range(tokens) %}
+{% for r in range(lane_rows) %}{% for m in range(matrices) %}
+        parts[to + {{ (t * lane_rows + r) * matrices + m }}u] = added{{ m }}_{{ t }}_{{ r }};
+{% endfor %}{% endfor %}
+{% if norm %}
+        parts[to + {{ outputs * matrices + t }}u] = added_squares{{ t }};
+{% endif %}
+{% endfor %}
+    }
+    workgroupBarrier();
+    for (var i = local; i < {{ outputs }}u; i += {{ workgroup }}u) {
+        let token = group.y * {{ tokens }}u + i / {{ lane_rows }}u;
+        let row = group.x * {{ lane_rows }}u + i % {{ lane_rows }}u;
+{% for m in range(matrices) %}
+        var all{{ m }} = 0.0;
+{% endfor %}
+{% if norm %}
+        var squares = 0.0;
+{% endif %}
+        for (var s = 0u; s < subgroups; s++) {
+            let begin = s * {{ sums }}u;
+{% for m in range(matrices) %}
+            all{{ m }} += parts[begin + i * {{ matrices }}u + {{ m }}u];
+{% endfor %}
+{% if norm %}
+            squares += parts[begin + {{ outputs * matrices }}u + i / {{ lane_rows }}u];
+{% endif %}
+        }
+{% if norm %}
+        let inverse = inverseSqrt(squares / {{ norm_width }}.0 + {{ eps }});
+{% for m in range(matrices) %}
+        all{{ m }} *= inverse;
+{% endfor %}
+{% endif %}
+        {{ write("token", "row", "all0", "all1") }}
+    }
+{% else %}
 {% macro all(name) %}{{ "subgroupAdd(" ~ name ~ ")" if subgroup else "team_sum(" ~ name ~ ", local)" }}{% endmacro %}
 {% for t in range(tokens) %}
 {% if norm %}
@@ -123,14 +195,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {% for m in range(matrices) %}
     let all{{ m }}_{{ t }}_{{ r }} = {{ all("sum" ~ m ~ "_" ~ t ~ "_" ~ r) }}{{ " * inverse" ~ t if norm else "" }};
 {% endfor %}
-    if (lane == 0u && row{{ r }} < {{ rows }}u && token{{ t }} < call.rows) {
-        let to = token{{ t }} * {{ y_stride }}u + {{ first }}u + row{{ r }};
-{% if epilogue == "swiglu" %}
-        y[to] = all0_{{ t }}_{{ r }} / (1.0 + exp(-all0_{{ t }}_{{ r }})) * all1_{{ t }}_{{ r }};
-{% else %}
-        y[to] = {{ "y[to] + " if epilogue == "add" else "" }}all0_{{ t }}_{{ r }}{{ " + bias[" ~ first ~ "u + row" ~ r ~ "]" if bias else "" }};
-{% endif %}
+    if (lane == 0u) {
+        {{ write("token" ~ t, "row" ~ r, "all0_" ~ t ~ "_" ~ r, "all1_" ~ t ~ "_" ~ r) }}
     }
 {% endfor %}
 {% endfor %}
+{% endif %}
 }

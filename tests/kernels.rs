@@ -2,6 +2,7 @@
 
 mod common;
 
+use caramba::gpu::DeviceChoice;
 use common::lab::{Lab, Random, assert_near};
 use common::twins::{self, Layer, dot, rms_norm};
 use serde_json::json;
@@ -59,6 +60,8 @@ const PRODUCTS: &[Product] = &[
         parts: &[9],
         calls: &[1, 2, 3, 4, 5, 6, 7, 8, 11],
     },
+    // Fewer lanes than results, and than a subgroup has.
+    Product { template: SHARED, tile: [2, 3, 4], epilogue: "store", bias: false, norm: true, width: 70, parts: &[13], calls: &[1, 3] },
     Product { template: TILES, tile: [2, 1, 32], epilogue: "store", bias: true, norm: true, width: 100, parts: &[13, 18], calls: &[3, 6] },
     Product { template: TILES, tile: [1, 2, 48], epilogue: "swiglu", bias: false, norm: true, width: 64, parts: &[37], calls: &[1, 7] },
     Product { template: TILES, tile: [3, 1, 16], epilogue: "add", bias: false, norm: false, width: 40, parts: &[16], calls: &[2, 4] },
@@ -99,6 +102,22 @@ fn products_by_cooperative_matrices_are_those_of_their_twin() {
     check_products(MATRICES);
 }
 
+/// Where a subgroup's size is not one (AMD, Intel, Apple). This device's is, but its kernels need not rely on it.
+#[test]
+fn products_by_subgroups_of_any_size_are_those_of_their_twin() {
+    let lab = Lab::open("full", DeviceChoice::default());
+    if !lab.gpu.has(wgpu::Features::SUBGROUP) {
+        println!("{} has no subgroups", lab.gpu.summary().name);
+        return;
+    }
+    for (index, product) in PRODUCTS.iter().enumerate().filter(|(_, product)| product.template == SHARED) {
+        let least = lab.gpu.summary().subgroup_sizes[0] as usize;
+        for format in [FORMATS[index % 4], RELATED[index % 3]] {
+            check_product(&lab, *product, format, 1, product.tile[2].div_ceil(least));
+        }
+    }
+}
+
 fn check_products(template: &str) {
     let labs = Lab::all();
     for lab in &labs {
@@ -117,17 +136,18 @@ fn check_products(template: &str) {
                 _ => 0,
             };
             for turn in 0..formats {
-                check_product(lab, *product, FORMATS[(index + turn) % 4], interleave);
+                check_product(lab, *product, FORMATS[(index + turn) % 4], interleave, 0);
             }
             // Each of these once in each template, with one matrix or two.
             if lab.name != "checked" {
-                check_product(lab, *product, RELATED[(index + index / 3) % 3], interleave);
+                check_product(lab, *product, RELATED[(index + index / 3) % 3], interleave, 0);
             }
         }
     }
 }
 
-fn check_product(lab: &Lab, product: Product, format: &str, interleave: usize) {
+/// With `subgroups`, kernels do not know how large a subgroup is, only that a workgroup has no more of them than that.
+fn check_product(lab: &Lab, product: Product, format: &str, interleave: usize, subgroups: usize) {
     let mut random = Random(7);
     let Product { tile: [tokens, lane_rows, mut workgroup], width, .. } = product;
     let size = lab.gpu.matrix_size().unwrap_or(0) as usize;
@@ -152,7 +172,7 @@ fn check_product(lab: &Lab, product: Product, format: &str, interleave: usize) {
     // Two more rows than the largest call has: nobody may write there.
     let before = random.floats((most_calls + 2) * y_stride);
 
-    let subgroup = if lab.subgroup() > 0 && workgroup.is_multiple_of(lab.subgroup()) { lab.subgroup() } else { 0 };
+    let subgroup = if subgroups == 0 && lab.subgroup() > 0 && workgroup.is_multiple_of(lab.subgroup()) { lab.subgroup() } else { 0 };
     let lanes = if subgroup > 0 { subgroup } else { workgroup };
     let (x_buffer, norm_buffer, bias_buffer) = (lab.floats(&x), lab.floats(&padded(&norm, columns)), lab.floats(&bias));
     for &call_rows in product.calls {
@@ -162,7 +182,7 @@ fn check_product(lab: &Lab, product: Product, format: &str, interleave: usize) {
         for (part, weights) in product.parts.iter().zip(&weights) {
             let parameters = json!({
                 "format": twins::format_parameters(format), "interleave": interleave, "columns": columns, "rows": part, "first": first, "tokens": tokens, "lane_rows": lane_rows,
-                "workgroup": workgroup, "subgroup": subgroup, "wide": product.template == LANES && lab.has_wide_loads(), "lanes": lanes, "size": size, "x_stride": x_stride, "y_stride": y_stride,
+                "workgroup": workgroup, "subgroup": subgroup, "subgroups": subgroups, "wide": product.template == LANES && lab.has_wide_loads(), "lanes": lanes, "size": size, "x_stride": x_stride, "y_stride": y_stride,
                 "epilogue": product.epilogue, "bias": product.bias, "norm": product.norm, "norm_width": width, "eps": EPS,
             });
             let buffers: Vec<_> = weights
@@ -204,7 +224,10 @@ fn check_product(lab: &Lab, product: Product, format: &str, interleave: usize) {
                 }
             }
         }
-        let what = format!("{product:?} of {format}, rows in groups of {interleave}, with {call_rows} rows on {}", lab.name);
+        let what = format!(
+            "{product:?} of {format}, rows in groups of {interleave}, {subgroups} subgroups of any size, with {call_rows} rows on {}",
+            lab.name
+        );
         // Cooperative matrices multiply half floats, of 11 bits; their sums are f32.
         assert_near(&what, &found, &expected, if product.template == MATRICES { 1e-3 } else { 2e-5 });
         let is_written = |index: usize| index / y_stride < call_rows && index % y_stride < rows;

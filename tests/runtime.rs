@@ -114,13 +114,13 @@ fn every_shader_translates() {
             ("q8_min", "store"),
             ("q4_16", "swiglu"),
         ] {
-            for (subgroup, workgroup, tokens) in [(32, 64, 1), (32, 64, 8), (0, 128, 2)] {
+            for (subgroup, subgroups, workgroup, tokens) in [(32, 0, 64, 1), (32, 0, 64, 8), (0, 0, 128, 2), (0, 16, 128, 2)] {
                 if template == "linear_matrices.wgsl" && subgroup == 0 {
                     continue;
                 }
                 let parameters = json!({
                     "format": format_parameters(format), "interleave": 1, "columns": 2048, "rows": 8192, "first": 0, "tokens": tokens, "lane_rows": 2, "workgroup": workgroup,
-                    "subgroup": subgroup, "wide": template == "linear_lanes.wgsl" && tokens == 8, "lanes": if subgroup > 0 { subgroup } else { workgroup }, "x_stride": 2048, "y_stride": 8192,
+                    "subgroup": subgroup, "subgroups": subgroups, "wide": template == "linear_lanes.wgsl" && tokens == 8, "lanes": if subgroup > 0 { subgroup } else { workgroup }, "x_stride": 2048, "y_stride": 8192,
                     "size": if tokens == 1 { 16 } else { 8 }, "epilogue": epilogue, "bias": epilogue == "store", "norm": epilogue != "add", "norm_width": 2048, "eps": 1e-5,
                 });
                 variants.push((template.to_owned(), parameters));

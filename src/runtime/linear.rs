@@ -47,13 +47,20 @@ impl std::fmt::Display for Form {
 }
 
 impl Form {
-    /// Whether activations go from lane to lane, or sums do, by subgroup operations.
+    /// Lanes of the subgroups by whose operations activations or sums go from lane to lane; 0: they don't, or the size isn't known.
     fn subgroup(self, gpu: &Gpu) -> u32 {
         match gpu.subgroup_size() {
-            // More lanes than columns of a block cannot hand one round.
-            Some(size) if size as usize <= BLOCK && self.workgroup.is_multiple_of(size) => size,
+            // Lanes that own rows hand a block round: more of them than it has columns cannot.
+            Some(size) if (self.shape != Shape::Lanes || size as usize <= BLOCK) && self.workgroup.is_multiple_of(size) => size,
             _ => 0,
         }
+    }
+
+    /// Subgroups that a workgroup has at most, if their size isn't known and they add up nevertheless; else 0.
+    fn subgroups(self, gpu: &Gpu) -> u32 {
+        let [least, _] = gpu.summary().subgroup_sizes;
+        let any_size = self.shape == Shape::Shared && self.subgroup(gpu) == 0 && gpu.has(wgpu::Features::SUBGROUP);
+        if any_size { self.workgroup.div_ceil(least.max(1)) } else { 0 }
     }
 
     /// Matrix rows and token rows of a workgroup.
@@ -83,7 +90,11 @@ impl Form {
         let matrices = if dual { 2 } else { 1 };
         match self.shape {
             Shape::Lanes => 0,
-            Shape::Shared => self.workgroup * 4,
+            // A sum of each lane; or all sums of each subgroup, of squares too.
+            Shape::Shared => match self.subgroups(gpu) {
+                0 => self.workgroup * 4,
+                subgroups => subgroups * self.tokens * (self.lane_rows * matrices + 1) * 4,
+            },
             // Blocks of 32 columns in f32.
             Shape::Tiles => (self.tokens * self.workgroup / 16 + self.lane_rows * 16 * matrices) * BLOCK as u32 * 4,
             Shape::Matrices => {
@@ -175,7 +186,6 @@ impl Product<'_> {
     /// # Errors
     /// As [`Product::steps`].
     pub fn step(&self, gpu: &Gpu, part: &Part, up: Option<&Part>, form: Form) -> Result<Step> {
-        let subgroup = form.subgroup(gpu);
         let parameters = json!({
             "format": part.format.parameters(),
             "interleave": part.interleave,
@@ -185,7 +195,8 @@ impl Product<'_> {
             "tokens": form.tokens,
             "lane_rows": form.lane_rows,
             "workgroup": form.workgroup,
-            "subgroup": subgroup,
+            "subgroup": form.subgroup(gpu),
+            "subgroups": form.subgroups(gpu),
             "lanes": form.lanes(gpu),
             "wide": form.shape == Shape::Lanes && loads_wide(gpu),
             "size": gpu.matrix_size().unwrap_or(0),
