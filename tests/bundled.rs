@@ -5,7 +5,7 @@ mod common;
 
 use caramba::gpu::{DeviceChoice, Gpu, Tuning};
 use caramba::model::{Model, OpenOptions};
-use caramba::runtime::forms::Measured;
+use caramba::runtime::Measured;
 use caramba::runtime::{CacheKind, CacheKinds, Form, LoadOptions, Network, Session, SessionOptions, Shape, WeightKind};
 use common::fixture;
 use common::fixtures::relative_error;

@@ -102,6 +102,14 @@ fn every_shader_translates() {
     }
     variants.push(("probe_nothing.wgsl".into(), json!({})));
     variants.push(("probe_read.wgsl".into(), json!({ "workgroup": 256, "workgroups": 1024, "units": 4 << 20 })));
+    // Graphics cards get other forms of attention.
+    let decoded: Vec<Value> =
+        variants.iter().filter(|(template, _)| template == "attention_decode.wgsl").map(|(_, parameters)| parameters.clone()).collect();
+    for mut parameters in decoded {
+        let form = json!({ "lanes": 8, "workgroup": 128, "keys": 2, "load_words": 4, "wide": false });
+        parameters.as_object_mut().unwrap().extend(form.as_object().unwrap().clone());
+        variants.push(("attention_shared.wgsl".into(), parameters));
+    }
     // Graphics cards get other forms of the products than the driver of this test, with other sizes of subgroups.
     for template in ["linear_lanes.wgsl", "linear_matrices.wgsl", "linear_shared.wgsl", "linear_tiles.wgsl"] {
         for (format, epilogue) in [
@@ -130,7 +138,14 @@ fn every_shader_translates() {
     let mut templates: Vec<&str> = variants.iter().map(|(template, _)| template.as_str()).collect();
     templates.sort_unstable();
     templates.dedup();
-    let libraries = ["cache.wgsl", "linear_bindings.wgsl", "linear_incoming.wgsl", "weights.wgsl"];
+    let libraries = [
+        "attention_decode_bindings.wgsl",
+        "attention_decode_incoming.wgsl",
+        "cache.wgsl",
+        "linear_bindings.wgsl",
+        "linear_incoming.wgsl",
+        "weights.wgsl",
+    ];
     let expected: Vec<&str> =
         caramba::gpu::kernel::SHADERS.iter().map(|(name, _)| *name).filter(|name| !libraries.contains(name)).collect();
     assert_eq!(templates, expected, "a shader that no model uses, or that is not in this test");

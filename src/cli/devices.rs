@@ -4,9 +4,10 @@ use super::columns::{columns, facts};
 use crate::artifact::number::bytes;
 use crate::error::Result;
 use crate::gpu::{AdapterSummary, DeviceChoice, Gpu, Memo, memo};
-use crate::runtime::forms::{self, Measured};
+use crate::runtime::{Measured, attention_forms, forms};
 use crate::terminal;
 use clap::Args;
+use std::fmt::Display;
 use std::path::Path;
 
 /// List the adapters, what they can do, and which one is used
@@ -22,7 +23,8 @@ impl Devices {
             let used = used.as_ref().is_ok_and(|used| same(used, adapter));
             out += &describe(index, adapter, used);
             let memo = Memo::open(memo::file(adapter, "json"));
-            out += &kernels(&forms::measured(&memo), memo.path());
+            let rows = [described(forms::measured(&memo)), described(attention_forms::measured(&memo))].concat();
+            out += &kernels(&rows, memo.path());
         }
         terminal::print(&out)?;
         used.map(|_| ())
@@ -59,21 +61,21 @@ fn describe(index: usize, adapter: &AdapterSummary, used: bool) -> String {
     format!("{index}  {}, {}{mark}\n{limits}", adapter.name, adapter.backend)
 }
 
+/// What was measured, in columns: job, form, time, and how much longer the next one takes.
+fn described<Form: Display>(measured: Vec<(String, Measured<Form>)>) -> Vec<Vec<String>> {
+    let row = |(job, Measured { form, ms, slower }): (String, Measured<Form>)| {
+        let next = slower.first().map(|(form, other)| format!("{form} takes {:.2} times as long", other / ms)).unwrap_or_default();
+        vec![format!("    {job}"), form.to_string(), format!("{ms:.3} ms"), next]
+    };
+    measured.into_iter().map(row).collect()
+}
+
 /// The forms of kernels that were measured on an adapter.
-fn kernels(measured: &[(String, Measured)], path: Option<&Path>) -> String {
-    let Some(path) = path.filter(|_| !measured.is_empty()) else {
+fn kernels(rows: &[Vec<String>], path: Option<&Path>) -> String {
+    let Some(path) = path.filter(|_| !rows.is_empty()) else {
         return facts(&[("kernels   ", "chosen by a rule; nothing was measured yet".to_owned())]);
     };
-    let mut out = facts(&[("kernels   ", format!("measured, in {}", path.display()))]);
-    let rows: Vec<Vec<String>> = measured
-        .iter()
-        .map(|(job, Measured { form, ms, slower })| {
-            let next = slower.first().map(|(form, other)| format!("{form} takes {:.2} times as long", other / ms)).unwrap_or_default();
-            vec![format!("    {job}"), form.to_string(), format!("{ms:.3} ms"), next]
-        })
-        .collect();
-    out += &columns(&rows, &[2]);
-    out
+    format!("{}{}", facts(&[("kernels   ", format!("measured, in {}", path.display()))]), columns(rows, &[2]))
 }
 
 #[cfg(test)]
@@ -107,8 +109,8 @@ mod tests {
         ");
         let form = |workgroup| Form { shape: Shape::Shared, tokens: 1, lane_rows: 2, workgroup };
         let measured = Measured { form: form(64), ms: 0.42, slower: vec![(form(128), 0.63)] };
-        let measured = [("f16 1536x576 gate and up, 1 token".to_owned(), measured)];
-        insta::assert_snapshot!(kernels(&measured, Some(Path::new("forms.json"))), @r"
+        let measured = vec![("f16 1536x576 gate and up, 1 token".to_owned(), measured)];
+        insta::assert_snapshot!(kernels(&described(measured), Some(Path::new("forms.json"))), @r"
           kernels     measured, in forms.json
             f16 1536x576 gate and up, 1 token  shared 1x2 of 64  0.420 ms  shared 1x2 of 128 takes 1.50 times as long
         ");

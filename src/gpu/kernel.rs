@@ -137,15 +137,16 @@ pub enum Count {
     Of(u32),
     /// One workgroup for so many token rows.
     Rows(u32),
-    /// One workgroup for each part that the cache is split into.
-    Splits,
+    /// One workgroup for so many positions of the cache.
+    Splits(u32),
 }
 
 /// What differs from one submission to the next.
 #[derive(Debug, Clone, Copy)]
 pub struct Counts {
     pub rows: u32,
-    pub splits: u32,
+    /// Of the longest sequence, where steps depend on it.
+    pub positions: u32,
 }
 
 impl Count {
@@ -153,7 +154,7 @@ impl Count {
         match self {
             Count::Of(count) => count,
             Count::Rows(tile) => counts.rows.div_ceil(tile),
-            Count::Splits => counts.splits,
+            Count::Splits(split) => counts.positions.div_ceil(split),
         }
     }
 }

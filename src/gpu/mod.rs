@@ -201,6 +201,11 @@ impl Gpu {
         (self.has(wgpu::Features::SUBGROUP) && low == high && low.is_power_of_two() && low >= 4).then_some(low)
     }
 
+    /// Lanes of the smallest subgroup that a kernel may get; 0 without subgroups. Neighbouring lanes, as many as that and aligned, are always in one.
+    pub fn least_subgroup(&self) -> u32 {
+        if self.has(wgpu::Features::SUBGROUP) { self.summary.subgroup_sizes[0] } else { 0 }
+    }
+
     /// Rows and columns of the cooperative matrices that the device multiplies as half floats and adds up in f32, if it does.
     pub fn matrix_size(&self) -> Option<u32> {
         self.matrix_size

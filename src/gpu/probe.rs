@@ -144,7 +144,7 @@ impl Gpu {
         interrupt::check()?;
         let steps = vec![step; runs];
         let begun = Instant::now();
-        self.run(&steps, Counts { rows: 1, splits: 1 })?;
+        self.run(&steps, Counts { rows: 1, positions: 1 })?;
         Ok(begun.elapsed().as_secs_f64() * 1e3)
     }
 }

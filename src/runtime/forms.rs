@@ -1,9 +1,10 @@
 //! Which form of each product a device gets: by a rule, or by what was measured on it (tuning.rs).
 
-use super::linear::{Form, Shape};
-use super::weights::Format;
-use crate::gpu::{Gpu, Memo};
-use serde::{Deserialize, Serialize};
+use super::linear::{Form, Product, Shape};
+use super::tuning::{self, Contest, Measured};
+use super::weights::{Format, Part};
+use crate::error::Result;
+use crate::gpu::{Counts, Gpu, Memo, Purpose, Step, Usage};
 
 /// Elements of a matrix below which a software driver gets small tiles.
 const SMALL: usize = 1 << 14;
@@ -21,14 +22,8 @@ pub struct Job {
     pub tokens: usize,
 }
 
-/// What was measured for a job: the fastest form first.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Measured {
-    pub form: Form,
-    pub ms: f64,
-    /// The others that were tried.
-    pub slower: Vec<(Form, f64)>,
-}
+/// Multiply-adds of a product, for one token, below which the choice of a form is lost in what a dispatch costs.
+const WORTH: usize = 1 << 18;
 
 /// The names of all facts about products begin so.
 const FACT: &str = "product ";
@@ -47,7 +42,7 @@ impl Job {
 }
 
 /// Everything that was measured on a device, by what it is about.
-pub fn measured(memo: &Memo) -> Vec<(String, Measured)> {
+pub fn measured(memo: &Memo) -> Vec<(String, Measured<Form>)> {
     memo.all(FACT).into_iter().map(|(name, measured)| (name[FACT.len()..].to_owned(), measured)).collect()
 }
 
@@ -107,7 +102,68 @@ pub fn candidates(gpu: &Gpu, job: Job) -> Vec<Form> {
     forms
 }
 
-/// The form for a job, by what is known of the device without measuring.
-pub fn likely(gpu: &Gpu, job: Job) -> Form {
-    candidates(gpu, job)[0]
+impl Product<'_> {
+    /// The form for one part of the matrix: remembered, measured or by the rule, as the user has it.
+    ///
+    /// Measuring overwrites this product's input and output: it is done while a session is made, and leaves zeros.
+    ///
+    /// # Errors
+    /// A shader that the device refuses; a lost device; Ctrl-C.
+    pub fn form(&self, gpu: &Gpu, part: &Part, up: Option<&Part>, tokens: usize) -> Result<Form> {
+        let job = Job { format: part.format, dual: up.is_some(), rows: part.rows, columns: self.matrix.columns, tokens };
+        let worth = part.rows * self.matrix.columns >= WORTH;
+        // No more than there is room for.
+        let room = (self.x.bytes() - self.x_offset) / (self.x_stride as u64 * 4);
+        let tokens = tokens.min(room as usize).min(self.y.bytes() as usize / (self.y_stride * 4));
+        let is_sound = |form: Form| form.is_sound(gpu, job.dual);
+        tuning::choose(gpu, &job.fact(), &candidates(gpu, job), worth, is_sound, || Trial { product: self, gpu, part, up, tokens })
+    }
+}
+
+/// All forms with the matrix itself.
+struct Trial<'a> {
+    product: &'a Product<'a>,
+    gpu: &'a Gpu,
+    part: &'a Part,
+    up: Option<&'a Part>,
+    tokens: usize,
+}
+
+impl Trial<'_> {
+    fn write_input(&self, value: impl Fn(usize) -> f32) {
+        let values: Vec<f32> = (0..self.tokens * self.product.x_stride).map(value).collect();
+        self.gpu.write(self.product.x, self.product.x_offset, bytemuck::cast_slice(&values));
+    }
+}
+
+impl Contest for Trial<'_> {
+    type Form = Form;
+
+    fn steps(&self, form: Form) -> Result<Vec<Step>> {
+        Ok(vec![self.product.step(self.gpu, self.part, self.up, form)?])
+    }
+
+    fn counts(&self) -> Counts {
+        Counts { rows: self.tokens as u32, positions: 1 }
+    }
+
+    fn begin(&self) {
+        let call = [self.tokens as u32, 0, 0, 1];
+        self.gpu.write(self.product.call, 0, bytemuck::cast_slice(&call));
+        self.write_input(|index| tuning::noise(index) as f32 / 1024.0 - 1.0);
+    }
+
+    fn clear(&self) {
+        self.gpu.write(self.product.y, 0, &vec![0; self.tokens * self.product.y_stride * 4]);
+    }
+
+    fn results(&self) -> Result<Vec<f32>> {
+        let count = self.tokens * self.product.y_stride;
+        let staging = self.gpu.buffer("a trial's results", count as u64 * 4, Purpose::Scratch, Usage::Readback)?;
+        self.gpu.read(self.product.y, 0, count, &staging)
+    }
+
+    fn end(&self) {
+        self.write_input(|_| 0.0);
+    }
 }

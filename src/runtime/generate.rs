@@ -1,6 +1,6 @@
 //! Decode and generate: tokens are chosen on the device and fed to the next step there.
 
-use super::plan::{SPLIT, logits_stride};
+use super::plan::logits_stride;
 use super::{GenerateOptions, Generated, Session};
 use crate::error::{Error, Result};
 use crate::gpu::{Buffer, Count, Counts, Purpose, Step, Usage};
@@ -146,7 +146,7 @@ impl Session {
             Choice::Greedy => &self.greedy,
             Choice::Sampled => self.sampled.get().map(|(step, _)| step).unwrap_or(&self.greedy),
         };
-        let one = Counts { rows: sequences, splits: 1 };
+        let one = Counts { rows: sequences, positions: 1 };
         let Some(decode) = &self.decode else {
             lengths.iter_mut().for_each(|length| *length += 1);
             self.submit(|pass| sampler.record(pass, one));
@@ -172,8 +172,7 @@ impl Session {
     /// How a decode step that leaves `lengths` positions is shared out.
     pub(super) fn decode_counts(&self, lengths: &[usize]) -> Counts {
         let longest = lengths.iter().copied().max().unwrap_or(1);
-        let splits = if self.options().context > SPLIT { longest.div_ceil(SPLIT) as u32 } else { 1 };
-        Counts { rows: lengths.len() as u32, splits }
+        Counts { rows: lengths.len() as u32, positions: longest as u32 }
     }
 
     /// Tokens from position `starts` on, per sequence.

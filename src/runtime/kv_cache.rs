@@ -60,15 +60,18 @@ impl CachePart {
         Ok(CachePart { buffer, kind, width, head, blocks })
     }
 
-    /// What the shaders know of it.
-    fn parameters(&self, binding: usize) -> Value {
-        let kind = match self.kind {
+    fn kind_name(&self) -> &'static str {
+        match self.kind {
             CacheKind::None => "f32",
             CacheKind::F16 => "f16",
             CacheKind::Q8 => "q8",
             CacheKind::Q4 => "q4",
-        };
-        json!({ "kind": kind, "width": self.width, "head": self.head, "blocks": self.blocks, "binding": binding })
+        }
+    }
+
+    /// What the shaders know of it.
+    fn parameters(&self, binding: usize) -> Value {
+        json!({ "kind": self.kind_name(), "width": self.width, "head": self.head, "blocks": self.blocks, "binding": binding })
     }
 }
 
@@ -100,6 +103,22 @@ impl LayerCache {
             buffers.push(part.buffer.binding());
         }
         (Value::Object(parameters), buffers)
+    }
+
+    /// The kinds of the parts, as shaders call them.
+    pub fn kinds(&self) -> Vec<&'static str> {
+        [self.semantic.as_ref(), Some(&self.geometric), Some(&self.value)].into_iter().flatten().map(CachePart::kind_name).collect()
+    }
+
+    /// Fills the parts with something of every kind: halves of 0.125 to 0.25 and either sign, as elements, codes or scales.
+    pub fn fill(&self, gpu: &Gpu) {
+        let words: Vec<u32> = (0..1u32 << 20).map(|index| 0x3000_3000 | (index.wrapping_mul(2_654_435_761) & 0x83ff_83ff)).collect();
+        let bytes: &[u8] = bytemuck::cast_slice(&words);
+        for part in [self.semantic.as_ref(), Some(&self.geometric), Some(&self.value)].into_iter().flatten() {
+            for at in (0..part.buffer.bytes()).step_by(bytes.len()) {
+                gpu.write(&part.buffer, at, &bytes[..bytes.len().min((part.buffer.bytes() - at) as usize)]);
+            }
+        }
     }
 
     /// Bytes that are cache, and not merely keys and values of one call.

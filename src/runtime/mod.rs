@@ -1,5 +1,7 @@
 //! A model loaded on a device: sessions (prefill, decode, generate, score), sampling, KV cache.
 
+mod attend;
+pub mod attention_forms;
 pub mod cache;
 pub mod forms;
 mod generate;
@@ -15,12 +17,14 @@ mod session;
 mod tuning;
 mod weights;
 
+pub use attention_forms::{AttentionForm, Way};
 pub use cache::{CacheKind, CacheKinds};
 pub use kv_cache::bytes_per_token;
 pub use linear::{Form, Shape};
 pub use network::Network;
 pub use profile::{Prepared, Profile};
 pub use session::Session;
+pub use tuning::Measured;
 
 /// How weights are stored on the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

@@ -1,5 +1,6 @@
 //! The steps of a forward pass over rows of tokens: made once per session, recorded at every call.
 
+use super::attend::Attend;
 use super::kv_cache::LayerCache;
 use super::linear::{Epilogue, Norm, Product};
 use super::network::{LayerWeights, Network, Offsets};
@@ -7,7 +8,7 @@ use super::weights::{BLOCK, Matrix};
 use crate::error::Result;
 use crate::gpu::{Buffer, Count, Counts, Gpu, Purpose, Step, Usage};
 use crate::model::{Attention, Gate, Rope};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -15,10 +16,21 @@ use std::sync::Arc;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum When {
     Always,
-    /// The cache is short enough for one workgroup per head.
-    Whole,
-    /// The cache is read in several parts at once.
-    Split,
+    /// As long as the cache has so many positions at most: one workgroup reads all of a head.
+    UpTo(u32),
+    /// Beyond that: several do, and their results are merged.
+    Beyond(u32),
+}
+
+impl When {
+    /// Whether the step is part of a pass over so many positions.
+    pub fn is_at(self, positions: u32) -> bool {
+        match self {
+            When::Always => true,
+            When::UpTo(most) => positions <= most,
+            When::Beyond(most) => positions > most,
+        }
+    }
 }
 
 /// Steps in the order in which they run.
@@ -27,20 +39,15 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// The steps of a pass over a cache that is (or isn't) split.
-    pub fn steps(&self, split: bool) -> impl Iterator<Item = &Step> {
-        let other = if split { When::Whole } else { When::Split };
-        self.steps.iter().filter(move |(when, _)| *when != other).map(|(_, step)| step)
+    /// The steps of a pass over a cache of so many positions.
+    pub fn steps(&self, positions: u32) -> impl Iterator<Item = &Step> {
+        self.steps.iter().filter(move |(when, _)| when.is_at(positions)).map(|(_, step)| step)
     }
 
     pub fn record(&self, pass: &mut wgpu::ComputePass, counts: Counts) {
-        self.steps(counts.splits > 1).for_each(|step| step.record(pass, counts));
+        self.steps(counts.positions).for_each(|step| step.record(pass, counts));
     }
 }
-
-/// Positions that one workgroup of `attention_decode` goes through when the cache is split. Shorter ones would fill a large device sooner and
-/// leave more to merge.
-pub(super) const SPLIT: usize = 256;
 
 /// What every pass of a session works on. Strides are in elements; rows are padded to whole blocks, and what pads them stays zero or is
 /// multiplied by weights that are zero.
@@ -135,8 +142,13 @@ pub(super) enum Mode {
 pub(super) struct Planner<'a> {
     pub network: &'a Network,
     pub mode: Mode,
-    /// Rows of a typical call: chooses the forms of products.
+    /// Rows of a typical call: chooses the forms of kernels.
     pub typical_rows: usize,
+    /// Positions of a sequence, and sequences, that there is room for.
+    pub context: usize,
+    pub sequences: usize,
+    /// Whether nothing is in the cache yet that measuring might overwrite.
+    pub is_fresh: bool,
     pub call: &'a Buffer,
     /// `[rows]` pairs (sequence, position)
     pub rows: &'a Buffer,
@@ -213,7 +225,25 @@ impl Planner<'_> {
             },
         )?;
         steps.push((When::Always, self.cache_write(index, attention, weights, qkv_stride)?));
-        self.attend(index, attention, weights, qkv_stride, attended_stride, steps)?;
+        let cache = &self.caches[index];
+        let attend = Attend {
+            mode: self.mode,
+            attention,
+            cache,
+            nulls: cache.nulls.as_ref().or(weights.nulls.as_ref()),
+            call: self.call,
+            rows: self.rows,
+            qkv,
+            stride: qkv_stride,
+            out: attended,
+            out_stride: attended_stride,
+            partial: self.partial,
+            typical_rows: self.typical_rows,
+            context: self.context,
+            sequences: self.sequences,
+            is_fresh: self.is_fresh,
+        };
+        steps.extend(attend.steps(self.gpu())?);
         let out = |y, epilogue| Product {
             label: "out",
             call: self.call,
@@ -304,83 +334,6 @@ impl Planner<'_> {
         let kernel = self.gpu().kernel("cache_write.wgsl", &parameters)?;
         self.gpu().step("rope and cache", &kernel, bindings, [Count::Rows(1), Count::Of(1), Count::Of(1)])
     }
-
-    fn attend(
-        &self,
-        index: usize,
-        attention: &Attention,
-        weights: &LayerWeights,
-        stride: usize,
-        out_stride: usize,
-        steps: &mut Vec<(When, Step)>,
-    ) -> Result<()> {
-        let (parts, buffers) = self.caches[index].bind(4);
-        let null_binding = 4 + buffers.len();
-        let subgroup = self.gpu().subgroup_size().unwrap_or(0);
-        let common = json!({
-            "stride": stride, "out_stride": out_stride,
-            "heads": attention.heads, "kv_heads": attention.kv_heads,
-            "sem": attention.sem, "geo": attention.geo, "value": attention.value,
-            "window": attention.window.unwrap_or(0), "null_attn": attention.null_attn, "null_binding": null_binding,
-            "parts": parts,
-        });
-        let with = |more: Value| {
-            let mut all = common.clone();
-            if let (Value::Object(all), Value::Object(more)) = (&mut all, more) {
-                all.extend(more);
-            }
-            all
-        };
-        let bind = |out| {
-            let mut bindings = vec![self.call.binding(), self.rows.binding(), self.activations.qkv.binding(), out];
-            bindings.extend(buffers.iter().cloned());
-            bindings.extend(self.caches[index].nulls.as_ref().or(weights.nulls.as_ref()).map(Buffer::binding));
-            bindings
-        };
-        let out = &self.activations.attention;
-        match self.mode {
-            Mode::Prefill => {
-                let workgroup = prefill_tile(self.gpu());
-                // Keys between two looks at the largest score: the more the faster, and the longer to compile, which wide heads and loads
-                // by every lane take long enough for.
-                let keys = if subgroup > 0 && attention.key() + attention.value <= 160 { 4 } else { 2 };
-                let parameters = with(json!({ "workgroup": workgroup, "subgroup": subgroup, "keys": keys }));
-                let kernel = self.gpu().kernel("attention_prefill.wgsl", &parameters)?;
-                let grid = [Count::Of(attention.heads as u32), Count::Rows(workgroup), Count::Of(1)];
-                steps.push((When::Always, self.gpu().step("attention", &kernel, bind(out.binding()), grid)?));
-            }
-            Mode::Decode => {
-                let group = attention.group();
-                let tile_heads = (1..=group.min(4)).rev().find(|heads| group.is_multiple_of(*heads)).unwrap_or(1);
-                let workgroup = if subgroup > 0 { subgroup } else { 32 };
-                let tiles = (attention.kv_heads * group / tile_heads) as u32;
-                let kernel = |split: usize| {
-                    let parameters = with(
-                        json!({ "workgroup": workgroup, "subgroup": subgroup, "tile_heads": tile_heads, "split": split, "load_words": 2, "wide": super::linear::loads_wide(self.gpu()) }),
-                    );
-                    self.gpu().kernel("attention_decode.wgsl", &parameters)
-                };
-                let grid = [Count::Of(tiles), Count::Rows(1), Count::Splits];
-                steps.push((When::Whole, self.gpu().step("attention", &kernel(0)?, bind(out.binding()), grid)?));
-                if let Some(partial) = self.partial {
-                    steps.push((When::Split, self.gpu().step("attention", &kernel(SPLIT)?, bind(partial.binding()), grid)?));
-                    let parameters = json!({
-                        "heads": attention.heads, "value": attention.value, "split": SPLIT, "out_stride": out_stride, "workgroup": 64,
-                    });
-                    let merge = self.gpu().kernel("attention_merge.wgsl", &parameters)?;
-                    let bindings = vec![self.call.binding(), self.rows.binding(), partial.binding(), out.binding()];
-                    let grid = [Count::Of(attention.heads as u32), Count::Rows(1), Count::Of(1)];
-                    steps.push((When::Split, self.gpu().step("merge", &merge, bindings, grid)?));
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Rows of a tile of `attention_prefill`: they are of one sequence.
-pub(super) fn prefill_tile(gpu: &Gpu) -> u32 {
-    gpu.subgroup_size().unwrap_or(32)
 }
 
 fn scale(width: usize) -> f32 {

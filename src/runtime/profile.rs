@@ -20,10 +20,10 @@ impl Session {
     /// # Errors
     /// As [`Session::prefill`]; more rows than one chunk takes.
     pub fn profile_prefill(&mut self, tokens: &[Vec<u32>]) -> Result<Profile> {
-        let (counts, steps) = (self.begin_prefill(tokens)?, self.prefill.plan.steps(false).chain([self.pick_step()]).collect::<Vec<_>>());
+        let (counts, steps) = (self.begin_prefill(tokens)?, self.prefill.plan.steps(1).chain([self.pick_step()]).collect::<Vec<_>>());
         let (stopwatch, mut times) = self.gpu().profile(&steps, counts)?;
         self.write_call(&self.prefill, self.options().sequences);
-        let counts = Counts { rows: self.options().sequences as u32, splits: 1 };
+        let counts = Counts { rows: self.options().sequences as u32, positions: 1 };
         times.extend(self.gpu().profile(&self.prefill.head.iter().collect::<Vec<_>>(), counts)?.1);
         self.has_logits = true;
         Ok(Profile { stopwatch, steps: times })
@@ -35,7 +35,7 @@ impl Session {
     /// As [`Session::decode`]; a session without a cache.
     pub fn profile_decode(&mut self) -> Result<Profile> {
         let prepared = self.prepare_decode()?;
-        let counts = prepared.first().map_or(Counts { rows: 0, splits: 1 }, |(_, counts)| *counts);
+        let counts = prepared.first().map_or(Counts { rows: 0, positions: 1 }, |(_, counts)| *counts);
         let steps: Vec<&Step> = prepared.into_iter().map(|(step, _)| step).collect();
         let (stopwatch, times) = self.gpu().profile(&steps, counts)?;
         self.note_lengths(self.lengths().iter().map(|length| length + 1).collect());
@@ -49,7 +49,7 @@ impl Session {
     /// As [`Session::profile_prefill`].
     pub fn prepare_prefill(&mut self, tokens: &[Vec<u32>]) -> Result<Vec<Prepared<'_>>> {
         let counts = self.begin_prefill(tokens)?;
-        Ok(self.prefill.plan.steps(false).chain([self.pick_step()]).map(|step| (step, counts)).collect())
+        Ok(self.prefill.plan.steps(1).chain([self.pick_step()]).map(|step| (step, counts)).collect())
     }
 
     /// Writes tokens and their rows where the steps find them.
@@ -63,7 +63,7 @@ impl Session {
         let starts = if self.is_uncached() { Vec::new() } else { self.starts(tokens) };
         let rows = self.rows_from(&starts);
         self.write_rows(&self.prefill, &rows);
-        Ok(Counts { rows: rows.len() as u32, splits: 1 })
+        Ok(Counts { rows: rows.len() as u32, positions: 1 })
     }
 
     /// The steps of one decode step, head included, not run.
@@ -77,7 +77,7 @@ impl Session {
         };
         let lengths: Vec<usize> = self.lengths().iter().map(|length| length + 1).collect();
         let counts = self.decode_counts(&lengths);
-        let steps = [&self.greedy].into_iter().chain(decode.plan.steps(counts.splits > 1)).chain(&decode.head);
+        let steps = [&self.greedy].into_iter().chain(decode.plan.steps(counts.positions)).chain(&decode.head);
         Ok(steps.map(|step| (step, counts)).collect())
     }
 }

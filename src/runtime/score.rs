@@ -94,7 +94,7 @@ impl Session {
             interrupt::check()?;
             self.run_chunk(chunk, |_, _| Ok(()))?;
             for (tile, rows) in scoring.tiles.iter().zip(chunk.chunks(scoring.tile)) {
-                let counts = Counts { rows: rows.len() as u32, splits: 1 };
+                let counts = Counts { rows: rows.len() as u32, positions: 1 };
                 self.write_call_to(&tile.call, rows.len());
                 self.submit(|pass| tile.head.iter().for_each(|step| step.record(pass, counts)));
                 let logits: Vec<f32> = self.gpu().read(&scoring.logits, 0, rows.len() * stride, &staging)?;

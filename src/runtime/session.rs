@@ -1,9 +1,10 @@
 //! A batch of sequences with their cache: prefill and what it leaves on the device.
 
 use super::SessionOptions;
+use super::attend::{least_split, prefill_tile};
 use super::kv_cache::{LayerCache, uncached};
 use super::network::Network;
-use super::plan::{Activations, HeadCall, Mode, Plan, Planner, SPLIT, TurnTables, logits_stride, prefill_tile};
+use super::plan::{Activations, HeadCall, Mode, Plan, Planner, TurnTables, logits_stride};
 use crate::error::{Error, Result};
 use crate::gpu::{Buffer, Count, Counts, Gpu, Purpose, Step, Usage};
 use crate::interrupt;
@@ -125,7 +126,7 @@ impl Session {
             let call = gpu.buffer("the call", 16, Purpose::Scratch, Usage::Uniform)?;
             let rows_buffer = buffer("the rows", rows * 2, Purpose::Scratch)?;
             let heads = architecture.layers.iter().map(|layer| layer.attention.heads * (layer.attention.value + 2)).max().unwrap_or(1);
-            let splits = context.div_ceil(SPLIT);
+            let splits = context.div_ceil(least_split(gpu));
             // A cache of one split is never split.
             let partial = if mode == Mode::Decode && splits > 1 {
                 Some(buffer("the parts of attention", sequences * heads * splits, Purpose::Activations)?)
@@ -136,6 +137,9 @@ impl Session {
                 network,
                 mode,
                 typical_rows: if mode == Mode::Decode { sequences } else { rows },
+                context,
+                sequences,
+                is_fresh: true,
                 call: &call,
                 rows: &rows_buffer,
                 history: &history,
@@ -250,7 +254,7 @@ impl Session {
                 self.gpu().wait_for(Some(earlier))?;
             }
         }
-        let counts = Counts { rows: self.options.sequences as u32, splits: 1 };
+        let counts = Counts { rows: self.options.sequences as u32, positions: 1 };
         self.write_call(&self.prefill, self.options.sequences);
         self.submit(|pass| self.prefill.head.iter().for_each(|step| step.record(pass, counts)));
         self.gpu().wait()?;
@@ -275,7 +279,7 @@ impl Session {
         after: impl FnOnce(&mut wgpu::ComputePass, Counts) -> Result<()>,
     ) -> Result<wgpu::SubmissionIndex> {
         self.write_rows(pass, chunk);
-        let counts = Counts { rows: chunk.len() as u32, splits: 1 };
+        let counts = Counts { rows: chunk.len() as u32, positions: 1 };
         let mut result = Ok(());
         let submission = self.submit(|recorder| {
             pass.plan.record(recorder, counts);
@@ -317,7 +321,7 @@ impl Session {
     /// Tells steps that read `call` how many rows there are.
     pub(super) fn write_call_to(&self, call: &Buffer, rows: usize) {
         let (sequences, context) = (self.options.sequences, self.options.context);
-        let words = [rows, context, sequences * context, context.div_ceil(SPLIT)].map(|word| word as u32);
+        let words = [rows, context, sequences * context, context.div_ceil(least_split(self.gpu()))].map(|word| word as u32);
         self.gpu().write(call, 0, bytemuck::cast_slice(&words));
     }
 
@@ -445,6 +449,9 @@ impl Session {
             network: &self.network,
             mode: Mode::Prefill,
             typical_rows: self.activations.rows,
+            context: self.options.context,
+            sequences: self.options.sequences,
+            is_fresh: false,
             call,
             rows,
             history: &self.history,

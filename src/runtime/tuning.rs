@@ -1,15 +1,11 @@
-//! Choosing forms by measuring: every candidate runs on the device with the matrix that it is for, and the fastest one whose results are right is remembered.
+//! Choosing forms by measuring: every candidate runs on the device with the buffers that it is for, and the fastest one whose results are right is remembered.
 
-use super::forms::{self, Job, Measured};
-use super::linear::{Form, Product};
-use super::weights::Part;
 use crate::error::Result;
-use crate::gpu::{Counts, Gpu, Purpose, Step, Tuning, Usage};
+use crate::gpu::{Counts, Gpu, Step, Tuning};
 use crate::interrupt;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use std::time::Instant;
-
-/// Multiply-adds of a product, for one token, below which the choice of a form is lost in what a dispatch costs.
-const WORTH: usize = 1 << 18;
 
 /// Time for all repetitions of one candidate in one round.
 const ROUND_MS: f64 = 4.0;
@@ -19,125 +15,133 @@ const ROUNDS: usize = 5;
 /// The share of the largest result by which forms may differ: they add up in different orders, some of them half floats.
 const TOLERANCE: f32 = 2e-3;
 
-impl Product<'_> {
-    /// The form for one part of the matrix: remembered, measured or by the rule, as the user has it.
-    ///
-    /// Measuring overwrites this product's input and output: it is done while a session is made, and leaves zeros.
-    ///
-    /// # Errors
-    /// A shader that the device refuses; a lost device; Ctrl-C.
-    pub fn form(&self, gpu: &Gpu, part: &Part, up: Option<&Part>, tokens: usize) -> Result<Form> {
-        let job = Job { format: part.format, dual: up.is_some(), rows: part.rows, columns: self.matrix.columns, tokens };
-        let rule = forms::likely(gpu, job);
-        if *gpu.tuning() == Tuning::Rule {
-            return Ok(rule);
+/// What was measured for a job: the fastest form first.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Measured<Form> {
+    pub form: Form,
+    pub ms: f64,
+    /// The others that were tried.
+    pub slower: Vec<(Form, f64)>,
+}
+
+/// Something that can be done in several forms, on buffers that are there.
+pub(super) trait Contest {
+    type Form: Copy + PartialEq + Serialize + DeserializeOwned;
+
+    /// The steps of one form.
+    fn steps(&self, form: Self::Form) -> Result<Vec<Step>>;
+
+    /// What the steps are run with.
+    fn counts(&self) -> Counts;
+
+    /// Writes the input.
+    fn begin(&self);
+
+    /// Writes zeros over the output.
+    fn clear(&self);
+
+    /// The output.
+    fn results(&self) -> Result<Vec<f32>>;
+
+    /// Writes zeros where the input was.
+    fn end(&self);
+}
+
+/// The form for a job called `fact`: remembered, measured or by the rule (the first candidate), as the user has it. `worth`: whether the choice matters.
+///
+/// # Errors
+/// A shader that the device refuses; a lost device; Ctrl-C.
+pub(super) fn choose<C: Contest>(
+    gpu: &Gpu,
+    fact: &str,
+    candidates: &[C::Form],
+    worth: bool,
+    is_sound: impl Fn(C::Form) -> bool,
+    contest: impl FnOnce() -> C,
+) -> Result<C::Form> {
+    let rule = candidates[0];
+    if *gpu.tuning() == Tuning::Rule {
+        return Ok(rule);
+    }
+    if let Some(measured) = gpu.memo().recall::<Measured<C::Form>>(fact) {
+        // A file may come from elsewhere: only what could have been chosen here is.
+        if is_sound(measured.form) {
+            return Ok(measured.form);
         }
-        if let Some(measured) = gpu.memo().recall::<Measured>(&job.fact()) {
-            // A file may come from elsewhere: only what could have been chosen here is.
-            if measured.form.is_sound(gpu, job.dual) {
-                return Ok(measured.form);
-            }
-        }
-        let candidates = forms::candidates(gpu, job);
-        let wanted = match gpu.tuning() {
-            Tuning::Measure => true,
-            // A software driver takes longer to compile the candidates than most runs take in all.
-            Tuning::Auto => !gpu.summary().software && part.rows * self.matrix.columns >= WORTH,
-            _ => false,
+    }
+    let wanted = match gpu.tuning() {
+        Tuning::Measure => true,
+        // A software driver takes longer to compile the candidates than most runs take in all.
+        Tuning::Auto => worth && !gpu.summary().software,
+        _ => false,
+    };
+    if !wanted || candidates.len() == 1 {
+        return Ok(rule);
+    }
+    // Once per device: not a part of what anybody's run takes.
+    let measured = gpu.memory().aside(|| measure(gpu, &contest(), candidates))?;
+    gpu.memo().remember(fact, &measured);
+    Ok(measured.form)
+}
+
+/// Runs every candidate; the first one says what the results should be.
+fn measure<C: Contest>(gpu: &Gpu, contest: &C, candidates: &[C::Form]) -> Result<Measured<C::Form>> {
+    contest.begin();
+    let counts = contest.counts();
+    let mut contestants: Vec<(C::Form, Vec<Step>, usize, f64)> = Vec::new();
+    let mut right: Option<Vec<f32>> = None;
+    for &form in candidates {
+        interrupt::check()?;
+        let steps = match contest.steps(form) {
+            Ok(steps) => steps,
+            // The rule's own form has to work; another one that a driver refuses is no loss.
+            Err(error) if right.is_none() => return Err(error),
+            Err(_) => continue,
         };
-        if !wanted || candidates.len() == 1 {
-            return Ok(rule);
+        contest.clear();
+        gpu.run(&steps.iter().collect::<Vec<_>>(), counts)?;
+        let results = contest.results()?;
+        match &right {
+            None => right = Some(results),
+            Some(right) if !agree(right, &results) => continue,
+            Some(_) => {}
         }
-        // No more than there is room for.
-        let room = (self.x.bytes() - self.x_offset) / (self.x_stride as u64 * 4);
-        let tokens = tokens.min(room as usize).min(self.y.bytes() as usize / (self.y_stride * 4));
-        let trial = Trial { product: self, gpu, part, up, tokens };
-        // Once per device: not a part of what anybody's run takes.
-        let measured = gpu.memory().aside(|| trial.measure(&candidates))?;
-        gpu.memo().remember(&job.fact(), &measured);
-        Ok(measured.form)
+        let ms = time(gpu, &steps, 1, counts)?;
+        let repeats = ((ROUND_MS / ms.max(1e-3)) as usize).clamp(1, 64);
+        contestants.push((form, steps, repeats, f64::MAX));
     }
-}
-
-struct Trial<'a> {
-    product: &'a Product<'a>,
-    gpu: &'a Gpu,
-    part: &'a Part,
-    up: Option<&'a Part>,
-    tokens: usize,
-}
-
-impl Trial<'_> {
-    /// Runs every candidate; the first one says what the results should be.
-    fn measure(&self, candidates: &[Form]) -> Result<Measured> {
-        self.write_input(|index| ((index * 2_654_435_761) % 2048) as f32 / 1024.0 - 1.0);
-        let counts = Counts { rows: self.tokens as u32, splits: 1 };
-        let mut contestants: Vec<(Form, Step, usize, f64)> = Vec::new();
-        let mut right: Option<Vec<f32>> = None;
-        for &form in candidates {
+    // In turns: what disturbs the machine for a while disturbs all of them.
+    for _ in 0..ROUNDS {
+        for (_, steps, repeats, best) in &mut contestants {
             interrupt::check()?;
-            let step = match self.product.step(self.gpu, self.part, self.up, form) {
-                Ok(step) => step,
-                // The rule's own form has to work; another one that a driver refuses is no loss.
-                Err(error) if right.is_none() => return Err(error),
-                Err(_) => continue,
-            };
-            self.clear_output();
-            self.gpu.run(&[&step], counts)?;
-            let results = self.results()?;
-            match &right {
-                None => right = Some(results),
-                Some(right) if !agree(right, &results) => continue,
-                Some(_) => {}
-            }
-            let ms = self.time(&step, 1, counts)?;
-            let repeats = ((ROUND_MS / ms.max(1e-3)) as usize).clamp(1, 64);
-            contestants.push((form, step, repeats, f64::MAX));
+            *best = best.min(time(gpu, steps, *repeats, counts)?);
         }
-        // In turns: what disturbs the machine for a while disturbs all of them.
-        for _ in 0..ROUNDS {
-            for (_, step, repeats, best) in &mut contestants {
-                interrupt::check()?;
-                *best = best.min(self.time(step, *repeats, counts)?);
-            }
-        }
-        self.clear_output();
-        self.write_input(|_| 0.0);
-        contestants.sort_by(|a, b| a.3.total_cmp(&b.3));
-        let mut times = contestants.into_iter().map(|(form, _, _, ms)| (form, ms));
-        let (form, ms) = times.next().unwrap_or((candidates[0], 0.0));
-        Ok(Measured { form, ms, slower: times.collect() })
     }
+    contest.clear();
+    contest.end();
+    contestants.sort_by(|a, b| a.3.total_cmp(&b.3));
+    let mut times = contestants.into_iter().map(|(form, _, _, ms)| (form, ms));
+    let (form, ms) = times.next().unwrap_or((candidates[0], 0.0));
+    Ok(Measured { form, ms, slower: times.collect() })
+}
 
-    /// Milliseconds of one run, of several in one submission.
-    fn time(&self, step: &Step, repeats: usize, counts: Counts) -> Result<f64> {
-        let begun = Instant::now();
-        self.gpu.run(&vec![step; repeats], counts)?;
-        Ok(begun.elapsed().as_secs_f64() * 1e3 / repeats as f64)
-    }
-
-    fn write_input(&self, value: impl Fn(usize) -> f32) {
-        let call = [self.tokens as u32, 0, 0, 1];
-        self.gpu.write(self.product.call, 0, bytemuck::cast_slice(&call));
-        let values: Vec<f32> = (0..self.tokens * self.product.x_stride).map(value).collect();
-        self.gpu.write(self.product.x, self.product.x_offset, bytemuck::cast_slice(&values));
-    }
-
-    fn clear_output(&self) {
-        self.gpu.write(self.product.y, 0, &vec![0; self.tokens * self.product.y_stride * 4]);
-    }
-
-    fn results(&self) -> Result<Vec<f32>> {
-        let count = self.tokens * self.product.y_stride;
-        let staging = self.gpu.buffer("a trial's results", count as u64 * 4, Purpose::Scratch, Usage::Readback)?;
-        self.gpu.read(self.product.y, 0, count, &staging)
-    }
+/// Milliseconds of one run, of several in one submission.
+fn time(gpu: &Gpu, steps: &[Step], repeats: usize, counts: Counts) -> Result<f64> {
+    let all: Vec<&Step> = (0..repeats).flat_map(|_| steps).collect();
+    let begun = Instant::now();
+    gpu.run(&all, counts)?;
+    Ok(begun.elapsed().as_secs_f64() * 1e3 / repeats as f64)
 }
 
 fn agree(right: &[f32], found: &[f32]) -> bool {
     let largest = right.iter().fold(0.0f32, |most, value| most.max(value.abs()));
     // Negated, so that a NaN disagrees.
     right.iter().zip(found).all(|(right, found)| (right - found).abs() <= TOLERANCE * largest)
+}
+
+/// Numbers below 2048 without a pattern that a kernel could hide behind.
+pub(super) fn noise(index: usize) -> u32 {
+    (index as u32).wrapping_mul(2_654_435_761) >> 21
 }
 
 #[cfg(test)]

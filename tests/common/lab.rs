@@ -60,7 +60,7 @@ impl Lab {
             .gpu
             .step("test", &kernel, bindings, grid.map(|side| Count::Of(side as u32)))
             .unwrap_or_else(|error| panic!("{place}: {error}"));
-        self.gpu.run(&[&step], Counts { rows: 0, splits: 0 }).unwrap_or_else(|error| panic!("{place}: {error}"));
+        self.gpu.run(&[&step], Counts { rows: 0, positions: 0 }).unwrap_or_else(|error| panic!("{place}: {error}"));
     }
 
     pub fn read<T: bytemuck::AnyBitPattern>(&self, buffer: &Buffer) -> Vec<T> {

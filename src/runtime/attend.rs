@@ -1,0 +1,127 @@
+//! Attention over the cache: in which form of kernel, and its steps.
+//!
+//! Prefill has tiles of rows of one sequence, decode one row per sequence, whose cache may be read in splits by several workgroups and merged
+//! (T. Dao and others, "Flash-Decoding for long-context inference", 2023). No form ever stores the scores.
+
+use super::attention_forms::{AttentionForm, Way};
+use super::kv_cache::LayerCache;
+use super::plan::{Mode, When};
+use crate::error::Result;
+use crate::gpu::{Buffer, Count, Gpu, Step};
+use crate::model::Attention;
+use serde_json::{Value, json};
+
+/// Fewest positions of a split: what there is room for depends on it.
+pub(super) fn least_split(gpu: &Gpu) -> usize {
+    if gpu.summary().software { 256 } else { 64 }
+}
+
+/// Rows of a tile of prefill: they are of one sequence.
+pub(super) fn prefill_tile(gpu: &Gpu) -> u32 {
+    gpu.subgroup_size().unwrap_or(32)
+}
+
+/// One layer's attention.
+pub(super) struct Attend<'a> {
+    pub mode: Mode,
+    pub attention: &'a Attention,
+    pub cache: &'a LayerCache,
+    /// `[heads, sem + geo + value]`
+    pub nulls: Option<&'a Buffer>,
+    pub call: &'a Buffer,
+    pub rows: &'a Buffer,
+    /// `[rows, stride]`
+    pub qkv: &'a Buffer,
+    pub stride: usize,
+    /// `[rows, out_stride]`
+    pub out: &'a Buffer,
+    pub out_stride: usize,
+    /// Results of splits before they are merged: `[rows, heads, splits, value + 2]`.
+    pub partial: Option<&'a Buffer>,
+    /// Rows of a typical call.
+    pub typical_rows: usize,
+    /// Positions of a sequence, and sequences, that there is room for.
+    pub context: usize,
+    pub sequences: usize,
+    /// Whether nothing is in the cache yet that measuring might overwrite.
+    pub is_fresh: bool,
+}
+
+impl Attend<'_> {
+    /// The steps, in the form that is best on this device.
+    ///
+    /// # Errors
+    /// A shader that the device refuses; while forms are measured, a lost device or Ctrl-C.
+    pub fn steps(&self, gpu: &Gpu) -> Result<Vec<(When, Step)>> {
+        self.steps_as(gpu, self.form(gpu)?)
+    }
+
+    /// The steps in one form.
+    ///
+    /// # Errors
+    /// A shader that the device refuses.
+    pub fn steps_as(&self, gpu: &Gpu, form: AttentionForm) -> Result<Vec<(When, Step)>> {
+        let subgroup = gpu.subgroup_size().unwrap_or(0);
+        let heads = Count::Of(self.attention.heads as u32);
+        match form.way {
+            Way::Rows => {
+                let form = json!({ "workgroup": form.workgroup, "subgroup": subgroup, "keys": form.keys });
+                let grid = [heads, Count::Rows(prefill_tile(gpu)), Count::Of(1)];
+                Ok(vec![(When::Always, self.step(gpu, "attention_prefill.wgsl", form, self.out, grid)?)])
+            }
+            Way::Positions => {
+                let wide = super::linear::loads_wide(gpu);
+                let parameters = json!({ "workgroup": form.workgroup, "subgroup": subgroup, "load_words": 2, "wide": wide });
+                self.decode(gpu, "attention_decode.wgsl", &parameters, form)
+            }
+            Way::Shared => {
+                let parameters =
+                    json!({ "workgroup": form.workgroup, "lanes": form.lanes, "keys": form.keys, "load_words": 4, "wide": false });
+                self.decode(gpu, "attention_shared.wgsl", &parameters, form)
+            }
+        }
+    }
+
+    /// One row per sequence, with the cache in one piece as long as that is short, then in splits.
+    fn decode(&self, gpu: &Gpu, template: &str, parameters: &Value, form: AttentionForm) -> Result<Vec<(When, Step)>> {
+        let tile_heads = form.tile_heads(self.attention);
+        let split = form.split as usize;
+        let with = |split: usize| merged(parameters.clone(), json!({ "tile_heads": tile_heads, "split": split }));
+        let tiles = Count::Of((self.attention.heads / tile_heads) as u32);
+        let whole = self.step(gpu, template, with(0), self.out, [tiles, Count::Rows(1), Count::Of(1)])?;
+        let Some(partial) = self.partial.filter(|_| self.context > split) else {
+            return Ok(vec![(When::Always, whole)]);
+        };
+        let parts = self.step(gpu, template, with(split), partial, [tiles, Count::Rows(1), Count::Splits(form.split)])?;
+        let parameters = json!({
+            "heads": self.attention.heads, "value": self.attention.value, "split": split, "out_stride": self.out_stride, "workgroup": 64,
+        });
+        let merge = gpu.kernel("attention_merge.wgsl", &parameters)?;
+        let bindings = vec![self.call.binding(), self.rows.binding(), partial.binding(), self.out.binding()];
+        let merge = gpu.step("merge", &merge, bindings, [Count::Of(self.attention.heads as u32), Count::Rows(1), Count::Of(1)])?;
+        Ok(vec![(When::UpTo(form.split), whole), (When::Beyond(form.split), parts), (When::Beyond(form.split), merge)])
+    }
+
+    fn step(&self, gpu: &Gpu, template: &str, form: Value, out: &Buffer, grid: [Count; 3]) -> Result<Step> {
+        let attention = self.attention;
+        let (parts, buffers) = self.cache.bind(4);
+        let parameters = json!({
+            "stride": self.stride, "out_stride": self.out_stride,
+            "heads": attention.heads, "kv_heads": attention.kv_heads,
+            "sem": attention.sem, "geo": attention.geo, "value": attention.value,
+            "window": attention.window.unwrap_or(0), "null_attn": attention.null_attn, "null_binding": 4 + buffers.len(),
+            "parts": parts,
+        });
+        let mut bindings = vec![self.call.binding(), self.rows.binding(), self.qkv.binding(), out.binding()];
+        bindings.extend(buffers);
+        bindings.extend(self.nulls.map(Buffer::binding));
+        gpu.step("attention", &gpu.kernel(template, &merged(parameters, form))?, bindings, grid)
+    }
+}
+
+fn merged(mut all: Value, more: Value) -> Value {
+    if let (Value::Object(all), Value::Object(more)) = (&mut all, more) {
+        all.extend(more);
+    }
+    all
+}

@@ -1,0 +1,231 @@
+//! Which form of attention a device gets: by a rule, or by what was measured on it (tuning.rs).
+
+use super::attend::{Attend, least_split, prefill_tile};
+use super::plan::Mode;
+use super::tuning::{self, Contest, Measured};
+use crate::error::Result;
+use crate::gpu::{Counts, Gpu, Memo, Purpose, Step, Usage};
+use crate::model::Attention;
+use serde::{Deserialize, Serialize};
+
+/// How rows and positions are shared out to lanes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    /// Prefill: a lane owns a row. `attention_prefill.wgsl`.
+    Rows,
+    /// Decode: a lane owns a position. `attention_decode.wgsl`.
+    Positions,
+    /// Decode: lanes share a position. `attention_shared.wgsl`.
+    Shared,
+}
+
+/// A form of attention: which kernel, and its sizes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct AttentionForm {
+    pub way: Way,
+    pub workgroup: u32,
+    /// Lanes that share a position.
+    pub lanes: u32,
+    /// Positions between two looks at the largest score, of a lane or of those that share them.
+    pub keys: u32,
+    /// Positions of a workgroup, beyond which decode splits the cache.
+    pub split: u32,
+}
+
+/// `shared 8x2 of 128 lanes, splits of 256`: lanes and positions.
+impl std::fmt::Display for AttentionForm {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        let AttentionForm { workgroup, lanes, keys, split, .. } = self;
+        match self.way {
+            Way::Rows => write!(f, "rows x{keys} of {workgroup}"),
+            Way::Positions => write!(f, "positions of {workgroup}, splits of {split}"),
+            Way::Shared => write!(f, "shared {lanes}x{keys} of {workgroup}, splits of {split}"),
+        }
+    }
+}
+
+/// Most positions that forms are measured with: what is fastest for so many is so for more.
+const MEASURED_POSITIONS: usize = 2048;
+
+/// Positions below which the choice of a form is lost in what a dispatch costs.
+const WORTH: usize = 256;
+
+/// The names of all facts about attention begin so.
+const FACT: &str = "attention ";
+
+/// Everything that was measured on a device, by what it is about.
+pub fn measured(memo: &Memo) -> Vec<(String, Measured<AttentionForm>)> {
+    memo.all(FACT)
+}
+
+impl AttentionForm {
+    /// Query heads that a workgroup of decode has at once: they share keys and values.
+    pub fn tile_heads(self, attention: &Attention) -> usize {
+        let group = attention.group();
+        (1..=group.min(4)).rev().find(|heads| group.is_multiple_of(*heads)).unwrap_or(1)
+    }
+
+    /// Workgroup memory that it takes.
+    fn workgroup_bytes(self, attention: &Attention) -> u32 {
+        match self.way {
+            Way::Rows | Way::Positions => 0,
+            Way::Shared => self.workgroup / self.lanes * (attention.value + 2 * self.tile_heads(attention)) as u32 * 4,
+        }
+    }
+
+    /// Whether this form can be made on this device at all.
+    fn is_sound(self, gpu: &Gpu, mode: Mode, attention: &Attention) -> bool {
+        let limits = gpu.limits();
+        let splits = self.split as usize >= least_split(gpu);
+        (1..=8).contains(&self.keys)
+            && (1..=limits.max_compute_invocations_per_workgroup).contains(&self.workgroup)
+            && match self.way {
+                Way::Rows => mode == Mode::Prefill && self.workgroup == prefill_tile(gpu),
+                Way::Positions => {
+                    mode == Mode::Decode && splits && gpu.subgroup_size().map_or(self.workgroup <= 64, |size| self.workgroup == size)
+                }
+                Way::Shared => {
+                    mode == Mode::Decode
+                        && splits
+                        && self.lanes.is_power_of_two()
+                        && self.lanes <= gpu.least_subgroup()
+                        && self.workgroup.is_multiple_of(self.lanes)
+                        && self.workgroup_bytes(attention) <= limits.max_compute_workgroup_storage_size
+                }
+            }
+    }
+}
+
+impl Attend<'_> {
+    /// The form for this layer: remembered, measured or by the rule, as the user has it.
+    ///
+    /// Measuring overwrites the queries, the outputs and the cache: it is done while a session is made, and never later.
+    pub(super) fn form(&self, gpu: &Gpu) -> Result<AttentionForm> {
+        let mut candidates = self.candidates(gpu);
+        if !self.is_fresh {
+            candidates.truncate(1);
+        }
+        let is_sound = |form: AttentionForm| form.is_sound(gpu, self.mode, self.attention);
+        tuning::choose(gpu, &self.fact(), &candidates, self.positions() >= WORTH, is_sound, || Trial { attend: self, gpu })
+    }
+
+    /// Positions that forms are measured with.
+    fn positions(&self) -> usize {
+        self.context.min(MEASURED_POSITIONS)
+    }
+
+    /// Rows that forms are measured with: in prefill, of one sequence.
+    fn measured_rows(&self) -> usize {
+        match self.mode {
+            Mode::Prefill => self.typical_rows.min(self.positions()),
+            Mode::Decode => self.sequences,
+        }
+    }
+
+    /// The name of what is known about it: `attention decode f16/f16, 9 heads of 64/64 on 3, 2048 positions, 1 sequence`.
+    fn fact(&self) -> String {
+        let Attention { heads, kv_heads, sem, geo, value, window, .. } = self.attention;
+        let mode = if self.mode == Mode::Decode { "decode" } else { "prefill" };
+        let widths = if *sem > 0 { format!("{sem}+{geo}/{value}") } else { format!("{geo}/{value}") };
+        let window = window.map(|window| format!(", window {window}")).unwrap_or_default();
+        let positions = self.positions().next_power_of_two();
+        let rows = self.measured_rows().next_power_of_two();
+        format!(
+            "{FACT}{mode} {}, {heads} heads of {widths} on {kv_heads}{window}, {positions} positions, {rows} row{}",
+            self.cache.kinds().join("/"),
+            if rows == 1 { "" } else { "s" }
+        )
+    }
+
+    /// The forms that are worth trying on this device, the likeliest first.
+    fn candidates(&self, gpu: &Gpu) -> Vec<AttentionForm> {
+        let attention = self.attention;
+        let (subgroup, least) = (gpu.subgroup_size(), gpu.least_subgroup());
+        let mut forms = match self.mode {
+            Mode::Prefill => {
+                // The more keys at a time the faster, and the longer to compile, which wide heads and loads by every lane take long enough for.
+                let keys = if subgroup.is_some() && attention.key() + attention.value <= 160 { 4 } else { 2 };
+                vec![AttentionForm { way: Way::Rows, workgroup: prefill_tile(gpu), lanes: 1, keys, split: 0 }]
+            }
+            Mode::Decode => {
+                let positions = |split| AttentionForm { way: Way::Positions, workgroup: subgroup.unwrap_or(32), lanes: 1, keys: 1, split };
+                let shared = |lanes: u32, keys, workgroup, split| AttentionForm { way: Way::Shared, workgroup, lanes, keys, split };
+                if gpu.summary().software {
+                    vec![positions(256), positions(512), shared(least.clamp(1, 8), 2, least.max(1), 256)]
+                } else if least >= 4 {
+                    // A lane has 16 elements of a value at most, and 8 or more if there are enough for every lane.
+                    let lanes = (attention.value as u32 / 8).next_power_of_two().clamp(4, least.min(32));
+                    vec![
+                        shared(lanes, 2, 128, 128),
+                        shared(lanes, 4, 128, 256),
+                        shared(lanes, 2, 256, 256),
+                        shared(lanes, 2, 64, 64),
+                        shared((lanes / 2).max(4), 2, 128, 128),
+                        shared(lanes, 4, 256, 512),
+                        positions(128),
+                    ]
+                } else {
+                    vec![positions(128), positions(64), positions(256)]
+                }
+            }
+        };
+        forms.retain(|form| form.is_sound(gpu, self.mode, attention));
+        if forms.is_empty() {
+            forms.push(AttentionForm { way: Way::Positions, workgroup: subgroup.unwrap_or(32), lanes: 1, keys: 1, split: 256 });
+        }
+        forms
+    }
+}
+
+/// All forms with the same queries and the same cache.
+struct Trial<'a> {
+    attend: &'a Attend<'a>,
+    gpu: &'a Gpu,
+}
+
+impl Contest for Trial<'_> {
+    type Form = AttentionForm;
+
+    fn steps(&self, form: AttentionForm) -> Result<Vec<Step>> {
+        let steps = self.attend.steps_as(self.gpu, form)?;
+        let positions = self.counts().positions;
+        Ok(steps.into_iter().filter(|(when, _)| when.is_at(positions)).map(|(_, step)| step).collect())
+    }
+
+    fn counts(&self) -> Counts {
+        Counts { rows: self.attend.measured_rows() as u32, positions: self.attend.positions() as u32 }
+    }
+
+    fn begin(&self) {
+        let (attend, gpu) = (self.attend, self.gpu);
+        let (rows, positions) = (attend.measured_rows(), attend.positions());
+        let call = [rows, attend.context, attend.sequences * attend.context, attend.context.div_ceil(least_split(gpu))];
+        gpu.write(attend.call, 0, bytemuck::cast_slice(&call.map(|word| word as u32)));
+        let places: Vec<[u32; 2]> = (0..rows)
+            .map(|row| match attend.mode {
+                Mode::Prefill => [0, (positions - rows + row) as u32],
+                Mode::Decode => [row as u32, positions as u32 - 1],
+            })
+            .collect();
+        gpu.write(attend.rows, 0, bytemuck::cast_slice(&places));
+        let queries: Vec<f32> = (0..rows * attend.stride).map(|index| tuning::noise(index) as f32 / 1024.0 - 1.0).collect();
+        gpu.write(attend.qkv, 0, bytemuck::cast_slice(&queries));
+        attend.cache.fill(gpu);
+    }
+
+    fn clear(&self) {
+        let bytes = self.attend.measured_rows() * self.attend.out_stride * 4;
+        self.gpu.write(self.attend.out, 0, &vec![0; bytes]);
+    }
+
+    fn results(&self) -> Result<Vec<f32>> {
+        let count = self.attend.measured_rows() * self.attend.out_stride;
+        let staging = self.gpu.buffer("a trial's results", count as u64 * 4, Purpose::Scratch, Usage::Readback)?;
+        self.gpu.read(self.attend.out, 0, count, &staging)
+    }
+
+    fn end(&self) {
+        self.gpu.write(self.attend.qkv, 0, &vec![0; self.attend.measured_rows() * self.attend.stride * 4]);
+    }
+}
