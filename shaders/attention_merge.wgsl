@@ -3,8 +3,9 @@ attention_merge: puts the splits of attention_decode together: each weighs as mu
 
 Grid: (heads, rows, 1).
 
-Parameters: heads, value, split, splits, window, out_stride, workgroup.
+Parameters: heads, value, split, out_stride, workgroup.
 -#}
+{% set turns = (value + workgroup - 1) // workgroup %}
 // Token rows of this call; positions of a sequence; sequences times context; room for splits.
 struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
 @group(0) @binding(0) var<uniform> call: Call;
@@ -12,27 +13,48 @@ struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
 @group(0) @binding(2) var<storage, read> partial: array<f32>;  // [rows, heads, splits, value + 2]
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;  // [rows, {{ out_stride }}]
 
+// One for each of so many splits, or of the workgroup's lanes.
+var<workgroup> shared_value: array<f32, {{ workgroup }}>;
+
 @compute @workgroup_size({{ workgroup }})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let head = group.x;
     let row = group.y;
     let used = min(rows[row].y / {{ split }}u + 1u, call.splits);
     let start = (row * {{ heads }}u + head) * call.splits * {{ value + 2 }}u;
+    var mine = -3.0e38;
+    for (var s = local; s < used; s += {{ workgroup }}u) {
+        mine = max(mine, partial[start + s * {{ value + 2 }}u + {{ value }}u]);
+    }
+    shared_value[local] = mine;
+    workgroupBarrier();
     var most = -3.0e38;
-    for (var s = 0u; s < used; s++) {
-        most = max(most, partial[start + s * {{ value + 2 }}u + {{ value }}u]);
+    for (var i = 0u; i < min(used, {{ workgroup }}u); i++) {
+        most = max(most, shared_value[i]);
     }
     var total = 0.0;
-    for (var s = 0u; s < used; s++) {
-        let at = start + s * {{ value + 2 }}u + {{ value }}u;
-        total += exp(partial[at] - most) * partial[at + 1u];
-    }
-    for (var e = local; e < {{ value }}u; e += {{ workgroup }}u) {
-        var sum = 0.0;
-        for (var s = 0u; s < used; s++) {
-            let at = start + s * {{ value + 2 }}u;
-            sum += exp(partial[at + {{ value }}u] - most) * partial[at + e];
+{% for turn in range(turns) %}
+    var sum{{ turn }} = 0.0;
+{% endfor %}
+    for (var first = 0u; first < used; first += {{ workgroup }}u) {
+        let count = min(used - first, {{ workgroup }}u);
+        workgroupBarrier();
+        if (local < count) {
+            shared_value[local] = exp(partial[start + (first + local) * {{ value + 2 }}u + {{ value }}u] - most);
         }
-        out[row * {{ out_stride }}u + head * {{ value }}u + e] = sum / total;
+        workgroupBarrier();
+        for (var i = 0u; i < count; i++) {
+            let weight = shared_value[i];
+            let at = start + (first + i) * {{ value + 2 }}u;
+            total += weight * partial[at + {{ value + 1 }}u];
+{% for turn in range(turns) %}
+            sum{{ turn }} += weight * partial[at + min({{ turn * workgroup }}u + local, {{ value - 1 }}u)];
+{% endfor %}
+        }
     }
+{% for turn in range(turns) %}
+    if ({{ turn * workgroup }}u + local < {{ value }}u) {
+        out[row * {{ out_stride }}u + head * {{ value }}u + {{ turn * workgroup }}u + local] = sum{{ turn }} / total;
+    }
+{% endfor %}
 }

@@ -123,9 +123,18 @@ pub(super) fn summarise(adapter: &wgpu::Adapter, features: wgpu::Features) -> Ad
         max_binding_bytes: limits.max_storage_buffer_binding_size,
         max_workgroup_storage_bytes: limits.max_compute_workgroup_storage_size,
         max_invocations_per_workgroup: limits.max_compute_invocations_per_workgroup,
-        subgroup_sizes: [info.subgroup_min_size, info.subgroup_max_size],
+        subgroup_sizes: subgroup_sizes(&info),
         name: info.name,
         driver: info.driver,
         driver_info: info.driver_info,
     }
+}
+
+/// Lanes of the smallest and the largest subgroup that a kernel may get.
+fn subgroup_sizes(info: &wgpu::AdapterInfo) -> [u32; 2] {
+    // wgpu has 4 to 64 for all of Metal, which does not say. Apple's own run SIMD-groups of 32.
+    if info.backend == wgpu::Backend::Metal && info.name.starts_with("Apple") {
+        return [32, 32];
+    }
+    [info.subgroup_min_size, info.subgroup_max_size]
 }

@@ -48,6 +48,9 @@ impl std::fmt::Display for AttentionForm {
 /// Most positions that forms are measured with: what is fastest for so many is so for more.
 const MEASURED_POSITIONS: usize = 2048;
 
+/// Splits of the longest cache.
+const MOST_SPLITS: usize = 64;
+
 /// Positions below which the choice of a form is lost in what a dispatch costs.
 const WORTH: usize = 256;
 
@@ -141,7 +144,8 @@ impl Attend<'_> {
     /// The forms that are worth trying on this device, the likeliest first.
     fn candidates(&self, gpu: &Gpu) -> Vec<AttentionForm> {
         let attention = self.attention;
-        let (subgroup, least) = (gpu.subgroup_size(), gpu.least_subgroup());
+        // `team`: lanes that are certainly in one subgroup.
+        let (subgroup, team) = (gpu.subgroup_size(), gpu.least_subgroup());
         let mut forms = match self.mode {
             Mode::Prefill => {
                 // The more keys at a time the faster, and the longer to compile, which wide heads and loads by every lane take long enough for.
@@ -149,13 +153,16 @@ impl Attend<'_> {
                 vec![AttentionForm { way: Way::Rows, workgroup: prefill_tile(gpu), lanes: 1, keys, split: 0 }]
             }
             Mode::Decode => {
-                let positions = |split| AttentionForm { way: Way::Positions, workgroup: subgroup.unwrap_or(32), lanes: 1, keys: 1, split };
-                let shared = |lanes: u32, keys, workgroup, split| AttentionForm { way: Way::Shared, workgroup, lanes, keys, split };
+                // No more splits than one workgroup merges quickly.
+                let least = ((self.context / MOST_SPLITS).next_power_of_two() as u32).max(1);
+                let of = |way, lanes, keys, workgroup, split: u32| AttentionForm { way, workgroup, lanes, keys, split: split.max(least) };
+                let positions = |split| of(Way::Positions, 1, 1, subgroup.unwrap_or(32), split);
+                let shared = |lanes, keys, workgroup, split| of(Way::Shared, lanes, keys, workgroup, split);
                 if gpu.summary().software {
-                    vec![positions(256), positions(512), shared(least.clamp(1, 8), 2, least.max(1), 256)]
-                } else if least >= 4 {
+                    vec![positions(256), positions(512), shared(team.clamp(1, 8), 2, team.max(1), 256)]
+                } else if team >= 4 {
                     // A lane has 16 elements of a value at most, and 8 or more if there are enough for every lane.
-                    let lanes = (attention.value as u32 / 8).next_power_of_two().clamp(4, least.min(32));
+                    let lanes = (attention.value as u32 / 8).next_power_of_two().clamp(4, team.min(32));
                     vec![
                         shared(lanes, 2, 128, 128),
                         shared(lanes, 4, 128, 256),
