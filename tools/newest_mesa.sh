@@ -63,6 +63,10 @@ case $PWD/ in
     *) folder=$checkout ;;
 esac
 export NEWEST_ROOT=$root NEWEST_SHARED=$checkout${CARGO_TARGET_DIR:+:$(realpath "$CARGO_TARGET_DIR")}
+# Tests run programs by cargo's runner too: there it is this script, which they are in already.
+for variable in "${!CARGO_TARGET_@}"; do
+    case $variable in *_RUNNER) unset "$variable" ;; esac
+done
 # In a mount namespace of its own: nothing has to be unmounted, and whoever deletes target/ meanwhile deletes nothing else.
 # shellcheck disable=SC2016
 exec unshare --mount bash -euc '
