@@ -1,18 +1,22 @@
 {#-
 attention_prefill: out[t, h] = sum_p softmax_p(q[t, h] . k[p]) v[p] over the visible positions p of row t's sequence, each lane owning one row t.
 
-A key or value is fetched once for all rows of a tile: by the lanes of a subgroup, a word each, and handed on by broadcasts; without subgroups every lane
-loads it (all from one address). The softmax runs along (Milakov and Gimelshein, "Online normalizer calculation for softmax", 2018), so no score
+A key or value is fetched once for all rows of a tile: by the lanes of a subgroup, a unit of words each, and handed on by broadcasts; without subgroups every
+lane loads it (all from one address). The softmax runs along (Milakov and Gimelshein, "Online normalizer calculation for softmax", 2018), so no score
 is ever stored; keys are taken {{ keys }} at a time, which makes rescaling rare.
 
 All rows of a tile of {{ workgroup }} are of one sequence (the host sees to it).
 
 Grid: (heads, row tiles, 1).
 
-Parameters: stride (of qkv), out_stride, heads, kv_heads, sem, geo, value, workgroup, subgroup, keys, window (0: all), null_attn, parts.
+Parameters: stride (of qkv), out_stride, heads, kv_heads, sem, geo, value, workgroup, subgroup, keys, window (0: all), null_attn, load_words (that a lane of a
+subgroup loads at once, at most), wide (load 64-bit words), parts.
 -#}
 {% import "cache.wgsl" as cache %}
 {% set group_size = heads // kv_heads %}
+{% set most_words = load_words if subgroup else 1 %}
+{#- Sums that a score is made of: one alone would wait for itself. -#}
+{% set chains = 4 %}
 // Token rows of this call; positions of a sequence; sequences times context; room for splits.
 struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
 @group(0) @binding(0) var<uniform> call: Call;
@@ -20,7 +24,7 @@ struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
 @group(0) @binding(2) var<storage, read> qkv: array<f32>;  // [rows, {{ stride }}]: q_sem, q_geo first
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;  // [rows, {{ out_stride }}]
 {% for name, part in parts | items %}
-{{ cache.reader(name, part) }}
+{{ cache.reader(name, part, cache.unit(part, most_words) | int, wide) }}
 {%- endfor %}
 {% if null_attn %}
 @group(0) @binding({{ null_binding }}) var<storage, read> nulls: array<f32>;  // [heads, sem + geo + value]
@@ -28,22 +32,29 @@ struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
 {#- Fetches elements [0, width) of a head of a part of token `t` and gives each to `use(i, f32 expression)`. -#}
 {% macro each_element(name, part, t, tag) %}
 {% set per = cache.per_word(part.kind) | int %}
-{% set aligned = part.head % per == 0 and (part.kind in ["f32", "f16"] or part.head % 8 == 0) %}
+{% set aligned = cache.is_aligned(part) %}
 {% set quantised = part.kind in ["q8", "q4"] %}
 {% if aligned and subgroup %}
-{#- Lanes take the head's words in turn. -#}
-{% set words = part.head // per %}
-{% for first in range(0, words, subgroup) %}
-        let {{ tag }}_word{{ first }} = {{ name }}_word({{ t }}, {{ name }}_from / {{ per }}u + min({{ first }}u + lane, {{ words - 1 }}u));
-        {{ cache.unpack(part.kind, tag ~ "_word" ~ first, tag ~ "_raw" ~ first ~ "_") }}
-{%- if quantised %}
-        let {{ tag }}_scale{{ first }} = {{ name }}_scale({{ t }}, {{ name }}_from + min({{ first }}u + lane, {{ words - 1 }}u) * {{ per }}u);
-{% endif %}
-{% for j in range(per) %}
-        let {{ tag }}_mine{{ first }}_{{ j }} = {{ tag }}_raw{{ first }}_{{ j }}{{ " * " ~ tag ~ "_scale" ~ first if quantised else "" }};
+{#- Lanes take the head's units in turn. -#}
+{% set unit = cache.unit(part, most_words) | int %}
+{% set each = per * unit %}
+{% set run = [each, cache.scale_run(part) | int] | min %}
+{% set units = part.head // each %}
+{% for first in range(0, units, subgroup) %}
+        let {{ tag }}_unit{{ first }} = {{ name }}_unit({{ t }}, {{ name }}_from / {{ each }}u + min({{ first }}u + lane, {{ units - 1 }}u));
+{% for w in range(unit) %}
+        {{ cache.unpack(part.kind, cache.word_of(tag ~ "_unit" ~ first, unit, w), tag ~ "_raw" ~ first ~ "_" ~ w ~ "_") }}
+{%- endfor %}
+{% if quantised %}
+{% for e in range(0, each, run) %}
+        let {{ tag }}_scale{{ first }}_{{ e }} = {{ name }}_scale({{ t }}, {{ name }}_from + min({{ first }}u + lane, {{ units - 1 }}u) * {{ each }}u + {{ e }}u);
 {% endfor %}
-{% for w in range(first, [first + subgroup, words] | min) %}{% for j in range(per) %}
-        let {{ tag }}{{ w * per + j }} = subgroupBroadcast({{ tag }}_mine{{ first }}_{{ j }}, {{ w - first }}u);
+{% endif %}
+{% for j in range(each) %}
+        let {{ tag }}_mine{{ first }}_{{ j }} = {{ tag }}_raw{{ first }}_{{ j // per }}_{{ j % per }}{{ " * " ~ tag ~ "_scale" ~ first ~ "_" ~ j // run * run if quantised else "" }};
+{% endfor %}
+{% for u in range(first, [first + subgroup, units] | min) %}{% for j in range(each) %}
+        let {{ tag }}{{ u * each + j }} = subgroupBroadcast({{ tag }}_mine{{ first }}_{{ j }}, {{ u - first }}u);
 {% endfor %}{% endfor %}
 {% endfor %}
 {% elif aligned %}
@@ -135,21 +146,23 @@ fn main(
     for (var key = begin; key < end; key += {{ keys }}u) {
 {% for j in range(keys) %}
         let token{{ j }} = sequence * call.context + min(key + {{ j }}u, end - 1u);
-        var score{{ j }} = 0.0;
+{% for c in range(chains) %}
+        var score{{ j }}_{{ c }} = 0.0;
+{% endfor %}
 {% endfor %}
 {% for j in range(keys) %}
 {% if sem > 0 %}
 {{ each_element("semantic", parts.semantic, "token" ~ j, "s" ~ j ~ "_") }}
 {%- for i in range(sem) %}
-        score{{ j }} = fma(qs{{ i }}, s{{ j }}_{{ i }}, score{{ j }});
+        score{{ j }}_{{ i % chains }} = fma(qs{{ i }}, s{{ j }}_{{ i }}, score{{ j }}_{{ i % chains }});
 {% endfor %}
 {% endif %}
 {{ each_element("geometric", parts.geometric, "token" ~ j, "g" ~ j ~ "_") }}
 {%- for i in range(geo) %}
-        score{{ j }} = fma(qg{{ i }}, g{{ j }}_{{ i }}, score{{ j }});
+        score{{ j }}_{{ i % chains }} = fma(qg{{ i }}, g{{ j }}_{{ i }}, score{{ j }}_{{ i % chains }});
 {% endfor %}
         let seen{{ j }} = key + {{ j }}u <= position && key + {{ j }}u < end{{ " && key + " ~ j ~ "u >= oldest" if window > 0 else "" }};
-        score{{ j }} = select(-3.0e38, score{{ j }}, seen{{ j }});
+        let score{{ j }} = select(-3.0e38, {% for c in range(chains) %}{{ " + " if c }}score{{ j }}_{{ c }}{% endfor %}, seen{{ j }});
 {% endfor %}
         var peak = most;
 {% for j in range(keys) %}

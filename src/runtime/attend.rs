@@ -65,7 +65,10 @@ impl Attend<'_> {
         let heads = Count::Of(self.attention.heads as u32);
         match form.way {
             Way::Rows => {
-                let form = json!({ "workgroup": form.workgroup, "subgroup": subgroup, "keys": form.keys });
+                let form = json!({
+                    "workgroup": form.workgroup, "subgroup": subgroup, "keys": form.keys,
+                    "load_words": 2, "wide": super::linear::loads_wide(gpu),
+                });
                 let grid = [heads, Count::Rows(prefill_tile(gpu)), Count::Of(1)];
                 Ok(vec![(When::Always, self.step(gpu, "attention_prefill.wgsl", form, self.out, grid)?)])
             }
