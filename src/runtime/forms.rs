@@ -72,7 +72,8 @@ pub fn candidates(gpu: &Gpu, job: Job) -> Vec<Form> {
             (_, true, _) => vec![lanes(8, 2, 16), lanes(16, 2, 16)],
         };
     }
-    let subgroup = gpu.subgroup_size().unwrap_or(64).max(32);
+    // Where subgroups may be of any size, all lanes of a workgroup share a row.
+    let subgroup = gpu.subgroup_size().unwrap_or(gpu.least_subgroup()).max(32);
     let mut forms = match (tokens, job.tokens) {
         (1, _) => vec![shared(1, 2, 2 * subgroup), shared(1, 1, 4 * subgroup), shared(1, 4, subgroup), shared(1, 2, 4 * subgroup)],
         (2 | 4, _) => vec![shared(tokens, 2, 2 * subgroup), shared(tokens, 1, 2 * subgroup), shared(tokens, 4, 2 * subgroup)],
