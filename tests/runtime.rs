@@ -110,6 +110,23 @@ fn every_shader_translates() {
         parameters.as_object_mut().unwrap().extend(form.as_object().unwrap().clone());
         variants.push(("attention_shared.wgsl".into(), parameters));
     }
+    for (head, sem, kind, window) in [(64, 0, "f16", 0), (128, 0, "q8", 512), (32, 32, "q4", 0), (96, 13, "f32", 100)] {
+        for (workgroup, tile_rows, tile_keys, keep) in [(128, 32, 32, false), (128, 64, 32, false), (256, 64, 32, true)] {
+            let names = if sem > 0 { &["semantic", "geometric", "value"][..] } else { &["geometric", "value"] };
+            let part = |name: &str, binding: usize| {
+                let width = if name == "semantic" { sem } else { head };
+                json!({ "kind": kind, "width": 4 * width, "head": width, "blocks": (4 * width as usize).div_ceil(32), "binding": binding })
+            };
+            let parts: serde_json::Map<String, Value> =
+                names.iter().zip(4..).map(|(name, at)| (name.to_string(), part(name, at))).collect();
+            let parameters = json!({
+                "stride": 4096, "out_stride": 2048, "heads": 16, "kv_heads": 4, "sem": sem, "geo": head, "value": head, "window": window,
+                "null_attn": sem > 0, "null_binding": 4 + names.len(), "parts": parts,
+                "workgroup": workgroup, "tile_rows": tile_rows, "tile_keys": tile_keys, "keep": keep, "unroll": true,
+            });
+            variants.push(("attention_tiles.wgsl".into(), parameters));
+        }
+    }
     // Graphics cards get other forms of the products than the driver of this test, with other sizes of subgroups.
     for template in ["linear_lanes.wgsl", "linear_matrices.wgsl", "linear_shared.wgsl", "linear_tiles.wgsl"] {
         for (format, epilogue) in [
@@ -141,6 +158,7 @@ fn every_shader_translates() {
     let libraries = [
         "attention_decode_bindings.wgsl",
         "attention_decode_incoming.wgsl",
+        "attention_fetch.wgsl",
         "cache.wgsl",
         "linear_bindings.wgsl",
         "linear_incoming.wgsl",

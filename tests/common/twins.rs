@@ -205,6 +205,20 @@ impl Part {
         cache
     }
 
+    /// Makes token `t` what no kernel may let into a sum: codes that are no numbers, or scales.
+    pub fn spoil(self, cache: &mut [u32], tokens: usize, t: usize) {
+        let words = self.blocks() * self.bits();
+        match self.kind {
+            "f32" => cache[t * words..(t + 1) * words].fill(f32::NAN.to_bits()),
+            "f16" => cache[t * words..(t + 1) * words].fill(0x7e00_7e00),
+            _ => {
+                for half_word in (tokens * words * 2 + t * self.blocks()..).take(self.blocks()) {
+                    cache[half_word / 2] |= 0x7e00 << (16 * (half_word % 2));
+                }
+            }
+        }
+    }
+
     /// Whether token `t` holds `expected`, as exactly as this kind can, and zeros where it is padded. `noise`: by how much `expected` may be off itself,
     /// relative to the largest value.
     pub fn check(self, cache: &[u32], tokens: usize, t: usize, expected: &[f32], noise: f32) {
