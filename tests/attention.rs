@@ -238,7 +238,7 @@ fn decode_with_shared_positions_attends_as_its_twin() {
 fn cuts(index: usize) -> &'static [usize] {
     match index {
         3 => &[0, 16],
-        _ if index % 2 == 0 => &[16],
+        _ if index.is_multiple_of(2) => &[16],
         _ => &[0],
     }
 }
