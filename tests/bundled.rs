@@ -5,8 +5,9 @@ mod common;
 
 use caramba::gpu::{DeviceChoice, Gpu, Tuning};
 use caramba::model::{Model, OpenOptions};
-use caramba::runtime::Measured;
-use caramba::runtime::{CacheKind, CacheKinds, Form, LoadOptions, Network, Session, SessionOptions, Shape, WeightKind};
+use caramba::runtime::{
+    AttentionForm, CacheKind, CacheKinds, Form, LoadOptions, Measured, Network, Session, SessionOptions, Shape, Way, WeightKind,
+};
 use common::fixture;
 use common::fixtures::relative_error;
 use serde_json::Value;
@@ -196,6 +197,74 @@ fn on_cooperative_matrices_they_say_the_same() {
         assert!(worst < 1e-2, "{name}, {weights:?}: a log-probability is off by {worst}");
         assert!(logits < 5e-3, "{name}, {weights:?}: logits are off by {logits:.1e}");
         assert_eq!(found.2, expected.2, "{name}, {weights:?}: greedy tokens");
+    }
+}
+
+/// Attention as graphics cards are given it, as a file of kernel forms asks for it: the cache in one piece and in splits, standard and decoupled.
+#[test]
+fn attending_in_other_forms_they_say_the_same() {
+    let open_gpu = |tuning| Gpu::open(&DeviceChoice { tuning, ..DeviceChoice::default() }).unwrap_or_else(|error| panic!("{error}"));
+    let Some(lanes) = open_gpu(Tuning::Rule).subgroup_size() else {
+        println!("without subgroups there is one form of decode's attention only");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let text = held_out()[..300].to_vec();
+    for (index, (name, kind)) in
+        [("austen", CacheKind::Q8), ("austen-dba", CacheKind::F16), ("austen-dba", CacheKind::Q4)].into_iter().enumerate()
+    {
+        let run = |gpu: &Arc<Gpu>| {
+            let options = LoadOptions { weights: WeightKind::Stored, progress: None };
+            let network = Network::load(gpu, Arc::new(open(name)), &options).unwrap_or_else(|error| panic!("{error}"));
+            let options = SessionOptions { context: 512, sequences: 1, cache: CacheKinds::uniform(kind), chunk: Some(64) };
+            let mut session = Session::new(&network, &options).unwrap_or_else(|error| panic!("{error}"));
+            session.prefill(std::slice::from_ref(&text[..100].to_vec())).unwrap();
+            let short = session.decode(4).unwrap().tokens;
+            session.truncate(0).unwrap();
+            let scores = session.score(std::slice::from_ref(&text)).unwrap().log_probabilities.remove(0);
+            session.truncate(0).unwrap();
+            session.prefill(std::slice::from_ref(&text)).unwrap();
+            (scores, [short, session.decode(8).unwrap().tokens], session.logits().unwrap())
+        };
+        let device = open_gpu(Tuning::Rule);
+        let expected = run(&device);
+        let mut facts = serde_json::Map::new();
+        for (template, parameters) in device.variants() {
+            let (mode, rows, form) = match template.as_str() {
+                "attention_prefill.wgsl" => {
+                    let form = AttentionForm { way: Way::Tiles, workgroup: 4 * lanes, rows: lanes, lanes: 1, keys: 32, split: 0 };
+                    ("prefill", "64 rows", form)
+                }
+                "attention_decode.wgsl" => {
+                    let form = AttentionForm { way: Way::Shared, workgroup: 4 * lanes, rows: 1, lanes: 4, keys: 2, split: 256 };
+                    ("decode", "1 row", form)
+                }
+                _ => continue,
+            };
+            let [heads, on, sem, geo, value] = ["heads", "kv_heads", "sem", "geo", "value"].map(|key| parameters[key].as_u64().unwrap());
+            let kinds = ["semantic", "geometric", "value"].map(|part| parameters["parts"][part]["kind"].as_str());
+            let kinds: Vec<&str> = kinds.into_iter().flatten().collect();
+            let widths = if sem > 0 { format!("{sem}+{geo}/{value}") } else { format!("{geo}/{value}") };
+            let fact = format!("attention {mode} {}, {heads} heads of {widths} on {on}, 512 positions, {rows}", kinds.join("/"));
+            facts.insert(fact, serde_json::to_value(Measured { form, ms: 1.0, slower: Vec::new() }).unwrap());
+        }
+        let file = folder.path().join(format!("{index}.json"));
+        std::fs::write(&file, Value::from(facts).to_string()).unwrap();
+        let device = open_gpu(Tuning::File(file));
+        let found = run(&device);
+        let used: BTreeSet<String> =
+            device.variants().into_iter().map(|(template, _)| template).filter(|name| name.starts_with("attention_")).collect();
+        let asked = ["attention_merge.wgsl", "attention_shared.wgsl", "attention_tiles.wgsl"].map(str::to_owned);
+        assert_eq!(used, BTreeSet::from(asked), "{name}, {kind:?}");
+
+        // Sums in another order round another way, and what is rounded to 4 bits for the cache passes that on.
+        let most = if kind == CacheKind::Q4 { 2e-2 } else { 2e-3 };
+        let worst = found.0.iter().zip(&expected.0).map(|(found, expected)| (found - expected).abs()).fold(0.0, f32::max);
+        let logits = relative_error(&found.2, &expected.2);
+        println!("{name}, {kind:?}: log-probabilities within {worst:.1e}, logits within {logits:.1e}");
+        assert!(worst < most, "{name}, {kind:?}: a log-probability is off by {worst}");
+        assert!(logits < most, "{name}, {kind:?}: logits are off by {logits:.1e}");
+        assert_eq!(found.1, expected.1, "{name}, {kind:?}: greedy tokens");
     }
 }
 

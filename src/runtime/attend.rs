@@ -16,9 +16,9 @@ pub(super) fn least_split(gpu: &Gpu) -> usize {
     if gpu.summary().software { 256 } else { 64 }
 }
 
-/// Rows of a tile of prefill: they are of one sequence.
+/// Rows of a tile of prefill: they are of one sequence. Larger ones share more of what they load, and leave more of the last one empty.
 pub(super) fn prefill_tile(gpu: &Gpu) -> u32 {
-    gpu.subgroup_size().unwrap_or(32)
+    if gpu.summary().software { gpu.subgroup_size().unwrap_or(32) } else { 64 }
 }
 
 /// One layer's attention.
@@ -65,12 +65,20 @@ impl Attend<'_> {
         let heads = Count::Of(self.attention.heads as u32);
         match form.way {
             Way::Rows => {
-                let form = json!({
+                let parameters = json!({
                     "workgroup": form.workgroup, "subgroup": subgroup, "keys": form.keys,
                     "load_words": 2, "wide": super::linear::loads_wide(gpu),
                 });
-                let grid = [heads, Count::Rows(prefill_tile(gpu)), Count::Of(1)];
-                Ok(vec![(When::Always, self.step(gpu, "attention_prefill.wgsl", form, self.out, grid)?)])
+                let grid = [heads, Count::Rows(form.rows), Count::Of(1)];
+                Ok(vec![(When::Always, self.step(gpu, "attention_prefill.wgsl", parameters, self.out, grid)?)])
+            }
+            Way::Tiles => {
+                let parameters = json!({
+                    "workgroup": form.workgroup, "tile_rows": form.rows, "tile_keys": form.keys,
+                    "keep": form.keeps_queries(gpu, self.attention), "unroll": !gpu.summary().software,
+                });
+                let grid = [heads, Count::Rows(form.rows), Count::Of(1)];
+                Ok(vec![(When::Always, self.step(gpu, "attention_tiles.wgsl", parameters, self.out, grid)?)])
             }
             Way::Positions => {
                 let wide = super::linear::loads_wide(gpu);

@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 pub enum Way {
     /// Prefill: a lane owns a row. `attention_prefill.wgsl`.
     Rows,
+    /// Prefill: tiles of positions go through workgroup memory. `attention_tiles.wgsl`.
+    Tiles,
     /// Decode: a lane owns a position. `attention_decode.wgsl`.
     Positions,
     /// Decode: lanes share a position. `attention_shared.wgsl`.
@@ -25,9 +27,11 @@ pub enum Way {
 pub struct AttentionForm {
     pub way: Way,
     pub workgroup: u32,
+    /// Query rows of a workgroup, in prefill.
+    pub rows: u32,
     /// Lanes that share a position.
     pub lanes: u32,
-    /// Positions between two looks at the largest score, of a lane or of those that share them.
+    /// Positions between two looks at the largest score: of a lane, of those that share them, or of a tile.
     pub keys: u32,
     /// Positions of a workgroup, beyond which decode splits the cache.
     pub split: u32,
@@ -36,9 +40,10 @@ pub struct AttentionForm {
 /// `shared 8x2 of 128 lanes, splits of 256`: lanes and positions.
 impl std::fmt::Display for AttentionForm {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        let AttentionForm { workgroup, lanes, keys, split, .. } = self;
+        let AttentionForm { workgroup, rows, lanes, keys, split, .. } = self;
         match self.way {
             Way::Rows => write!(f, "rows x{keys} of {workgroup}"),
+            Way::Tiles => write!(f, "tiles {rows}x{keys} of {workgroup}"),
             Way::Positions => write!(f, "positions of {workgroup}, splits of {split}"),
             Way::Shared => write!(f, "shared {lanes}x{keys} of {workgroup}, splits of {split}"),
         }
@@ -69,10 +74,27 @@ impl AttentionForm {
         (1..=group.min(4)).rev().find(|heads| group.is_multiple_of(*heads)).unwrap_or(1)
     }
 
+    /// Whether tiles of queries stay in workgroup memory: where that leaves room for another workgroup.
+    pub fn keeps_queries(self, gpu: &Gpu, attention: &Attention) -> bool {
+        self.tile_bytes(attention, true) <= gpu.limits().max_compute_workgroup_storage_size / 2
+    }
+
+    /// As `attention_tiles.wgsl` has it.
+    fn tile_bytes(self, attention: &Attention, keep: bool) -> u32 {
+        let keys = attention.sem.div_ceil(4) + attention.geo.div_ceil(4);
+        let tile = if keep {
+            self.rows * (keys as u32).next_multiple_of(8) + 16 * self.keys
+        } else {
+            (8 * (self.rows + self.keys)).max(16 * self.keys)
+        };
+        16 * (tile + self.rows / 4 * self.keys)
+    }
+
     /// Workgroup memory that it takes.
-    fn workgroup_bytes(self, attention: &Attention) -> u32 {
+    fn workgroup_bytes(self, gpu: &Gpu, attention: &Attention) -> u32 {
         match self.way {
             Way::Rows | Way::Positions => 0,
+            Way::Tiles => self.tile_bytes(attention, self.keeps_queries(gpu, attention)),
             Way::Shared => self.workgroup / self.lanes * (attention.value + 2 * self.tile_heads(attention)) as u32 * 4,
         }
     }
@@ -80,23 +102,33 @@ impl AttentionForm {
     /// Whether this form can be made on this device at all.
     fn is_sound(self, gpu: &Gpu, mode: Mode, attention: &Attention) -> bool {
         let limits = gpu.limits();
-        let splits = self.split as usize >= least_split(gpu);
-        (1..=8).contains(&self.keys)
-            && (1..=limits.max_compute_invocations_per_workgroup).contains(&self.workgroup)
+        let is_decode = mode == Mode::Decode && self.split as usize >= least_split(gpu) && self.keys <= 8;
+        let is_prefill = mode == Mode::Prefill && self.rows > 0 && prefill_tile(gpu).is_multiple_of(self.rows);
+        (1..=limits.max_compute_invocations_per_workgroup).contains(&self.workgroup)
+            && self.keys > 0
             && match self.way {
-                Way::Rows => mode == Mode::Prefill && self.workgroup == prefill_tile(gpu),
-                Way::Positions => {
-                    mode == Mode::Decode && splits && gpu.subgroup_size().map_or(self.workgroup <= 64, |size| self.workgroup == size)
+                Way::Rows => {
+                    is_prefill
+                        && self.rows == self.workgroup
+                        && self.keys <= 8
+                        && gpu.subgroup_size().is_none_or(|size| self.workgroup == size)
                 }
+                Way::Tiles => {
+                    is_prefill
+                        && self.workgroup.is_multiple_of(16)
+                        && self.rows.is_multiple_of(self.workgroup / 4)
+                        && self.keys <= 64
+                        && self.keys.is_multiple_of(16)
+                }
+                Way::Positions => is_decode && gpu.subgroup_size().map_or(self.workgroup <= 64, |size| self.workgroup == size),
                 Way::Shared => {
-                    mode == Mode::Decode
-                        && splits
+                    is_decode
                         && self.lanes.is_power_of_two()
                         && self.lanes <= gpu.least_subgroup()
                         && self.workgroup.is_multiple_of(self.lanes)
-                        && self.workgroup_bytes(attention) <= limits.max_compute_workgroup_storage_size
                 }
             }
+            && self.workgroup_bytes(gpu, attention) <= limits.max_compute_workgroup_storage_size
     }
 }
 
@@ -150,12 +182,26 @@ impl Attend<'_> {
             Mode::Prefill => {
                 // The more keys at a time the faster, and the longer to compile, which wide heads and loads by every lane take long enough for.
                 let keys = if subgroup.is_some() && attention.key() + attention.value <= 160 { 4 } else { 2 };
-                vec![AttentionForm { way: Way::Rows, workgroup: prefill_tile(gpu), lanes: 1, keys, split: 0 }]
+                let of = |way, workgroup, rows, keys| AttentionForm { way, workgroup, rows, lanes: 1, keys, split: 0 };
+                let lanes = subgroup.unwrap_or(32);
+                let (rows, tiles) = (of(Way::Rows, lanes, lanes, keys), |workgroup, rows, keys| of(Way::Tiles, workgroup, rows, keys));
+                if gpu.summary().software {
+                    vec![rows, tiles(4 * lanes, lanes, 16)]
+                } else {
+                    vec![tiles(128, 32, 32), tiles(128, 64, 32), tiles(256, 64, 32), tiles(64, 32, 32), tiles(128, 32, 64), rows]
+                }
             }
             Mode::Decode => {
                 // No more splits than one workgroup merges quickly.
                 let least = ((self.context / MOST_SPLITS).next_power_of_two() as u32).max(1);
-                let of = |way, lanes, keys, workgroup, split: u32| AttentionForm { way, workgroup, lanes, keys, split: split.max(least) };
+                let of = |way, lanes, keys, workgroup, split: u32| AttentionForm {
+                    way,
+                    workgroup,
+                    rows: 1,
+                    lanes,
+                    keys,
+                    split: split.max(least),
+                };
                 let positions = |split| of(Way::Positions, 1, 1, subgroup.unwrap_or(32), split);
                 let shared = |lanes, keys, workgroup, split| of(Way::Shared, lanes, keys, workgroup, split);
                 if gpu.summary().software {
@@ -179,7 +225,7 @@ impl Attend<'_> {
         };
         forms.retain(|form| form.is_sound(gpu, self.mode, attention));
         if forms.is_empty() {
-            forms.push(AttentionForm { way: Way::Positions, workgroup: subgroup.unwrap_or(32), lanes: 1, keys: 1, split: 256 });
+            forms.push(AttentionForm { way: Way::Positions, workgroup: subgroup.unwrap_or(32), rows: 1, lanes: 1, keys: 1, split: 256 });
         }
         forms
     }
