@@ -11,9 +11,13 @@ use crate::gpu::{Buffer, Count, Gpu, Step};
 use crate::model::Attention;
 use serde_json::{Value, json};
 
-/// Fewest positions of a split: what there is room for depends on it.
-pub(super) fn least_split(gpu: &Gpu) -> usize {
-    if gpu.summary().software { 256 } else { 64 }
+/// Splits of a long cache: one workgroup merges them all.
+const MOST_SPLITS: usize = 64;
+
+/// Fewest positions of a split, on this device and in a cache of so many: what there is room for depends on it.
+pub(super) fn least_split(gpu: &Gpu, context: usize) -> usize {
+    let least = if gpu.summary().software { 256 } else { 64 };
+    (context / MOST_SPLITS).next_power_of_two().max(least)
 }
 
 /// Rows of a tile of prefill: they are of one sequence. Larger ones share more of what they load, and leave more of the last one empty.

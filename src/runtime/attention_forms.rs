@@ -53,9 +53,6 @@ impl std::fmt::Display for AttentionForm {
 /// Most positions that forms are measured with: what is fastest for so many is so for more.
 const MEASURED_POSITIONS: usize = 2048;
 
-/// Splits of the longest cache.
-const MOST_SPLITS: usize = 64;
-
 /// Positions below which the choice of a form is lost in what a dispatch costs.
 const WORTH: usize = 256;
 
@@ -102,7 +99,7 @@ impl AttentionForm {
     /// Whether this form can be made on this device at all.
     fn is_sound(self, gpu: &Gpu, mode: Mode, attention: &Attention) -> bool {
         let limits = gpu.limits();
-        let is_decode = mode == Mode::Decode && self.split as usize >= least_split(gpu) && self.keys <= 8;
+        let is_decode = mode == Mode::Decode && self.split as usize >= least_split(gpu, 0) && self.keys <= 8;
         let is_prefill = mode == Mode::Prefill && self.rows > 0 && prefill_tile(gpu).is_multiple_of(self.rows);
         (1..=limits.max_compute_invocations_per_workgroup).contains(&self.workgroup)
             && self.keys > 0
@@ -142,7 +139,9 @@ impl Attend<'_> {
             candidates.truncate(1);
         }
         let is_sound = |form: AttentionForm| form.is_sound(gpu, self.mode, self.attention);
-        tuning::choose(gpu, &self.fact(), &candidates, self.positions() >= WORTH, is_sound, || Trial { attend: self, gpu })
+        let form = tuning::choose(gpu, &self.fact(), &candidates, self.positions() >= WORTH, is_sound, || Trial { attend: self, gpu })?;
+        // Measured with what is the same for longer caches; those have longer splits.
+        Ok(AttentionForm { split: form.split.max(least_split(gpu, self.context) as u32), ..form })
     }
 
     /// Positions that forms are measured with.
@@ -192,16 +191,7 @@ impl Attend<'_> {
                 }
             }
             Mode::Decode => {
-                // No more splits than one workgroup merges quickly.
-                let least = ((self.context / MOST_SPLITS).next_power_of_two() as u32).max(1);
-                let of = |way, lanes, keys, workgroup, split: u32| AttentionForm {
-                    way,
-                    workgroup,
-                    rows: 1,
-                    lanes,
-                    keys,
-                    split: split.max(least),
-                };
+                let of = |way, lanes, keys, workgroup, split| AttentionForm { way, workgroup, rows: 1, lanes, keys, split };
                 let positions = |split| of(Way::Positions, 1, 1, subgroup.unwrap_or(32), split);
                 let shared = |lanes, keys, workgroup, split| of(Way::Shared, lanes, keys, workgroup, split);
                 if gpu.summary().software {
@@ -253,7 +243,7 @@ impl Contest for Trial<'_> {
     fn begin(&self) {
         let (attend, gpu) = (self.attend, self.gpu);
         let (rows, positions) = (attend.measured_rows(), attend.positions());
-        let call = [rows, attend.context, attend.sequences * attend.context, attend.context.div_ceil(least_split(gpu))];
+        let call = [rows, attend.context, attend.sequences * attend.context, attend.context.div_ceil(least_split(gpu, attend.context))];
         gpu.write(attend.call, 0, bytemuck::cast_slice(&call.map(|word| word as u32)));
         let places: Vec<[u32; 2]> = (0..rows)
             .map(|row| match attend.mode {

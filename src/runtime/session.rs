@@ -126,7 +126,7 @@ impl Session {
             let call = gpu.buffer("the call", 16, Purpose::Scratch, Usage::Uniform)?;
             let rows_buffer = buffer("the rows", rows * 2, Purpose::Scratch)?;
             let heads = architecture.layers.iter().map(|layer| layer.attention.heads * (layer.attention.value + 2)).max().unwrap_or(1);
-            let splits = context.div_ceil(least_split(gpu));
+            let splits = context.div_ceil(least_split(gpu, context));
             // A cache of one split is never split.
             let partial = if mode == Mode::Decode && splits > 1 {
                 Some(buffer("the parts of attention", sequences * heads * splits, Purpose::Activations)?)
@@ -321,7 +321,7 @@ impl Session {
     /// Tells steps that read `call` how many rows there are.
     pub(super) fn write_call_to(&self, call: &Buffer, rows: usize) {
         let (sequences, context) = (self.options.sequences, self.options.context);
-        let words = [rows, context, sequences * context, context.div_ceil(least_split(self.gpu()))].map(|word| word as u32);
+        let words = [rows, context, sequences * context, context.div_ceil(least_split(self.gpu(), context))].map(|word| word as u32);
         self.gpu().write(call, 0, bytemuck::cast_slice(&words));
     }
 
