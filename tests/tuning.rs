@@ -25,11 +25,19 @@ fn measured_kernels_say_the_same_and_are_remembered() {
     let by_rule = text("rule");
     assert!(!output(caramba(cache.path()).arg("devices")).contains("measured, in"), "nothing was measured yet");
     assert_eq!(text("measure"), by_rule);
+    let arguments = ["generate", "models/austen", "It was a truth", "--max-tokens", "2", "--kernels", "measure"];
+    let said = caramba(cache.path()).args(arguments).assert().success().get_output().stderr.clone();
+    assert!(String::from_utf8(said).unwrap().contains("measuring which kernels are fastest on "));
 
     let files = || std::fs::read_dir(cache.path()).unwrap().map(|entry| entry.unwrap().path());
     let file = files().find(|path| path.extension().is_some_and(|extension| extension == "json")).expect("a file of forms");
     let shown = output(caramba(cache.path()).arg("devices"));
-    assert!(shown.contains(&format!("measured, in {}", file.display())) && shown.contains(", 1 token "), "{shown}");
+    assert!(
+        shown.contains(&format!("measured, in {}", file.display()))
+            && shown.contains(", 1 token ")
+            && shown.contains("attention decode f16/f16, "),
+        "{shown}"
+    );
     // What was measured is taken, from any place.
     let elsewhere = cache.path().join("elsewhere.json");
     std::fs::copy(&file, &elsewhere).unwrap();

@@ -2,9 +2,10 @@
 
 use crate::error::Result;
 use crate::gpu::{Counts, Gpu, Step, Tuning};
-use crate::interrupt;
+use crate::{interrupt, terminal};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::sync::Once;
 use std::time::Instant;
 
 /// Time for all repetitions of one candidate in one round.
@@ -78,6 +79,8 @@ pub(super) fn choose<C: Contest>(
     if !wanted || candidates.len() == 1 {
         return Ok(rule);
     }
+    static SAID: Once = Once::new();
+    SAID.call_once(|| terminal::note(&format!("measuring which kernels are fastest on {}: this is done once", gpu.summary().name)));
     // Once per device: not a part of what anybody's run takes.
     let measured = gpu.memory().aside(|| measure(gpu, &contest(), candidates))?;
     gpu.memo().remember(fact, &measured);
