@@ -175,16 +175,17 @@ impl Attend<'_> {
     /// The forms that are worth trying on this device, the likeliest first.
     fn candidates(&self, gpu: &Gpu) -> Vec<AttentionForm> {
         let attention = self.attention;
+        let software = gpu.summary().software;
         // `team`: lanes that are certainly in one subgroup.
         let (subgroup, team) = (gpu.subgroup_size(), gpu.least_subgroup());
         let mut forms = match self.mode {
             Mode::Prefill => {
-                // The more keys at a time the faster, and the longer to compile, which wide heads and loads by every lane take long enough for.
-                let keys = if subgroup.is_some() && attention.key() + attention.value <= 160 { 4 } else { 2 };
                 let of = |way, workgroup, rows, keys| AttentionForm { way, workgroup, rows, lanes: 1, keys, split: 0 };
+                let tiles = |workgroup, rows, keys| of(Way::Tiles, workgroup, rows, keys);
                 let lanes = subgroup.unwrap_or(32);
-                let (rows, tiles) = (of(Way::Rows, lanes, lanes, keys), |workgroup, rows, keys| of(Way::Tiles, workgroup, rows, keys));
-                if gpu.summary().software {
+                // The more keys at a time the faster, and the longer to compile, which wide heads and loads by every lane take long enough for.
+                let rows = of(Way::Rows, lanes, lanes, if subgroup.is_some() && attention.key() + attention.value <= 160 { 4 } else { 2 });
+                if software {
                     vec![rows, tiles(4 * lanes, lanes, 16)]
                 } else {
                     vec![tiles(128, 32, 32), tiles(128, 64, 32), tiles(256, 64, 32), tiles(64, 32, 32), tiles(128, 32, 64), rows]
@@ -194,11 +195,11 @@ impl Attend<'_> {
                 let of = |way, lanes, keys, workgroup, split| AttentionForm { way, workgroup, rows: 1, lanes, keys, split };
                 let positions = |split| of(Way::Positions, 1, 1, subgroup.unwrap_or(32), split);
                 let shared = |lanes, keys, workgroup, split| of(Way::Shared, lanes, keys, workgroup, split);
-                if gpu.summary().software {
-                    vec![positions(256), positions(512), shared(team.clamp(1, 8), 2, team.max(1), 256)]
-                } else if team >= 4 {
-                    // A lane has 16 elements of a value at most, and 8 or more if there are enough for every lane.
-                    let lanes = (attention.value as u32 / 8).next_power_of_two().clamp(4, team.min(32));
+                // As many as have 8 elements of a value each.
+                let lanes = (attention.value as u32 / 8).next_power_of_two().clamp(4, team.clamp(4, 32));
+                if software {
+                    vec![positions(256), positions(512), shared(lanes, 2, lanes, 256)]
+                } else {
                     vec![
                         shared(lanes, 2, 128, 128),
                         shared(lanes, 4, 128, 256),
@@ -207,16 +208,13 @@ impl Attend<'_> {
                         shared((lanes / 2).max(4), 2, 128, 128),
                         shared(lanes, 4, 256, 512),
                         positions(128),
+                        positions(256),
                     ]
-                } else {
-                    vec![positions(128), positions(64), positions(256)]
                 }
             }
         };
+        // Positions, and rows or tiles, there are on every device.
         forms.retain(|form| form.is_sound(gpu, self.mode, attention));
-        if forms.is_empty() {
-            forms.push(AttentionForm { way: Way::Positions, workgroup: subgroup.unwrap_or(32), rows: 1, lanes: 1, keys: 1, split: 256 });
-        }
         forms
     }
 }

@@ -1,6 +1,6 @@
 //! Choosing forms by measuring: every candidate runs on the device with the buffers that it is for, and the fastest one whose results are right is remembered.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gpu::{Counts, Gpu, Step, Tuning};
 use crate::{interrupt, terminal};
 use serde::de::DeserializeOwned;
@@ -51,7 +51,7 @@ pub(super) trait Contest {
 /// The form for a job called `fact`: remembered, measured or by the rule (the first candidate), as the user has it. `worth`: whether the choice matters.
 ///
 /// # Errors
-/// A shader that the device refuses; a lost device; Ctrl-C.
+/// No candidates: a device that no form was made for. A shader that the device refuses; a lost device; Ctrl-C.
 pub(super) fn choose<C: Contest>(
     gpu: &Gpu,
     fact: &str,
@@ -60,7 +60,10 @@ pub(super) fn choose<C: Contest>(
     is_sound: impl Fn(C::Form) -> bool,
     contest: impl FnOnce() -> C,
 ) -> Result<C::Form> {
-    let rule = candidates[0];
+    let Some(&rule) = candidates.first() else {
+        return Err(Error::new(format!("{} can do no form of {fact}", gpu.summary().name))
+            .remedy("please report it, with the output of `caramba devices`; another --backend may do"));
+    };
     if *gpu.tuning() == Tuning::Rule {
         return Ok(rule);
     }
