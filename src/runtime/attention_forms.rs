@@ -157,7 +157,7 @@ impl Attend<'_> {
         }
     }
 
-    /// The name of what is known about it: `attention decode f16/f16, 9 heads of 64/64 on 3, 2048 positions, 1 sequence`.
+    /// The name of what is known about it: `attention decode f16/f16, 9 heads of 64/64 on 3, 2048 positions, 1 row`.
     fn fact(&self) -> String {
         let Attention { heads, kv_heads, sem, geo, value, window, .. } = self.attention;
         let mode = if self.mode == Mode::Decode { "decode" } else { "prefill" };
