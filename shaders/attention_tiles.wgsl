@@ -15,8 +15,8 @@ All rows of a tile are of one sequence, with rising positions (the host sees to 
 Grid: (heads, row tiles, 1).
 
 Parameters: as attention_prefill without subgroup and keys; workgroup (a multiple of 16), tile_rows (a multiple of workgroup / 4), tile_keys (a multiple
-of 16), keep (whether queries stay in workgroup memory, rather than being fetched again for each tile of keys), unroll (whether the driver may unroll
-loops; software drivers take a minute over it).
+of 16), keep (whether queries stay in workgroup memory, rather than being fetched again for each tile of keys), unroll (see
+loops.wgsl: software drivers take a minute over it).
 
 Bytes of workgroup memory, with fours(n) = ceil(n / 4) and eights(n) = n rounded up to a multiple of 8:
 
@@ -24,6 +24,7 @@ Bytes of workgroup memory, with fours(n) = ceil(n / 4) and eights(n) = n rounded
   not keep   16 * (max(8 * (tile_rows + tile_keys), 16 * tile_keys) + tile_rows / 4 * tile_keys)
 -#}
 {% import "attention_fetch.wgsl" as fetch %}
+{% import "loops.wgsl" as loops %}
 {% set group_size = heads // kv_heads %}
 {% set lanes_along = workgroup // 16 %}
 {% set fours = range(tile_rows // 4 // lanes_along) %}
@@ -40,8 +41,6 @@ Bytes of workgroup memory, with fours(n) = ceil(n / 4) and eights(n) = n rounded
 {% set keys_at = tile_rows * query_fours %}
 {% set values_at = keys_at if keep else 0 %}
 {% set wide = sem % 4 == 0 and geo % 4 == 0 and stride % 4 == 0 %}
-{#- The bound of a loop: drivers don't unroll what depends on a buffer. -#}
-{% macro bound(count) %}{{ count }}u{{ "" if unroll else " + (call.rows >> 31u)" }}{% endmacro %}
 // Token rows of this call; positions of a sequence; sequences times context; room for splits.
 struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
 @group(0) @binding(0) var<uniform> call: Call;
@@ -72,7 +71,7 @@ fn position_of(row: u32) -> u32 {
 // The sum of what the 16 lanes of four rows have put into `weights` from `at` on.
 fn sum_of_lanes(at: u32) -> vec4<f32> {
     var sum = vec4<f32>();
-    for (var i = 0u; i < {{ bound(16) }}; i++) {
+    for (var i = 0u; i < {{ loops.bound(16, unroll) }}; i++) {
         sum += weights[at + i];
     }
     return sum;
@@ -167,7 +166,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {% endfor %}{% endfor %}
 {% for name, _, all, at, _, _ in key_parts %}
 {% set count = [all, block_fours] | min %}
-        for (var block = 0u; block < {{ bound(all) }}; block += {{ count }}u) {
+        for (var block = 0u; block < {{ loops.bound(all, unroll) }}; block += {{ count }}u) {
             workgroupBarrier();
 {{ bring(name, parts[name], count, "block", all) }}
 {%- if not keep %}
@@ -179,7 +178,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {% endif %}
             workgroupBarrier();
             // The last block may have fewer.
-            for (var v = 0u; v < {{ bound(count) if all % count == 0 else "min(" ~ bound(count) ~ ", " ~ all ~ "u - block)" }}; v++) {
+            for (var v = 0u; v < {{ loops.bound(count, unroll) if all % count == 0 else "min(" ~ loops.bound(count, unroll) ~ ", " ~ all ~ "u - block)" }}; v++) {
 {% for j in lane_keys %}
                 let k{{ j }} = tile[across * {{ block_fours }}u + {{ keys_at + j * 16 * block_fours }}u + (v ^ (across & 7u))];
 {% endfor %}
@@ -206,7 +205,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         weights[weights{{ n }} + across] = peak{{ n }};
 {% endfor %}
         workgroupBarrier();
-        for (var i = 0u; i < {{ bound(16) }}; i++) {
+        for (var i = 0u; i < {{ loops.bound(16, unroll) }}; i++) {
 {% for n in fours %}
             peak{{ n }} = max(peak{{ n }}, weights[weights{{ n }} + i]);
 {% endfor %}
@@ -233,7 +232,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {% endif %}
 {{ bring("value", parts.value, [value_fours - b * 16, 16] | min, b * 16 ~ "u", value_fours) }}
             workgroupBarrier();
-            for (var i = 0u; i < {{ bound(tile_keys) }}; i++) {
+            for (var i = 0u; i < {{ loops.bound(tile_keys, unroll) }}; i++) {
                 let v = tile[{{ values_at }}u + i * 16u + across];
 {% for n in fours %}
                 let w{{ n }} = weights[weights{{ n }} + i];

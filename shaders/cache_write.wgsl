@@ -13,9 +13,10 @@ see `Attention` in src/model/architecture.rs: queries leave here with 1/sqrt(wid
 One workgroup per row.
 
 Parameters: stride, heads, kv_heads, sem, geo, value, workgroup, rope, rope_semantic, qk_norm, eps, gate (`none`, `static`, `dynamic`),
-learned_temp, tie_qk, parts {semantic?, geometric, value}, and the bindings of what is there.
+learned_temp, tie_qk, unroll (see loops.wgsl), parts {semantic?, geometric, value}, and the bindings of what is there.
 -#}
 {% import "cache.wgsl" as cache %}
+{% import "loops.wgsl" as loops %}
 {% set q_geo = heads * sem %}
 {% set k_sem = q_geo + heads * geo %}
 {% set k_geo = k_sem + kv_heads * sem %}
@@ -102,14 +103,14 @@ far into a head as pairs of `half` fit; up to three stages are done at once in r
 {% macro write(name, part, start) %}
     for (var block = local; block < {{ part.blocks }}u; block += {{ workgroup }}u) {
         let start = row_at + {{ start }}u + block * 32u;
-        let count = min(32u, {{ part.width }}u - block * 32u);
+        let count = min({{ loops.bound(32, unroll) }}, {{ part.width }}u - block * 32u);
         let word_at = (token * {{ part.blocks }}u + block) * {{ cache.block_words(part.kind) }}u;
 {% if part.kind == "f32" %}
-        for (var i = 0u; i < 32u; i++) {
+        for (var i = 0u; i < {{ loops.bound(32, unroll) }}; i++) {
             {{ name }}_cache[word_at + i] = select(0u, bitcast<u32>(qkv[start + min(i, count - 1u)]), i < count);
         }
 {% elif part.kind == "f16" %}
-        for (var i = 0u; i < 16u; i++) {
+        for (var i = 0u; i < {{ loops.bound(16, unroll) }}; i++) {
             let low = select(0.0, qkv[start + min(2u * i, count - 1u)], 2u * i < count);
             let high = select(0.0, qkv[start + min(2u * i + 1u, count - 1u)], 2u * i + 1u < count);
             {{ name }}_cache[word_at + i] = pack2x16float(vec2<f32>(low, high));
@@ -123,9 +124,9 @@ far into a head as pairs of `half` fit; up to three stages are done at once in r
         let scale = largest / {{ top }}.0;
         let inverse_scale = select(0.0, {{ top }}.0 / largest, largest > 0.0);
 {% set per = cache.per_word(part.kind) | int %}
-        for (var w = 0u; w < {{ 32 // per }}u; w++) {
+        for (var w = 0u; w < {{ loops.bound(32 // per, unroll) }}; w++) {
             var word = 0u;
-            for (var i = 0u; i < {{ per }}u; i++) {
+            for (var i = 0u; i < {{ loops.bound(per, unroll) }}; i++) {
                 let e = w * {{ per }}u + i;
                 let exact = select(0.0, qkv[start + min(e, count - 1u)], e < count);
                 let code = i32(clamp(round(exact * inverse_scale), {{ "-127.0" if part.kind == "q8" else "-8.0" }}, {{ top }}.0));
@@ -161,7 +162,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var head = local; head < {{ heads + kv_heads }}u; head += {{ workgroup }}u) {
         let at = row_at + select({{ k_geo }}u + (head - {{ heads }}u) * {{ geo }}u, {{ q_geo }}u + head * {{ geo }}u, head < {{ heads }}u);
         var squares = 0.0;
-        for (var i = 0u; i < {{ geo }}u; i++) {
+        for (var i = 0u; i < {{ loops.bound(geo, unroll) }}; i++) {
             squares += qkv[at + i] * qkv[at + i];
         }
         inverse[head] = inverseSqrt(squares / {{ geo }}.0 + {{ eps }});

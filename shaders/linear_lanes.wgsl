@@ -7,10 +7,11 @@ per subgroup, each lane taking one column and handing it to the others by a broa
 Grid: (row tiles, token tiles, 1).
 
 Parameters: format, interleave, columns (padded to 32), rows, first (of the output), tokens (of a tile), lane_rows, workgroup, subgroup (0: none), wide (load 64-bit words),
-x_stride, y_stride, epilogue (`store`, `add` to what is there, or `swiglu`: silu(gate) * up with two matrices), bias, norm (RMSNorm of x first:
+unroll (see loops.wgsl), x_stride, y_stride, epilogue (`store`, `add` to what is there, or `swiglu`: silu(gate) * up with two matrices), bias, norm (RMSNorm of x first:
 `norm_width`, `eps`).
 -#}
 {% import "weights.wgsl" as weights %}
+{% import "loops.wgsl" as loops %}
 {% set matrices = 2 if epilogue == "swiglu" else 1 %}
 {% set quantised = format.bits <= 8 %}
 {#- Columns in one turn of the loop: whole units and whole subgroups; fewer compile faster, and with many tokens the loop costs nothing. -#}
@@ -48,7 +49,7 @@ fn main(
     var sum{{ m }}_{{ t }}_{{ r }} = 0.0;
 {% endfor %}{% endfor %}
 {% endfor %}
-    for (var block = 0u; block < {{ columns // span }}u; block++) {
+    for (var block = 0u; block < {{ loops.bound(columns // span, unroll) }}; block++) {
 {% if quantised %}
 {% for m in range(matrices) %}{% for r in range(lane_rows) %}
         {{ weights.block_scales(format, m, "scale_at" ~ r, "block", interleave, "scale" ~ m ~ "_" ~ r) }}

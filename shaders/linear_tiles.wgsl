@@ -11,6 +11,7 @@ Grid: (row tiles, token tiles, 1).
 Parameters: as linear_lanes; tokens and lane_rows are those of one lane.
 -#}
 {% import "weights.wgsl" as weights %}
+{% import "loops.wgsl" as loops %}
 {% set matrices = 2 if epilogue == "swiglu" else 1 %}
 {% set quantised = format.bits <= 8 %}
 {% set unit = weights.unit(format) | int %}
@@ -44,7 +45,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var sum{{ m }}_{{ t }}_{{ r }} = 0.0;
 {% endfor %}{% endfor %}{% endfor %}
 {% include "linear_incoming.wgsl" %}
-    for (var block = 0u; block < {{ columns // 32 }}u; block++) {
+    for (var block = 0u; block < {{ loops.bound(columns // 32, unroll) }}; block++) {
 {% for i in range(x_turns) %}
 {% if norm %}
         let raw{{ i }} = x[from{{ i }} + block * 8u];
@@ -75,7 +76,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
 {% endfor %}{% endfor %}
         workgroupBarrier();
-        for (var v = 0u; v < 8u; v++) {
+        for (var v = 0u; v < {{ loops.bound(8, unroll) }}; v++) {
 {% for r in range(lane_rows) %}{% for m in range(matrices) %}
             let w{{ m }}_{{ r }} = tile_w{{ m }}[place(across + {{ r * 16 }}u, v)];
 {% endfor %}{% endfor %}
@@ -102,7 +103,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let token = along + {{ t * along }}u;
 {% if norm %}
         var squares = 0.0;
-        for (var i = 0u; i < 8u; i++) {
+        for (var i = 0u; i < {{ loops.bound(8, unroll) }}; i++) {
             squares += tile_x[token * 8u + i].x;
         }
         let inverse = inverseSqrt(squares / {{ norm_width }}.0 + {{ eps }});

@@ -199,6 +199,7 @@ impl Product<'_> {
             "subgroups": form.subgroups(gpu),
             "lanes": form.lanes(gpu),
             "wide": form.shape == Shape::Lanes && loads_wide(gpu),
+            "unroll": !gpu.summary().software,
             "size": gpu.matrix_size().unwrap_or(0),
             "x_stride": self.x_stride,
             "y_stride": self.y_stride,
