@@ -107,7 +107,7 @@ fn model_of_all_types() -> Model {
         .collect();
     let missing = DATA_TYPES.iter().find(|entry| entry.block > 1 && tensors.values().all(|tensor| tensor.data_type != entry.data_type));
     assert!(missing.is_none(), "no matrix of {}", missing.unwrap().name);
-    Model::new(Path::new("all-types"), Vec::new(), architecture, tensors, Ok(None)).unwrap()
+    Model::new(Path::new("all-types"), Vec::new(), architecture, tensors, Box::new(|| Ok(None))).unwrap()
 }
 
 #[test]

@@ -29,7 +29,7 @@ use crate::error::{At, Error, Result};
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{LazyLock, OnceLock};
 
 /// What a path alone does not say.
 #[derive(Debug, Clone, Default)]
@@ -50,12 +50,12 @@ pub struct Model {
     /// By canonical name (see [`Architecture::tensors`]); shapes are checked against the architecture: the runtime may rely on all of
     /// them being there, and on nothing else being there.
     pub tensors: BTreeMap<String, Tensor>,
-    /// `None`: the model serves token datasets only.
-    pub tokenizer: Option<Tokenizer>,
-    /// Why there is no tokenizer, when the model has one that can't be used.
-    tokenizer_problem: Option<Error>,
+    tokenizer: LazyLock<Result<Option<Tokenizer>>, ReadTokenizer>,
     hashes: OnceLock<Vec<FileHash>>,
 }
+
+/// Reads a model's tokenizer, if it has one: when it is first wanted, for that can take as long as the weights, and token datasets need none.
+pub type ReadTokenizer = Box<dyn FnOnce() -> Result<Option<Tokenizer>> + Send>;
 
 impl Model {
     /// Reads a GGUF file, a Hugging Face directory (or one of our own students), or a PyTorch checkpoint. Weights stay in the file.
@@ -74,8 +74,8 @@ impl Model {
         }
     }
 
-    /// A model from what a reader found (or a test made). The tokenizer is a `Result`: a model whose tokenizer can't be used still serves
-    /// token datasets, and says why when text is wanted.
+    /// A model from what a reader found (or a test made). A model whose tokenizer can't be used still serves token datasets, and says why
+    /// when text is wanted.
     ///
     /// # Errors
     /// Sizes that don't fit each other; tensors that are missing, surplus or mis-shaped.
@@ -84,16 +84,12 @@ impl Model {
         files: Vec<PathBuf>,
         architecture: Architecture,
         tensors: BTreeMap<String, Tensor>,
-        tokenizer: Result<Option<Tokenizer>>,
+        tokenizer: ReadTokenizer,
     ) -> Result<Model> {
         architecture.check()?;
         let tensors = architecture.take_tensors(tensors)?;
-        let (tokenizer, tokenizer_problem) = match tokenizer {
-            Ok(tokenizer) => (tokenizer, None),
-            Err(problem) => (None, Some(problem)),
-        };
         let (path, hashes) = (path.to_owned(), OnceLock::new());
-        Ok(Model { name: name(&path), path, files, architecture, tensors, tokenizer, tokenizer_problem, hashes })
+        Ok(Model { name: name(&path), path, files, architecture, tensors, tokenizer: LazyLock::new(tokenizer), hashes })
     }
 
     /// The tokenizer, or why there is none.
@@ -101,12 +97,13 @@ impl Model {
     /// # Errors
     /// The model has no tokenizer, or one that can't be used.
     pub fn tokenizer(&self) -> Result<&Tokenizer> {
-        self.tokenizer.as_ref().ok_or_else(|| {
-            let problem = self.tokenizer_problem.clone().unwrap_or_else(|| Error::new("the model has no tokenizer"));
-            problem
-                .at(self.path.display())
-                .remedy("put the model's tokenizer.json beside its weights, or give tokens (a .npy file) instead of text")
-        })
+        let problem = match &*self.tokenizer {
+            Ok(Some(tokenizer)) => return Ok(tokenizer),
+            Ok(None) => Error::new("the model has no tokenizer"),
+            Err(problem) => problem.clone(),
+        };
+        let remedy = "put the model's tokenizer.json beside its weights, or give tokens (a .npy file) instead of text";
+        Err(problem.at(self.path.display()).remedy(remedy))
     }
 }
 

@@ -283,7 +283,7 @@ pub(super) mod api {
     /// Whether it has a tokenizer.
     #[rhai_fn(get = "has_tokenizer", pure)]
     pub fn has_tokenizer(model: &mut Model) -> bool {
-        model.network.model().tokenizer.is_some()
+        model.network.model().tokenizer().is_ok()
     }
 
     /// The tokens of a text, with what the model wants before one (its begin-of-text token).

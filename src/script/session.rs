@@ -66,8 +66,7 @@ impl Session {
     fn generated(&self, generated: Generated, with_text: bool) -> Map {
         let text = |tokens: &Vec<u32>| {
             let session = self.0.borrow();
-            let tokenizer = session.network().model().tokenizer.as_ref()?;
-            tokenizer.decode(tokens).ok()
+            session.network().model().tokenizer().ok()?.decode(tokens).ok()
         };
         let mut map = Map::new();
         if with_text {

@@ -60,7 +60,9 @@ impl Lab {
             .gpu
             .step("test", &kernel, bindings, grid.map(|side| Count::Of(side as u32)))
             .unwrap_or_else(|error| panic!("{place}: {error}"));
+        let begun = std::time::Instant::now();
         self.gpu.run(&[&step], Counts { rows: 0, positions: 0 }).unwrap_or_else(|error| panic!("{place}: {error}"));
+        eprintln!("TIMED {:.3} {place}", begun.elapsed().as_secs_f64());
     }
 
     pub fn read<T: bytemuck::AnyBitPattern>(&self, buffer: &Buffer) -> Vec<T> {

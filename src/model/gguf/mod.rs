@@ -9,7 +9,7 @@ mod vocabulary;
 
 use super::architecture::{Architecture, Attention, Layer, Rope, RopeScaling};
 use super::tensor::{Bytes, Tensor};
-use super::{Model, file};
+use super::{Model, ReadTokenizer, file};
 use crate::error::{At, Error, Result, unknown};
 use container::Container;
 use std::collections::BTreeMap;
@@ -53,7 +53,7 @@ pub(super) fn open(path: &Path) -> Result<Model> {
     Model::new(path, vec![path.to_owned()], architecture, tensors, tokenizer).at(path.display())
 }
 
-type Parts = (Architecture, BTreeMap<String, Tensor>, Result<Option<super::tokenizer::Tokenizer>>);
+type Parts = (Architecture, BTreeMap<String, Tensor>, ReadTokenizer);
 
 fn read(bytes: Bytes) -> Result<Parts> {
     let container = Container::parse(bytes)?;
@@ -65,7 +65,7 @@ fn read(bytes: Bytes) -> Result<Parts> {
     let keys = Keys::new(&container)?;
     let architecture = keys.architecture()?;
     let tensors = canonical(&container, &keys, &architecture)?;
-    Ok((architecture, tensors, vocabulary::tokenizer(&container)))
+    Ok((architecture, tensors, Box::new(move || vocabulary::tokenizer(&container))))
 }
 
 /// The keys of one architecture (`llama.block_count` is `block_count` here).

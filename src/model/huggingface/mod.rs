@@ -6,7 +6,7 @@ pub(crate) mod config;
 pub(crate) mod safetensors;
 
 use super::tokenizer::Tokenizer;
-use super::{Model, file, parent};
+use super::{Model, ReadTokenizer, file, parent};
 use crate::error::{At, Error, Result};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -41,13 +41,13 @@ pub(super) fn open(path: &Path, weights: Option<&Path>) -> Result<Model> {
 /// What stands beside the weights.
 pub(crate) struct Description {
     pub architecture: super::Architecture,
-    pub tokenizer: Result<Option<Tokenizer>>,
+    pub tokenizer: ReadTokenizer,
     /// The files that this was read from.
     pub files: Vec<PathBuf>,
 }
 
 impl Description {
-    /// Reads `config.json`, and `generation_config.json` and `tokenizer.json` if they are there.
+    /// Reads `config.json`, and `generation_config.json` if it is there.
     pub fn read(directory: &Path) -> Result<Description> {
         let config = directory.join(CONFIG);
         if !config.is_file() {
@@ -68,13 +68,11 @@ impl Description {
     }
 }
 
-/// The tokenizer in `directory`, and the file that it was read from.
-pub(crate) fn tokenizer(directory: &Path) -> (Result<Option<Tokenizer>>, Option<PathBuf>) {
-    let path = directory.join(TOKENIZER);
-    match path.is_file() {
-        true => (Tokenizer::from_file(&path).map(Some), Some(path)),
-        false => (Ok(None), None),
-    }
+/// The tokenizer in `directory`, and the file that it is read from.
+pub(crate) fn tokenizer(directory: &Path) -> (ReadTokenizer, Option<PathBuf>) {
+    let path = Some(directory.join(TOKENIZER)).filter(|path| path.is_file());
+    let read = path.clone();
+    (Box::new(move || read.map(|path| Tokenizer::from_file(&path)).transpose()), path)
 }
 
 /// A JSON file; mistakes are told with their line.

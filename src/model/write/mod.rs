@@ -93,7 +93,7 @@ const COMPANIONS: [&str; 3] = ["tokenizer_config.json", "special_tokens_map.json
 
 /// The files of the model's tokenizer as they are; for one that came out of a GGUF, a `tokenizer.json` that does the same.
 fn tokenizer(directory: &Path, model: &Model) -> Result<()> {
-    let Some(tokenizer) = &model.tokenizer else { return Ok(()) };
+    let Ok(tokenizer) = model.tokenizer() else { return Ok(()) };
     let target = directory.join(huggingface::TOKENIZER);
     let source = model.files.iter().find(|file| file.file_name().is_some_and(|name| name == huggingface::TOKENIZER));
     let Some(source) = source else {
