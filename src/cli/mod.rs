@@ -28,8 +28,6 @@ use std::process::ExitCode;
 const SUCCESS: u8 = 0;
 const FAILURE: u8 = 1;
 const USAGE: u8 = 2;
-/// What a shell reports for a program that Ctrl-C ended.
-const INTERRUPTED: u8 = 130;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().effects(Effects::BOLD))
@@ -111,7 +109,7 @@ pub fn main() -> ExitCode {
         Ok(status) => status,
         Err(error) => {
             terminal::show_error(&error);
-            if interrupt::requested() { INTERRUPTED } else { FAILURE }
+            if interrupt::requested() { interrupt::status() } else { FAILURE }
         }
     })
 }

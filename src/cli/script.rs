@@ -30,7 +30,7 @@ impl Script {
         if self.describe {
             return terminal::print_line(script::describe(&self.file)?.trim_end()).map(|()| 0);
         }
-        script::run_file(&self.file, &HostOptions { device, set: self.set, args: self.args, experiment: None })
+        script::run_file(&self.file, &HostOptions { device, set: self.set, args: self.args, ..HostOptions::default() })
     }
 }
 

@@ -4,7 +4,7 @@
 use super::catalog::{Catalog, nearest};
 use super::failure::Answer;
 use super::host::Host;
-use super::modules;
+use super::modules::{self, Declared};
 use crate::error::Error;
 use rhai::{AST, ASTNode, Dynamic, Engine, EvalAltResult, Expr, FnCallExpr, Position, Stmt};
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,7 +66,7 @@ impl<'a> Checker<'a> {
             let imported = script.compile(engine, host)?;
             members.extend(self::members(&imported));
             let mut functions = functions(&imported);
-            if functions.get("run").is_some_and(|arities| arities.contains(&2)) {
+            if Declared::functions_of(&imported).is_benchmark() {
                 functions.entry("new".to_owned()).or_default().extend([0, 1]);
             }
             modules.insert(alias, functions);

@@ -6,9 +6,10 @@ use super::numbers::Numbers;
 use super::values::{Options, from_data};
 use crate::error::{Error, Result, unknown};
 use crate::gpu::memory::Usage;
-use crate::gpu::{AdapterSummary, Gpu, Probe, Purpose};
+use crate::gpu::{AdapterSummary, Gpu, Probe, Pulse, Purpose};
 use rhai::plugin::*;
 use rhai::{Array, INT, Map};
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// The device that models are on.
@@ -53,6 +54,10 @@ fn probe(device: &Device, what: &str, options: Map) -> Result<Map> {
     let probed = device.0.probe(probe, samples)?;
     Ok(Map::from_iter([("ms".into(), Dynamic::from(Numbers::from(probed.ms))), ("work".into(), bytes(probed.work))]))
 }
+
+/// A prepared pulse; copies are the same one.
+#[derive(Clone)]
+pub struct PulseOfDevice(Rc<Pulse>);
 
 #[export_module]
 pub(super) mod api {
@@ -145,6 +150,30 @@ pub(super) mod api {
     #[rhai_fn(name = "probe", pure, return_raw, volatile)]
     pub fn probe(device: &mut Device, what: &str, options: Map) -> Answer<Map> {
         Ok(super::probe(device, what, options)?)
+    }
+
+    /// A prepared pulse of a device.
+    pub type PulseOfDevice = super::PulseOfDevice;
+
+    /// A pulse: a fixed piece of arithmetic and a fixed read, a few milliseconds each, that tell whether the machine itself has changed its speed
+    /// (heat, another program). It holds some memory while it is there.
+    ///
+    /// # Example
+    /// ```rhai,no_run
+    /// let pulse = device().pulse();
+    /// let beat = pulse.beat();
+    /// print(`${beat.arithmetic_ms} ms and ${beat.read_ms} ms`);
+    /// ```
+    #[rhai_fn(pure, return_raw, volatile)]
+    pub fn pulse(device: &mut Device) -> Answer<PulseOfDevice> {
+        Ok(PulseOfDevice(Rc::new(Pulse::new(&device.0)?)))
+    }
+
+    /// Runs both parts of a pulse: `arithmetic_ms` and `read_ms`.
+    #[rhai_fn(pure, return_raw, volatile)]
+    pub fn beat(pulse: &mut PulseOfDevice) -> Answer<Map> {
+        let beat = pulse.0.beat()?;
+        Ok(Map::from_iter([("arithmetic_ms".into(), beat.arithmetic_ms.into()), ("read_ms".into(), beat.read_ms.into())]))
     }
 
     /// Begins a new measurement of the peak, at what is live now.
