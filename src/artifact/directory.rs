@@ -236,6 +236,13 @@ impl RunDirectory {
         }
     }
 
+    /// Leaves the directory as it is, neither finished nor failed: the run can be gone on with.
+    pub fn leave(&mut self) {
+        self.csvs.clear();
+        self.journals.clear();
+        self.state = State::Failed;
+    }
+
     /// Takes the directory away if nothing was written into it. Returns whether it is gone: the run has then ended.
     pub fn discard_if_empty(&mut self) -> bool {
         // Only an empty directory can be removed like this.

@@ -61,7 +61,7 @@ pub(super) mod api {
     pub fn begin_in(context: NativeCallContext, experiment: &str, parent: &str) -> Answer<RunDirectory> {
         let host = Host::of(&context)?;
         host.acts("run_directory")?;
-        let run = Rc::new(RefCell::new(crate::artifact::RunDirectory::begin(Path::new(parent), experiment)?));
+        let run = Rc::new(RefCell::new(crate::artifact::RunDirectory::begin(host.options.output.as_deref().unwrap_or(Path::new(parent)), experiment)?));
         host.watch(&run);
         Ok(Run(run))
     }
@@ -172,6 +172,12 @@ pub(super) mod api {
     #[rhai_fn(pure, return_raw, volatile)]
     pub fn finish(run: &mut RunDirectory) -> Answer<String> {
         Ok(run.0.borrow_mut().finish()?.display().to_string())
+    }
+
+    /// Leaves a run as it is: it can still be gone on with.
+    #[rhai_fn(name = "leave", pure, volatile)]
+    pub fn leave(run: &mut RunDirectory) {
+        run.0.borrow_mut().leave();
     }
 
     /// Ends the run without success: its rows stay, with a file that says why. Returns a sentence that says where.

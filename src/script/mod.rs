@@ -69,6 +69,8 @@ pub struct HostOptions {
     pub resume: Option<PathBuf>,
     /// Measure only this share of the cells.
     pub shard: Option<Shard>,
+    /// The directory above a run's, in place of the one that its script gives.
+    pub output: Option<PathBuf>,
     /// The command line, for whoever has to type it again.
     pub command: Vec<String>,
 }

@@ -26,6 +26,7 @@ type SharedModule = Rc<Module>;
 /// The scripts inside the binary.
 const BUILT_IN: &[(&str, &str)] = &[
     ("artifacts", include_str!("../../scripts/artifacts.rhai")),
+    ("compare_runs", include_str!("../../scripts/compare_runs.rhai")),
     ("compare", include_str!("../../scripts/compare.rhai")),
     ("custom", include_str!("../../scripts/custom.rhai")),
     ("evidence", include_str!("../../scripts/evidence.rhai")),
@@ -38,8 +39,10 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("latency", include_str!("../../scripts/latency.rhai")),
     ("measure", include_str!("../../scripts/measure.rhai")),
     ("memory", include_str!("../../scripts/memory.rhai")),
+    ("merge", include_str!("../../scripts/merge.rhai")),
     ("pair", include_str!("../../scripts/pair.rhai")),
     ("perplexity", include_str!("../../scripts/perplexity.rhai")),
+    ("report", include_str!("../../scripts/report.rhai")),
     ("roofline", include_str!("../../scripts/roofline.rhai")),
     ("rounds", include_str!("../../scripts/rounds.rhai")),
     ("runner", include_str!("../../scripts/runner.rhai")),
