@@ -375,7 +375,8 @@ impl Benchmark {
         {
             return experiment.point(&format!("{place}.config.{parameter}"), told.clone()).into();
         }
-        let name = format!("{}::{function}", kind(&self.script));
+        let kind = kind(&self.script);
+        let name = if function == "run" { kind } else { format!("{kind}::{function}") };
         Box::new(EvalAltResult::ErrorInFunctionCall(name, CALLER.to_owned(), error, context.call_position()))
     }
 }

