@@ -48,8 +48,14 @@ Examples:
   caramba inspect model.gguf                          what is in a model, and what its cache costs
 
 `caramba MANIFEST.yml` is short for `caramba run MANIFEST.yml`. Results go to standard output, everything else to standard error.
-Exit status: 0 success; 1 a mistake, or a failure; 2 a wrong command line; 3 a threshold or a check failed; 4 not everything could be measured;
-130 Ctrl-C, 143 a plain kill.";
+
+Exit status:
+  0    success
+  1    a mistake, or a failure
+  2    a wrong command line
+  3    a threshold or a check failed
+  4    not everything could be measured
+  130  Ctrl-C (143: a plain kill)";
 
 /// Turns a research idea about attention into a paper's evidence, on any GPU.
 #[derive(Debug, Parser)]

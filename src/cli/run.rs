@@ -39,8 +39,8 @@ impl Run {
     pub fn run(self, device: DeviceChoice) -> Result<u8> {
         let experiment = manifest::open(&self.manifest)?.experiment(self.target.as_deref())?;
         if self.dry_run {
-            check_experiment(&experiment)?;
-            return terminal::print(&plan(&experiment)).map(|()| 0);
+            terminal::print(&plan(&experiment))?;
+            return check_experiment(&experiment).map(|()| 0);
         }
         has_commands(&experiment)?;
         run_builtin(SCRIPT, &HostOptions { experiment: Some(experiment), ..self.measuring.options(device) })

@@ -20,11 +20,11 @@ pub struct Script {
     /// Say what the script does and which values it takes, but don't run it
     #[arg(long)]
     describe: bool,
-    #[command(flatten)]
-    measuring: Measuring,
     /// What the script finds in `args.rest`
     #[arg(last = true)]
     args: Vec<String>,
+    #[command(flatten)]
+    measuring: Measuring,
 }
 
 impl Script {

@@ -324,6 +324,13 @@ impl Run {
         for sentence in self.host.fail_runs(&reason) {
             terminal::note(&sentence);
         }
-        ended
+        // A script that has said which status this is has it, and its reason is told here.
+        match (ended, self.host.status.get()) {
+            (Err(error), status) if status != 0 && !interrupt::requested() => {
+                terminal::show_error(&error);
+                Ok(status)
+            }
+            (ended, _) => ended,
+        }
     }
 }
