@@ -6,9 +6,11 @@ use super::numbers::Numbers;
 use super::values::{Options, from_data};
 use crate::error::{Error, Result, unknown};
 use crate::gpu::memory::Usage;
-use crate::gpu::{AdapterSummary, Gpu, Probe, Pulse, Purpose};
+use super::tokens::hex;
+use crate::gpu::{AdapterSummary, Gpu, Probe, Pulse, Purpose, Tuning};
 use rhai::plugin::*;
 use rhai::{Array, INT, Map};
+use sha2::{Digest, Sha256};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -111,6 +113,24 @@ pub(super) mod api {
     #[rhai_fn(get = "description", pure, return_raw)]
     pub fn description(device: &mut Device) -> Answer<Map> {
         described(device.0.summary())
+    }
+
+    /// How its kernels were chosen (`auto`, `rule`, `measure`, a file), how many it has made, and the `sha256` of all their parameters.
+    #[rhai_fn(get = "kernels", pure, return_raw)]
+    pub fn kernels(device: &mut Device) -> Answer<Map> {
+        let choice = match device.0.tuning() {
+            Tuning::Auto => "auto".to_owned(),
+            Tuning::Rule => "rule".to_owned(),
+            Tuning::Measure => "measure".to_owned(),
+            Tuning::File(path) => path.display().to_string(),
+        };
+        let mut made: Vec<String> = device.0.variants().into_iter().map(|(template, parameters)| format!("{template} {parameters}")).collect();
+        made.sort();
+        Ok(Map::from_iter([
+            ("choice".into(), choice.into()),
+            ("made".into(), bytes(made.len() as u64)),
+            ("sha256".into(), hex(&Sha256::digest(made.join("\n").as_bytes())).into()),
+        ]))
     }
 
     /// Bytes allocated on it: `live` and `peak`, each a map with `weights`, `cache`, `activations`, `scratch` and `total`; and
