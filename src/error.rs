@@ -64,6 +64,13 @@ impl Error {
         self
     }
 
+    /// The same without the source lines that it shows.
+    #[must_use]
+    pub fn without_excerpt(mut self) -> Self {
+        self.excerpt = None;
+        self
+    }
+
     /// The sentence alone, without place, source lines and remedy.
     pub fn message(&self) -> &str {
         &self.message

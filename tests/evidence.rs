@@ -121,7 +121,13 @@ fn arms_are_sampled_in_rounds() {
     let record = &report["benchmarks"][0];
     let arms = record["raw"]["arms"].as_array().unwrap();
     let named = |arm: &Value| (arm["model"].clone(), arm["cell"]["cache_kind"].clone(), arm["twin"].clone());
-    let expected = [("teacher", "fp16", false), ("teacher", "q8", false), ("student", "fp16", false), ("student", "q8", false), ("teacher", "fp16", true)];
+    let expected = [
+        ("teacher", "fp16", false),
+        ("teacher", "q8", false),
+        ("student", "fp16", false),
+        ("student", "q8", false),
+        ("teacher", "fp16", true),
+    ];
     assert_eq!(arms.iter().map(named).collect::<Vec<_>>(), expected.map(|(model, kind, twin)| (model.into(), kind.into(), twin.into())));
     let rounds = record["raw"]["rounds"].as_u64().unwrap() as usize;
     assert!((4..=6).contains(&rounds), "{rounds}");
@@ -144,7 +150,9 @@ fn arms_are_sampled_in_rounds() {
 
 #[test]
 fn samples_are_compared_in_pairs() {
-    let text = manifest(&format!("benchmarks:\n- {{id: p, config: {{{PERPLEXITY}, cache_kinds: [fp16, q8]}}, models: [teacher, student], repeats: 2}}"));
+    let text = manifest(&format!(
+        "benchmarks:\n- {{id: p, config: {{{PERPLEXITY}, cache_kinds: [fp16, q8]}}, models: [teacher, student], repeats: 2}}"
+    ));
     let text = text.replace("num_batches: 3", "num_batches: 8");
     let directory = directory(&[("m.yml", &text)]);
     let (code, told) = run(directory.path(), &["m.yml"]);
@@ -220,6 +228,22 @@ fn a_failure_is_a_row_and_the_others_go_on() {
     assert_eq!((&report["checklist"][0]["value"], &report["checklist"][0]["passed"]), (&3.0.into(), &true.into()));
 }
 
+/// Every report is of the published form.
+#[test]
+fn reports_keep_to_their_schema() {
+    let schema: Value = serde_json::from_str(include_str!("../docs/report.schema.json")).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let broken = manifest("benchmarks:\n- {id: emits, config: {type: emits}, models: [student]}");
+    for (text, status) in [(everything(), 0), (broken, 4)] {
+        let directory = directory(&[("m.yml", &text), ("own.rhai", OWN), ("emits.rhai", EMITS)]);
+        let (code, told) = run(directory.path(), &["m.yml"]);
+        assert_eq!(code, status, "{told}");
+        let report = report(&artifacts(directory.path(), "m"));
+        let mistakes: Vec<String> = validator.iter_errors(&report).map(|error| format!("{}: {error}", error.instance_path())).collect();
+        assert!(mistakes.is_empty(), "{}", mistakes.join("\n").chars().take(2000).collect::<String>());
+    }
+}
+
 #[test]
 fn what_has_changed_is_not_mixed() {
     let text = manifest("benchmarks:\n- {id: own, config: {type: own}, models: [student]}\n");
@@ -251,7 +275,9 @@ fn results_name_what_measured_them() {
     assert!(told.contains("warning: p: student: what is measured is ") && told.contains("austen"), "{told}");
     let report = report(&artifacts(directory.path(), "m"));
     let of = |id: &str| report["benchmarks"].as_array().unwrap().iter().find(|record| record["id"] == id).unwrap().clone();
-    let sha256 = |path: &str| caramba::model::Model::open(Path::new(path), &caramba::model::OpenOptions::default()).unwrap().hashes().unwrap()[0].sha256.clone();
+    let sha256 = |path: &str| {
+        caramba::model::Model::open(Path::new(path), &caramba::model::OpenOptions::default()).unwrap().hashes().unwrap()[0].sha256.clone()
+    };
     let teacher = concat!(env!("CARGO_MANIFEST_DIR"), "/models/austen");
     let measured = &of("p")["subjects"]["student"];
     let files: Vec<&str> = measured["files"].as_array().unwrap().iter().map(|file| file["sha256"].as_str().unwrap()).collect();
@@ -297,7 +323,8 @@ fn mistakes_are_told_before_anything_is_measured() {
             "benchmark:\n  id: c\n  scoring: {{aggregation: {aggregation}}}\n  data:\n  - {{prompt: a, validation: {{type: regex, pattern: '{regex}'}}}}\n"
         )
     };
-    let whole = |target: &str| format!("version: 2\ntargets:\n- type: experiment\n  name: t\n  runs: [{{id: r, command: touch ran}}]\n{target}");
+    let whole =
+        |target: &str| format!("version: 2\ntargets:\n- type: experiment\n  name: t\n  runs: [{{id: r, command: touch ran}}]\n{target}");
     let of = |benchmark: &str| {
         whole(&format!(
             "  models: {{student: models/austen-dba, teacher: models/austen}}\n  benchmarks:\n  - {{id: b, config: {{{benchmark}}}, models: [student]}}\n"
@@ -324,7 +351,8 @@ fn mistakes_are_told_before_anything_is_measured() {
         (model("{path: models/austen-dba, wieghts: q8}"), "m.yml:6:", "unknown model option `wieghts`"),
         (model("models/austin"), "m.yml:6:", "there is no model at models/austin"),
         (
-            of(&format!("type: perplexity, {data}, block_size: 64")) + "  verify: {type: compare, dataset: models/austen/heldout.npy, logits: {max_mean: 1}}\n",
+            of(&format!("type: perplexity, {data}, block_size: 64"))
+                + "  verify: {type: compare, dataset: models/austen/heldout.npy, logits: {max_mean: 1}}\n",
             "m.yml:9:",
             "unknown threshold \"max_mean\" of logits",
         ),
@@ -374,7 +402,8 @@ fn the_status_says_how_it_ended() {
     let verify = manifest("verify:\n- {type: kvcache, min_reduction_ratio: 1.5}");
     assert_eq!(status(&[("m.yml", &verify)], &["m.yml"]).0, 0);
     assert_eq!(status(&[("m.yml", &verify.replace("1.5", "2.5"))], &["m.yml"]).0, 3);
-    let threshold = |text: &str| manifest(&format!("benchmarks: [{{id: own, config: {{type: own}}, models: [student]}}]\nthresholds: [\"{text}\"]"));
+    let threshold =
+        |text: &str| manifest(&format!("benchmarks: [{{id: own, config: {{type: own}}, models: [student]}}]\nthresholds: [\"{text}\"]"));
     assert_eq!(status(&[own[0], ("m.yml", &threshold("student.score < 3.5"))], &["m.yml"]).0, 0);
     assert_eq!(status(&[own[0], ("m.yml", &threshold("student.score < 2.5"))], &["m.yml"]).0, 3);
     // Without samples a threshold is not passed.
@@ -476,12 +505,11 @@ fn everything() -> String {
 
 /// A run's rows without what is timed, in their order.
 fn untimed(run: &Path) -> BTreeMap<String, Vec<String>> {
-    let timed = |column: &str| {
-        ["_ms", "per_sec", "runs", "warmup", "disturbed", "token_ms"].iter().any(|part| column.contains(part))
-    };
+    let timed = |column: &str| ["_ms", "per_sec", "runs", "warmup", "disturbed", "token_ms"].iter().any(|part| column.contains(part));
     let files = ["perplexity.csv", "latency.csv", "memory.csv", "own.csv", "kvcache.csv"];
     let kept = |row: BTreeMap<String, String>| {
-        let kept: Vec<String> = row.into_iter().filter(|(column, _)| !timed(column)).map(|(column, value)| format!("{column}={value}")).collect();
+        let kept: Vec<String> =
+            row.into_iter().filter(|(column, _)| !timed(column)).map(|(column, value)| format!("{column}={value}")).collect();
         kept.join(",")
     };
     files.iter().map(|file| ((*file).to_owned(), rows(run, file).into_iter().map(kept).collect())).collect()
@@ -512,7 +540,10 @@ fn a_killed_run_is_gone_on_with() {
         arguments.extend(resume.iter().flat_map(|path| ["--resume", path.as_str()]));
         let mut started = Started::new(disturbed.path(), &arguments);
         // A little later each time, at moments that nobody has chosen.
-        let lines = || partial(disturbed.path()).map_or(0, |path| std::fs::read_to_string(path.join("cells.jsonl")).unwrap_or_default().lines().count());
+        let lines = || {
+            partial(disturbed.path())
+                .map_or(0, |path| std::fs::read_to_string(path.join("cells.jsonl")).unwrap_or_default().lines().count())
+        };
         until("a unit is measured", || lines() > done || started.0.try_wait().unwrap().is_some());
         std::thread::sleep(Duration::from_millis(37 * (kill * 7 % 11)));
         let _ = started.0.kill();
@@ -574,11 +605,10 @@ fn shards_make_one_run() {
         let path = std::fs::read_dir(directory.path().join(&output)).unwrap().next().unwrap().unwrap().path();
         shards.push(path.display().to_string());
     }
-    let measured: usize = shards.iter().map(|path| std::fs::read_to_string(Path::new(path).join("cells.jsonl")).unwrap().lines().count()).sum();
+    let measured: usize =
+        shards.iter().map(|path| std::fs::read_to_string(Path::new(path).join("cells.jsonl")).unwrap().lines().count()).sum();
     assert_eq!(measured, cells.len());
-    let merge = |shards: &[&str], output: &str| {
-        run(directory.path(), &[&["merge"], shards, &["--output", output]].concat())
-    };
+    let merge = |shards: &[&str], output: &str| run(directory.path(), &[&["merge"], shards, &["--output", output]].concat());
     let all: Vec<&str> = shards.iter().map(String::as_str).collect();
     let (code, told) = merge(&all, "merged");
     assert_eq!(code, 0, "{told}");
@@ -613,7 +643,8 @@ fn a_regression_is_found() {
     run(directory.path(), &["script", "own.rhai", "--output", "a"]);
     std::fs::write(directory.path().join("worse"), "").unwrap();
     run(directory.path(), &["script", "own.rhai", "--output", "b"]);
-    let only = |parent: &str| std::fs::read_dir(directory.path().join(parent)).unwrap().next().unwrap().unwrap().path().display().to_string();
+    let only =
+        |parent: &str| std::fs::read_dir(directory.path().join(parent)).unwrap().next().unwrap().unwrap().path().display().to_string();
     let (a, b) = (only("a"), only("b"));
     let (code, told) = run(directory.path(), &["compare", &a, &b, "--fail-on-regression"]);
     assert!(code == 3 && told.contains("worse") && told.contains("1 have become worse"), "{told}");
@@ -630,7 +661,8 @@ fn a_full_disk_loses_nothing() {
     let directory = directory(&files);
     let small = directory.path().join("artifacts");
     std::fs::create_dir(&small).unwrap();
-    let mounted = |options: &str| Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(&small).stderr(Stdio::null()).status();
+    let mounted =
+        |options: &str| Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(&small).stderr(Stdio::null()).status();
     if !mounted("size=64k").is_ok_and(|status| status.success()) {
         println!("a small disk can be made by root only");
         return;

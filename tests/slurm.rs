@@ -83,13 +83,20 @@ fn an_array_and_its_merge_are_one_run() {
     // One task is killed in the middle and queued again: it goes on with what it has.
     let journals = || {
         let pattern = |path: &Path| path.join("cells.jsonl");
-        let folders = std::fs::read_dir(parted.path().join("artifacts")).into_iter().flatten().flatten().map(|entry| entry.path().join("shards"));
-        let shards = folders.flat_map(|shards| std::fs::read_dir(shards).into_iter().flatten().flatten().map(|entry| (entry.file_name(), entry.path())));
-        shards.flat_map(|(name, path)| std::fs::read_dir(path).into_iter().flatten().flatten().map(move |entry| (name.clone(), pattern(&entry.path())))).collect::<Vec<_>>()
+        let folders =
+            std::fs::read_dir(parted.path().join("artifacts")).into_iter().flatten().flatten().map(|entry| entry.path().join("shards"));
+        let shards = folders
+            .flat_map(|shards| std::fs::read_dir(shards).into_iter().flatten().flatten().map(|entry| (entry.file_name(), entry.path())));
+        shards
+            .flat_map(|(name, path)| {
+                std::fs::read_dir(path).into_iter().flatten().flatten().map(move |entry| (name.clone(), pattern(&entry.path())))
+            })
+            .collect::<Vec<_>>()
     };
     let mut task = String::new();
     until("a task has measured something slow", || {
-        let begun = journals().into_iter().find(|(_, path)| std::fs::read_to_string(path).is_ok_and(|text| text.contains("\"id\":\"slow\"")));
+        let begun =
+            journals().into_iter().find(|(_, path)| std::fs::read_to_string(path).is_ok_and(|text| text.contains("\"id\":\"slow\"")));
         task = begun.map(|(name, _)| name.to_string_lossy().into_owned()).unwrap_or_default();
         !task.is_empty()
     });
@@ -101,7 +108,9 @@ fn an_array_and_its_merge_are_one_run() {
         merged().is_some_and(|path| !path.to_string_lossy().ends_with(".partial")) && told("squeue", &["--noheader"]).trim().is_empty()
     });
     let folder = journals()[0].1.ancestors().nth(4).unwrap().to_owned();
-    let logs: String = ["merge.log", "task_1.log", "task_2.log", "task_3.log"].map(|log| std::fs::read_to_string(folder.join(log)).unwrap_or_default()).join("\n---\n");
+    let logs: String = ["merge.log", "task_1.log", "task_2.log", "task_3.log"]
+        .map(|log| std::fs::read_to_string(folder.join(log)).unwrap_or_default())
+        .join("\n---\n");
     for (file, found) in measured(&merged().unwrap()) {
         assert_eq!(found.len(), expected[file].len(), "{file}: {logs}");
         for (found, expected) in found.iter().zip(&expected[file]) {

@@ -96,7 +96,8 @@ impl RunDirectory {
         if told.exists() {
             std::fs::remove_file(&told).map_err(Error::from).at(told.display())?;
         }
-        let started = std::fs::metadata(&path).and_then(|data| data.created().or_else(|_| data.modified())).unwrap_or_else(|_| SystemTime::now());
+        let started =
+            std::fs::metadata(&path).and_then(|data| data.created().or_else(|_| data.modified())).unwrap_or_else(|_| SystemTime::now());
         Ok(RunDirectory::at(path, target, Utc::of(started)))
     }
 
@@ -151,7 +152,12 @@ impl RunDirectory {
     ///
     /// # Errors
     /// See [`CsvFile::replace`].
-    pub fn replace_csv(&mut self, name: &str, columns: &[impl AsRef<str>], rows: impl IntoIterator<Item = Vec<(String, Field)>>) -> Result<()> {
+    pub fn replace_csv(
+        &mut self,
+        name: &str,
+        columns: &[impl AsRef<str>],
+        rows: impl IntoIterator<Item = Vec<(String, Field)>>,
+    ) -> Result<()> {
         let path = self.file(name)?;
         // Some systems do not replace an open file.
         self.csvs.remove(name);

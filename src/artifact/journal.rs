@@ -160,7 +160,9 @@ mod tests {
     fn every_number_comes_back() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("cells.jsonl");
-        let row: Value = serde_yaml::from_str("{n: 1, whole: 2.0, small: 5e-324, third: 0.3333333333333333, none: ~, list: [.nan, .inf, -.inf]}").unwrap();
+        let row: Value =
+            serde_yaml::from_str("{n: 1, whole: 2.0, small: 5e-324, third: 0.3333333333333333, none: ~, list: [.nan, .inf, -.inf]}")
+                .unwrap();
         Journal::open(&path).unwrap().add(&row).unwrap();
         assert_eq!(format!("{:?}", read(&path).unwrap()), format!("{:?}", [row]));
     }

@@ -30,7 +30,15 @@ impl Measuring {
     /// What a script's host is told of it.
     pub fn options(self, device: DeviceChoice) -> HostOptions {
         let purpose = if self.cells { Purpose::Cells { json: self.json } } else { Purpose::Run };
-        HostOptions { device, purpose, resume: self.resume, shard: self.shard, output: self.output, command: typed(), ..HostOptions::default() }
+        HostOptions {
+            device,
+            purpose,
+            resume: self.resume,
+            shard: self.shard,
+            output: self.output,
+            command: typed(),
+            ..HostOptions::default()
+        }
     }
 }
 

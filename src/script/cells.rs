@@ -43,8 +43,7 @@ fn extreme(rows: &Array, column: &str, sign: FLOAT) -> Answer<Array> {
 }
 
 /// What a chart's options may be.
-const CHART_OPTIONS: [&str; 11] =
-    ["x", "y", "file", "title", "series", "low", "high", "x_label", "y_label", "x_scale", "y_scale"];
+const CHART_OPTIONS: [&str; 11] = ["x", "y", "file", "title", "series", "low", "high", "x_label", "y_label", "x_scale", "y_scale"];
 
 fn chart(kind: &str, rows: Array, options: Map) -> Answer<Map> {
     if let Some(name) = options.keys().find(|name| !CHART_OPTIONS.contains(&name.as_str())) {

@@ -3,10 +3,10 @@
 use super::failure::Answer;
 use super::host::Host;
 use super::numbers::Numbers;
+use super::tokens::hex;
 use super::values::{Options, from_data};
 use crate::error::{Error, Result, unknown};
 use crate::gpu::memory::Usage;
-use super::tokens::hex;
 use crate::gpu::{AdapterSummary, Gpu, Probe, Pulse, Purpose, Tuning};
 use rhai::plugin::*;
 use rhai::{Array, INT, Map};
@@ -124,7 +124,8 @@ pub(super) mod api {
             Tuning::Measure => "measure".to_owned(),
             Tuning::File(path) => path.display().to_string(),
         };
-        let mut made: Vec<String> = device.0.variants().into_iter().map(|(template, parameters)| format!("{template} {parameters}")).collect();
+        let mut made: Vec<String> =
+            device.0.variants().into_iter().map(|(template, parameters)| format!("{template} {parameters}")).collect();
         made.sort();
         Ok(Map::from_iter([
             ("choice".into(), choice.into()),

@@ -61,7 +61,10 @@ pub(super) mod api {
     pub fn begin_in(context: NativeCallContext, experiment: &str, parent: &str) -> Answer<RunDirectory> {
         let host = Host::of(&context)?;
         host.acts("run_directory")?;
-        let run = Rc::new(RefCell::new(crate::artifact::RunDirectory::begin(host.options.output.as_deref().unwrap_or(Path::new(parent)), experiment)?));
+        let run = Rc::new(RefCell::new(crate::artifact::RunDirectory::begin(
+            host.options.output.as_deref().unwrap_or(Path::new(parent)),
+            experiment,
+        )?));
         host.watch(&run);
         Ok(Run(run))
     }

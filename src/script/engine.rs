@@ -3,8 +3,8 @@
 use super::host::{Host, HostTag};
 use super::modules::Resolver;
 use super::{
-    bundle, cells, charts, clock, dataset, device, directory, files, language, matrix, model, model_file, modules, numbers, pairs, parameters,
-    progress, session, statistics, text, thresholds, tokens, weights,
+    bundle, cells, charts, clock, dataset, device, directory, files, language, matrix, model, model_file, modules, numbers, pairs,
+    parameters, progress, session, statistics, text, thresholds, tokens, weights,
 };
 use crate::{interrupt, terminal};
 use rhai::{Dynamic, Engine, Map, Module, OptimizationLevel, Scope, Token};
@@ -21,7 +21,11 @@ pub(super) struct Section {
 /// Everything a script can call beyond the language itself: one line a module. The documentation follows this order.
 pub(super) const SECTIONS: &[Section] = &[
     Section { title: "Models", about: "Loaded on the device, with their tokenizer.", module: model::module },
-    Section { title: "Model files", about: "A model that is read but not on the device yet: enough to see what is wrong.", module: model_file::module },
+    Section {
+        title: "Model files",
+        about: "A model that is read but not on the device yet: enough to see what is wrong.",
+        module: model_file::module,
+    },
     Section { title: "Bundled models", about: "Inside the binary.", module: bundle::module },
     Section { title: "Sessions", about: "Sequences of tokens with their cache.", module: session::module },
     Section { title: "The device", about: "What it is, and what is allocated on it.", module: device::module },

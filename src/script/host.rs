@@ -2,9 +2,9 @@
 //! needed), the texts of all scripts (errors show their lines), and the run directories that are still open.
 
 use super::failure::Answer;
-use super::{HostOptions, Purpose, bundle, files, values};
-use super::pairs::{self, Insertion};
 use super::modules::Declared;
+use super::pairs::{self, Insertion};
+use super::{HostOptions, Purpose, bundle, files, values};
 use crate::artifact::RunDirectory;
 use crate::error::{At, Error, Result};
 use crate::gpu::{DeviceChoice, Gpu};

@@ -284,7 +284,9 @@ impl Run {
         let declares = |parameters: Option<&Parameters>, name: &str| parameters.is_some_and(|declared| declared.has(name));
         // It would take what is meant for the model that is measured.
         if let Some(name) = ["model", "models", "teacher", "student"].into_iter().find(|name| declares(parameters, name)) {
-            let error = Error::new(format!("its parameter `{name}` has the name of what is measured: `--set {name}=PATH` could not be told from it"));
+            let error = Error::new(format!(
+                "its parameter `{name}` has the name of what is measured: `--set {name}=PATH` could not be told from it"
+            ));
             return Err(error.remedy("give the parameter another name").at(&benchmark.name));
         }
         let all = self.host.options.set.iter().cloned();

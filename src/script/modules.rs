@@ -8,7 +8,7 @@ use super::model_file::ModelFile;
 use super::parameters::{Parameters, Wrong};
 use super::tokens::hex;
 use super::values::from_data;
-use super::{check, engine, pairs};
+use super::{check, engine, pairs, report};
 use crate::error::{At, Error, Result, unknown};
 use crate::manifest::Experiment;
 use crate::terminal;
@@ -255,7 +255,8 @@ impl Declared {
 
     /// Whether it is sampled in rounds.
     fn is_timing(&self) -> bool {
-        self.arity("prepare").is_some_and(|arity| (1..=3).contains(&arity)) && self.arity("sample").is_some_and(|arity| (1..=3).contains(&arity))
+        self.arity("prepare").is_some_and(|arity| (1..=3).contains(&arity))
+            && self.arity("sample").is_some_and(|arity| (1..=3).contains(&arity))
     }
 
     /// Whether it says how something is measured.
@@ -458,7 +459,9 @@ pub(super) mod api {
         let mut scope = Scope::new();
         scope.push_constant("path", "built-in artifacts.rhai").push_constant("name", name.to_owned()).push_constant("options", options);
         let engine = context.engine();
-        let mut ast = engine.compile_with_scope(&scope, "import path as artifacts; artifacts::begin_with(name, options)").map_err(EvalAltResult::from)?;
+        let mut ast = engine
+            .compile_with_scope(&scope, "import path as artifacts; artifacts::begin_with(name, options)")
+            .map_err(EvalAltResult::from)?;
         ast.set_source(CALLER);
         engine.eval_ast_with_scope(&mut scope, &ast)
     }
@@ -588,6 +591,23 @@ pub(super) mod api {
         benchmark.call(&context, function, arguments)
     }
 
+    /// As `call_function`, but a failure is no end: `#{ value }`, or `#{ error }` with what went wrong in one line, its place and remedy in it.
+    #[rhai_fn(name = "attempt", pure, return_raw, volatile)]
+    pub fn attempt(context: NativeCallContext, benchmark: &mut Benchmark, function: &str, arguments: rhai::Array) -> Answer<Map> {
+        match benchmark.call(&context, function, arguments) {
+            Ok(value) => Ok(Map::from_iter([("value".into(), value)])),
+            // Ctrl-C and `exit` end more than a cell.
+            Err(error) if matches!(error.unwrap_inner(), EvalAltResult::ErrorTerminated(..)) => Err(error),
+            Err(error) => {
+                let host = Host::of(&context)?;
+                let told = report::report(context.engine(), &host, &benchmark.script, *error);
+                let lines = told.without_excerpt().to_string();
+                let line = lines.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ");
+                Ok(Map::from_iter([("error".into(), line.into())]))
+            }
+        }
+    }
+
     /// Runs a check of two models, the teacher first: its `run` gets an array of both.
     #[rhai_fn(name = "run", pure, return_raw, volatile)]
     pub fn run_pair(context: NativeCallContext, benchmark: &mut Benchmark, teacher: Dynamic, student: Dynamic) -> Answer<Dynamic> {
@@ -606,9 +626,10 @@ pub(super) mod api {
             let mut ast = context.engine().compile_with_scope(&scope, code).map_err(EvalAltResult::from)?;
             ast.set_source(CALLER);
             let name = kind(&benchmark.script);
-            return context.engine().eval_ast_with_scope(&mut scope, &ast).map_err(|error| {
-                Box::new(EvalAltResult::ErrorInFunctionCall(name, CALLER.to_owned(), error, context.call_position()))
-            });
+            return context
+                .engine()
+                .eval_ast_with_scope(&mut scope, &ast)
+                .map_err(|error| Box::new(EvalAltResult::ErrorInFunctionCall(name, CALLER.to_owned(), error, context.call_position())));
         }
         let config = Dynamic::from_map(benchmark.config.clone());
         let result = benchmark.call(&context, "run", vec![model.clone(), config.clone()])?;

@@ -94,10 +94,8 @@ impl Parameters {
         let mut complete = Map::new();
         for entry in &self.entries {
             let value = match (given.remove(entry.name.as_str()).filter(|value| !value.is_unit()), &entry.default) {
-                (Some(value), _) => {
-                    fit(&entry.example, value)
-                        .map_err(|error| wrong(&entry.name, error.at(format!("parameter `{}`", entry.name)).about(entry.name.as_str())))?
-                }
+                (Some(value), _) => fit(&entry.example, value)
+                    .map_err(|error| wrong(&entry.name, error.at(format!("parameter `{}`", entry.name)).about(entry.name.as_str())))?,
                 (None, Some(default)) => default.clone(),
                 (None, None) => {
                     let remedy = match entry.help.as_str() {

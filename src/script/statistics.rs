@@ -214,7 +214,10 @@ pub(super) mod api {
         let truths = |values: &rhai::Array| -> Answer<Vec<bool>> {
             let truth = |value: &Dynamic| match value.as_bool() {
                 Ok(truth) => Ok(truth),
-                Err(_) => Err(crate::Error::new(format!("an answer is {}: expected true or false", super::super::values::described(value))).into()),
+                Err(_) => {
+                    Err(crate::Error::new(format!("an answer is {}: expected true or false", super::super::values::described(value)))
+                        .into())
+                }
             };
             values.iter().map(truth).collect()
         };

@@ -39,11 +39,16 @@ pub(super) mod api {
     pub fn threshold_value(text: &str, values: Map) -> Answer<Map> {
         let number = |(name, value): (rhai::Identifier, Dynamic)| -> Result<(String, FLOAT)> {
             let number = value.as_float().ok().or_else(|| value.as_int().ok().map(|value| value as FLOAT));
-            let number = number.ok_or_else(|| Error::new(format!("{name} is {}: expected a number", super::super::values::described(&value))))?;
+            let number =
+                number.ok_or_else(|| Error::new(format!("{name} is {}: expected a number", super::super::values::described(&value))))?;
             Ok((name.to_string(), number))
         };
         let found = thresholds::outcome(text, &values.into_iter().map(number).collect::<Result<Vec<_>>>()?)?;
-        Ok(Map::from_iter([("value".into(), found.value.into()), ("limit".into(), found.limit.into()), ("passed".into(), found.passed.into())]))
+        Ok(Map::from_iter([
+            ("value".into(), found.value.into()),
+            ("limit".into(), found.limit.into()),
+            ("passed".into(), found.passed.into()),
+        ]))
     }
 }
 

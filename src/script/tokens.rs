@@ -155,7 +155,7 @@ pub(super) mod api {
     }
 
     /// Appends tokens.
-    #[rhai_fn(name = "+=")]
+    #[rhai_fn(name = "+=", name = "append")]
     pub fn append(tokens: &mut Tokens, more: Tokens) {
         tokens.0.extend(more.as_slice());
     }
