@@ -17,7 +17,7 @@ mod read;
 pub mod table;
 
 pub use atomic::write as write_atomically;
-pub use chart::{BarPanels, LineChart};
+pub use chart::{Chart, Heatmap, Histogram, LineChart, Panels};
 pub use csv::{CsvFile, Field};
 pub use directory::RunDirectory;
 pub use table::Table;

@@ -1,7 +1,7 @@
 //! How a script's values become a chart or a table: whole numbers are numbers too, `()` is a missing one, and a mistake says where it is:
 //! `series[1]: points[3]: ...`.
 
-use super::chart::{Bar, Panel, Point, Series};
+use super::chart::{Bar, Distribution, Panel, Point, Samples, Series};
 use super::table::{Cell, Column};
 use serde::Deserialize;
 use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -26,6 +26,50 @@ pub(super) fn panels<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<P
 
 pub(super) fn bars<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Bar>, D::Error> {
     list("bars", deserializer)
+}
+
+pub(super) fn boxes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Distribution>, D::Error> {
+    list("boxes", deserializer)
+}
+
+pub(super) fn points_of_ratio<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Bar>, D::Error> {
+    list("points", deserializer)
+}
+
+pub(super) fn samples<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Samples>, D::Error> {
+    list("series", deserializer)
+}
+
+pub(super) fn values<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Error> {
+    Ok(list::<Number, D>("values", deserializer)?.into_iter().map(|Number(value)| value).collect())
+}
+
+/// Rows of numbers.
+pub(super) fn grid<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Vec<f64>>, D::Error> {
+    struct Row(Vec<f64>);
+    impl<'de> Deserialize<'de> for Row {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Row, D::Error> {
+            values(deserializer).map(Row)
+        }
+    }
+    Ok(list::<Row, D>("values", deserializer)?.into_iter().map(|Row(values)| values).collect())
+}
+
+/// Texts, or numbers as texts.
+pub(super) fn names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected text or a number")]
+    enum Name {
+        Text(String),
+        Integer(i64),
+        Float(f64),
+    }
+    let names = list::<Name, D>("names", deserializer)?.into_iter().map(|name| match name {
+        Name::Text(text) => text,
+        Name::Integer(value) => value.to_string(),
+        Name::Float(value) => super::number::significant(value, 4),
+    });
+    Ok(names.collect())
 }
 
 pub(super) fn columns<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Column>, D::Error> {

@@ -1,29 +1,61 @@
-//! Charts for a paper, as PNG: a line chart, and panels of bars.
+//! Charts for a paper, as vectors: lines, points, bars and boxes in panels, histograms, heat maps.
 //!
-//! Both are plain data that a script fills in (`serde` turns its maps into them) and know only how to be drawn: sized for a column or
-//! the page, in Helvetica's widths, in colours that survive print and colour-blindness (Okabe and Ito), with a marker and a dash of its own
-//! for each series, so that a grey copy reads too. The image carries its resolution: LaTeX's `\includegraphics` needs no width.
+//! Each is plain data that a script fills in (`serde` turns its maps into them) and knows only how to be drawn: sized for a column or the
+//! page, in Helvetica's widths, in colours that survive print and colour-blindness (Okabe and Ito), with a marker and a dash of its own for
+//! each series, so that a grey copy reads too. One drawing, an SVG made with `plotters`, is the source of all formats: see [`Figure`].
 //!
 //! Every size below is in points (1/72 inch) unless it says otherwise; the origin is the upper left corner.
 
 mod axis;
-mod bars;
-mod canvas;
+mod boxes;
+mod clip;
+mod figure;
+mod frame;
+mod heatmap;
+mod histogram;
+mod labels;
 mod legend;
 mod lines;
+mod looks;
+mod names;
+mod overlap;
+mod page;
+mod panels;
+mod ratio;
 mod scale;
 mod style;
+
+pub use figure::Figure;
 
 use super::read;
 use crate::error::{At, Error, Result};
 use serde::Deserialize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// Whatever can be drawn.
+pub trait Chart {
+    /// Draws it.
+    ///
+    /// # Errors
+    /// What cannot be shown: nothing to draw or too much, a value that its logarithmic axis has no place for, a range without width, a size
+    /// too small to draw in.
+    fn figure(&self) -> Result<Figure>;
+
+    /// Draws it into files: `chart.png` also writes chart.pdf and chart.svg beside it, the other two endings one file. Returns them.
+    ///
+    /// # Errors
+    /// As [`Chart::figure`] and [`Figure::write`].
+    fn write(&self, path: &Path) -> Result<Vec<PathBuf>> {
+        self.figure().at(path.display())?.write(path)
+    }
+}
 
 /// Lines, or points alone, over one pair of axes.
 ///
 /// # Example
 /// ```
-/// let chart: caramba::artifact::LineChart = serde_json::from_str(r#"{
+/// use caramba::artifact::{Chart, LineChart};
+/// let chart: LineChart = serde_json::from_str(r#"{
 ///     "x": { "label": "Prompt length (tokens)", "scale": "log2", "ticks": [128, 512, 1024] },
 ///     "y": { "label": "Throughput (tokens/s)" },
 ///     "series": [
@@ -31,7 +63,9 @@ use std::path::Path;
 ///         { "name": "student", "points": [{ "x": 128, "y": 24.1, "low": 23.5, "high": 24.8 }, [512, 22.8], [1024, 20.9]] }
 ///     ]
 /// }"#).unwrap();
-/// assert_eq!(&chart.png().unwrap()[1..4], b"PNG");
+/// let figure = chart.figure().unwrap();
+/// assert!(figure.svg().unwrap().contains("data-y=\"22.8\""));
+/// assert!(figure.pdf().unwrap().starts_with(b"%PDF"));
 /// ```
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -89,12 +123,20 @@ pub struct Series {
     /// As the legend says it; a series without a name is not in the legend.
     #[serde(default)]
     pub name: String,
+    /// Which two things the series is a pair of, a model and a cache kind, say: it has its group's colour and its kind's dash and marker, and
+    /// where two short legends say it all, there is one for the groups and one for the kinds. (Series that are named `group, kind`, with
+    /// colours, dashes and markers that follow, have them too.)
+    #[serde(default)]
+    pub group: Option<String>,
+    #[serde(default)]
+    pub kind: Option<String>,
     /// In the order in which the line joins them. A point whose `y` is missing (`()`, NaN) or infinite is a gap in the line.
     #[serde(deserialize_with = "read::points")]
     pub points: Vec<Point>,
-    /// Whether the points are joined.
-    #[serde(default = "read::yes")]
-    pub line: bool,
+    /// Whether the points are joined: unsaid, those of a line chart are, those of a scatter chart aren't. Points at one `x` that follow one
+    /// another are joined by their mean.
+    #[serde(default)]
+    pub line: Option<bool>,
     /// Whether the points are marked.
     #[serde(default = "read::yes")]
     pub markers: bool,
@@ -123,21 +165,32 @@ pub struct Point {
     pub label: Option<String>,
 }
 
-/// Bars from zero, each with its value above, in panels side by side that each have an axis of their own.
+impl Point {
+    /// Whether it has a place: not if its `y` is missing.
+    fn is_finite(&self) -> bool {
+        self.x.is_finite() && self.y.is_finite()
+    }
+}
+
+/// Bars from zero, each with its value above, or boxes, in panels side by side that each have an axis of their own.
 ///
 /// # Example
 /// ```
-/// let chart: caramba::artifact::BarPanels = serde_json::from_str(r#"{ "panels": [
+/// use caramba::artifact::{Chart, Panels};
+/// let chart: Panels = serde_json::from_str(r#"{ "panels": [
 ///     { "title": "Loss", "label": "Loss", "note": "lower is better",
 ///       "bars": [{ "name": "teacher", "value": 12.76 }, { "name": "student", "value": 13.53, "low": 13.4, "high": 13.7 }] },
 ///     { "title": "Throughput", "label": "tokens/s",
-///       "bars": [{ "name": "teacher", "value": 74.05 }, { "name": "student", "value": 81.95 }] }
+///       "bars": [{ "name": "teacher", "value": 74.05 }, { "name": "student", "value": 81.95 }],
+///       "ratio": { "label": "Student / teacher", "points": [{ "name": "student", "value": 1.107, "low": 1.09, "high": 1.12 }] } },
+///     { "title": "Latency", "label": "ms",
+///       "boxes": [{ "name": "teacher", "values": [13.5, 13.1, 13.9, 13.6, 14.8] }, { "name": "student", "values": [12.2, 12.1, 12.4, 12.0, 12.9] }] }
 /// ] }"#).unwrap();
-/// assert_eq!(&chart.png().unwrap()[1..4], b"PNG");
+/// assert_eq!(&chart.figure().unwrap().png().unwrap()[1..4], b"PNG");
 /// ```
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct BarPanels {
+pub struct Panels {
     #[serde(default)]
     pub title: Option<String>,
     /// At least one, at most 12.
@@ -151,7 +204,7 @@ pub struct BarPanels {
     pub size: Size,
 }
 
-/// One panel of bars.
+/// One panel, of bars or of boxes.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Panel {
@@ -163,8 +216,28 @@ pub struct Panel {
     /// Of the vertical axis, with its unit.
     #[serde(default)]
     pub label: String,
-    #[serde(deserialize_with = "read::bars")]
+    /// On a logarithmic axis, which has no zero for bars to begin at, values are points on stems.
+    #[serde(default)]
+    pub scale: Scale,
+    #[serde(default, deserialize_with = "read::bars")]
     pub bars: Vec<Bar>,
+    #[serde(default, deserialize_with = "read::boxes")]
+    pub boxes: Vec<Distribution>,
+    /// Beside the bars: how they compare.
+    #[serde(default)]
+    pub ratio: Option<Ratio>,
+}
+
+/// Ratios of a panel's bars to one of them, on an axis of their own, with the intervals of paired measurements.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ratio {
+    /// Of the axis: `Student / teacher`.
+    #[serde(default)]
+    pub label: String,
+    /// One for each bar that is compared, by the bar's name.
+    #[serde(deserialize_with = "read::points_of_ratio")]
+    pub points: Vec<Bar>,
 }
 
 /// One bar. Bars of one name have one colour in all panels.
@@ -187,6 +260,119 @@ pub struct Bar {
     pub color: Option<usize>,
 }
 
+/// Samples that a box shows: quartiles, whiskers to the farthest samples within 1.5 times the box's height, and outliers one by one. Of fewer
+/// than five, each is shown.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Distribution {
+    pub name: String,
+    /// Those that are missing or infinite do not count.
+    #[serde(deserialize_with = "read::values")]
+    pub values: Vec<f64>,
+    /// See [`Series::color`]; unsaid, the number of its name.
+    #[serde(default)]
+    pub color: Option<usize>,
+}
+
+/// How often values fall where.
+///
+/// # Example
+/// ```
+/// use caramba::artifact::{Chart, Histogram};
+/// let chart: Histogram = serde_json::from_str(r#"{
+///     "x": { "label": "Latency (ms)" },
+///     "series": [{ "name": "teacher", "values": [13.5, 13.1, 13.9, 13.6, 14.8] }, { "name": "student", "values": [12.2, 12.1, 12.4] }]
+/// }"#).unwrap();
+/// assert!(chart.figure().unwrap().svg().unwrap().contains("data-from=\"12.0\""));
+/// ```
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Histogram {
+    #[serde(default)]
+    pub title: Option<String>,
+    pub x: Axis,
+    /// Of the vertical axis; unsaid: `Values`, or `Share of values`.
+    #[serde(default)]
+    pub label: String,
+    /// At least one, at most 8; all have the same bins.
+    #[serde(deserialize_with = "read::samples")]
+    pub series: Vec<Samples>,
+    /// How many, 1 to 200; unsaid, as many as the values deserve, with round edges.
+    #[serde(default)]
+    pub bins: Option<usize>,
+    /// Shows the share of each series' values rather than how many they are: for series of unequal length.
+    #[serde(default)]
+    pub share: bool,
+    #[serde(default)]
+    pub size: Size,
+}
+
+/// One series of a histogram.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Samples {
+    #[serde(default)]
+    pub name: String,
+    /// Those that are missing or infinite do not count.
+    #[serde(deserialize_with = "read::values")]
+    pub values: Vec<f64>,
+    /// See [`Series::color`].
+    #[serde(default)]
+    pub color: Option<usize>,
+}
+
+/// A colour for each cell of a grid.
+///
+/// # Example
+/// ```
+/// use caramba::artifact::{Chart, Heatmap};
+/// let chart: Heatmap = serde_json::from_str(r#"{
+///     "x": { "label": "Head" }, "y": { "label": "Layer", "names": ["first", "last"] }, "label": "Entropy (nats)",
+///     "values": [[0.1, 2.5, 1.7], [3.1, null, 0.4]]
+/// }"#).unwrap();
+/// assert!(chart.figure().unwrap().svg().unwrap().contains("data-row=\"last\" data-column=\"0\" data-value=\"3.1\""));
+/// ```
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Heatmap {
+    #[serde(default)]
+    pub title: Option<String>,
+    pub x: Categories,
+    pub y: Categories,
+    /// A list for each row, from the top; each as long as the first, and at most 128 of either. Missing ones are grey.
+    #[serde(deserialize_with = "read::grid")]
+    pub values: Vec<Vec<f64>>,
+    /// Of the colours.
+    #[serde(default)]
+    pub label: String,
+    #[serde(default)]
+    pub scale: Scale,
+    /// The ends of the colours; unsaid: the least value and the largest.
+    #[serde(default, deserialize_with = "read::optional")]
+    pub low: Option<f64>,
+    #[serde(default, deserialize_with = "read::optional")]
+    pub high: Option<f64>,
+    /// Whether values stand in their cells: if they fit, unsaid.
+    #[serde(default)]
+    pub show: Option<bool>,
+    /// Significant digits of these: 3 if unsaid.
+    #[serde(default)]
+    pub digits: Option<usize>,
+    #[serde(default)]
+    pub size: Size,
+}
+
+/// The rows or the columns of a heat map.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Categories {
+    #[serde(default)]
+    pub label: String,
+    /// One for each, text or numbers; unsaid: numbers from 0.
+    #[serde(default, deserialize_with = "read::names")]
+    pub names: Vec<String>,
+}
+
 /// The size of the image.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -197,7 +383,7 @@ pub struct Size {
     /// Inches, of the whole image.
     #[serde(default, deserialize_with = "read::optional")]
     pub height: Option<f64>,
-    /// Pixels in an inch: 400 if unsaid.
+    /// Of a PNG file, pixels in an inch: 300 if unsaid.
     #[serde(default, deserialize_with = "read::optional")]
     pub dpi: Option<f64>,
 }
@@ -208,43 +394,38 @@ const COLUMN: f64 = 3.35;
 const PAGE: f64 = 7.0;
 
 impl LineChart {
-    /// The chart as a PNG file's bytes.
-    ///
-    /// # Errors
-    /// No series or too many, a value that its logarithmic axis cannot show, a range without width, a size too small to draw in.
-    pub fn png(&self) -> Result<Vec<u8>> {
-        lines::draw(self)?.png()
-    }
-
-    /// Writes the chart as a whole PNG file.
-    ///
-    /// # Errors
-    /// As [`LineChart::png`], and those of [`super::write_atomically`].
-    pub fn write(&self, path: &Path) -> Result<()> {
-        write(path, self.png())
+    /// The same as a scatter chart: points are joined only where their series says so.
+    #[must_use]
+    pub fn scattered(mut self) -> LineChart {
+        for series in &mut self.series {
+            series.line.get_or_insert(false);
+        }
+        self
     }
 }
 
-impl BarPanels {
-    /// The chart as a PNG file's bytes.
-    ///
-    /// # Errors
-    /// No panels, one without bars, too many of either, a size too small to draw in.
-    pub fn png(&self) -> Result<Vec<u8>> {
-        bars::draw(self)?.png()
-    }
-
-    /// Writes the chart as a whole PNG file.
-    ///
-    /// # Errors
-    /// As [`BarPanels::png`], and those of [`super::write_atomically`].
-    pub fn write(&self, path: &Path) -> Result<()> {
-        write(path, self.png())
+impl Chart for LineChart {
+    fn figure(&self) -> Result<Figure> {
+        Ok(Figure::new(lines::draw(self)?, lines::description(self), self.size.dpi()?))
     }
 }
 
-fn write(path: &Path, png: Result<Vec<u8>>) -> Result<()> {
-    super::write_atomically(path, &png.at(path.display())?)
+impl Chart for Panels {
+    fn figure(&self) -> Result<Figure> {
+        Ok(Figure::new(panels::draw(self)?, panels::description(self), self.size.dpi()?))
+    }
+}
+
+impl Chart for Histogram {
+    fn figure(&self) -> Result<Figure> {
+        Ok(Figure::new(histogram::draw(self)?, histogram::description(self), self.size.dpi()?))
+    }
+}
+
+impl Chart for Heatmap {
+    fn figure(&self) -> Result<Figure> {
+        Ok(Figure::new(heatmap::draw(self)?, heatmap::description(self), self.size.dpi()?))
+    }
 }
 
 impl Size {
@@ -263,7 +444,7 @@ impl Size {
 
     fn dpi(&self) -> Result<f64> {
         match self.dpi {
-            None => Ok(400.0),
+            None => Ok(300.0),
             Some(dpi) if (36.0..=1200.0).contains(&dpi) => Ok(dpi),
             Some(dpi) => Err(Error::new(format!("`size.dpi` is {dpi}: expected 36 to 1200"))),
         }
