@@ -2,6 +2,7 @@
 //! `series[1]: points[3]: ...`.
 
 use super::chart::{Bar, Distribution, Panel, Point, Samples, Series};
+use super::html::{Item, Section};
 use super::table::{Cell, Column};
 use serde::Deserialize;
 use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -70,6 +71,48 @@ pub(super) fn names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<St
         Name::Float(value) => super::number::significant(value, 4),
     });
     Ok(names.collect())
+}
+
+pub(super) fn sections<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Section>, D::Error> {
+    list("sections", deserializer)
+}
+
+pub(super) fn items<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Item>, D::Error> {
+    list("items", deserializer)
+}
+
+impl<'de> Deserialize<'de> for Item {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Item, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Map {
+            text: String,
+            #[serde(default)]
+            file: Option<String>,
+            /// Nothing is "not known", which is not the same as unsaid.
+            #[serde(default, deserialize_with = "known")]
+            passed: Option<Option<bool>>,
+        }
+        fn known<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<bool>>, D::Error> {
+            Option::deserialize(deserializer).map(Some)
+        }
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Item;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an item: its text, or a map with text and, if there are, file and passed")
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Item, E> {
+                Ok(Item { text: text.to_owned(), ..Item::default() })
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Item, A::Error> {
+                let Map { text, file, passed } = Map::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                Ok(Item { text, file, passed })
+            }
+        }
+        deserializer.deserialize_any(Reader)
+    }
 }
 
 pub(super) fn columns<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Column>, D::Error> {

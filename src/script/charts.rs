@@ -4,7 +4,7 @@ use super::directory::Run;
 use super::failure::Answer;
 use super::host::Host;
 use super::values::to_data;
-use crate::artifact::{Chart, Heatmap, Histogram, LineChart, Panels, Table, latex, number};
+use crate::artifact::{Chart, Heatmap, Histogram, LineChart, Panels, Table, html, latex, number};
 use crate::error::{At, Error, Result};
 use rhai::plugin::*;
 use rhai::{Array, FLOAT, INT, Map};
@@ -150,6 +150,33 @@ pub(super) mod api {
     pub fn latex_tables(run: &mut Run, name: &str, tables: Array) -> Answer<()> {
         let tables = tables.iter().map(|table| described::<Table>(name, table)).collect::<Result<Vec<_>>>()?;
         Ok(latex::write(&run.file(name)?, &tables)?)
+    }
+
+    /// Writes a page for a person: one HTML file with everything in it. The map: `title`, optionally `lead` (the headline, in words) and
+    /// `footer`, and `sections`, each with its `kind` and optionally a `title`: `"text"` (`text`: paragraphs), `"code"` (`text`), `"table"`
+    /// (`table`, in the shape that `latex_tables` takes), `"chart"` (`file`: an SVG of this directory, `caption`, `alt`), `"list"` (`items`:
+    /// text, or maps with `text`, `file` that it leads to, `passed`), `"details"` (`sections` that are folded in).
+    ///
+    /// # Example
+    /// ```rhai,no_run
+    /// let run = run_directory("example");
+    /// run.line_chart("speed.png", #{ x: #{}, y: #{ label: "Tokens/s" }, series: [#{ name: "student", points: [[128, 24.1], [512, 22.8]] }] });
+    /// run.html("report.html", #{
+    ///     title: "A student and its teacher",
+    ///     lead: "The student is faster, and needs a fifth of the memory.",
+    ///     sections: [
+    ///         #{ kind: "list", title: "Checklist", items: [#{ text: "faster than its teacher", passed: true }] },
+    ///         #{ kind: "chart", title: "Speed", file: "speed.svg", caption: "Throughput over the length of the prompt." },
+    ///         #{ kind: "table", title: "In numbers", table: #{ columns: ["Prompt", "Tokens/s"], rows: [[128, 24.1], [512, 22.8]] } },
+    ///         #{ kind: "details", title: "How to reproduce it", sections: [#{ kind: "code", text: "caramba script speed.rhai" }] },
+    ///     ],
+    /// });
+    /// ```
+    #[rhai_fn(pure, return_raw, volatile)]
+    pub fn html(run: &mut Run, name: &str, page: Map) -> Answer<()> {
+        let page: html::Page = described(name, &page.into())?;
+        let path = run.file(name)?;
+        Ok(page.write(path.parent().unwrap_or(&path), name)?)
     }
 
     /// Prints a table, in the shape that `latex_tables` takes.

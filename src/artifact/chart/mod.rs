@@ -26,6 +26,7 @@ mod scale;
 mod style;
 
 pub use figure::Figure;
+pub(super) use page::escape;
 
 use super::read;
 use crate::error::{At, Error, Result};

@@ -236,7 +236,7 @@ pub(super) fn hex(color: Color) -> String {
 }
 
 /// Text that XML takes as it is. What XML has no character for is left out.
-pub(super) fn escape(text: &str) -> String {
+pub(in crate::artifact) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
