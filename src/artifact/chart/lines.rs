@@ -107,11 +107,17 @@ fn move_apart(shown: &mut [Shown<'_>], area: Rect) {
     let lines: Vec<Option<Joints<'_>>> = shown.iter().map(|shown| shown.joined().then_some(shown.joints.as_slice())).collect();
     let offsets = overlap::offsets(&lines, area);
     for ((shown, shifts), offsets) in shown.iter_mut().zip(overlap::shifts(&marks, area)).zip(offsets) {
-        for ((x, _), shift) in shown.places.iter_mut().zip(shifts).filter_map(|(place, shift)| Some((place.as_mut()?, shift))) {
-            *x += shift;
-        }
-        for ((_, y), offset) in shown.joints.iter_mut().zip(offsets).filter_map(|(joint, offset)| Some((joint.as_mut()?, offset))) {
-            *y += offset;
+        for (index, shift) in shifts.into_iter().enumerate() {
+            if let Some((x, _)) = &mut shown.places[index] {
+                *x += shift;
+            }
+            if let Some((x, y)) = &mut shown.joints[index] {
+                // A line goes through its markers, unless it runs beside another: moved to the side, sloping lines would meet again.
+                match offsets.get(index).copied().unwrap_or_default() {
+                    0.0 => *x += shift,
+                    offset => *y += offset,
+                }
+            }
         }
     }
 }

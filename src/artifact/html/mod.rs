@@ -5,7 +5,7 @@
 
 use super::chart::escape;
 use super::table::{Align, Cell, Shown, Table, Value};
-use super::{font, read};
+use super::{font, number, read};
 use crate::error::{At, Error, Result};
 use base64::Engine;
 use resvg::usvg::roxmltree;
@@ -260,6 +260,7 @@ impl Writer<'_> {
             self.body.push_str(if row > 0 && table.groups.contains(&row) { "<tr class=\"group\">" } else { "<tr>" });
             for (index, (cell, column)) in cells.iter().zip(&table.columns).enumerate() {
                 let text = match cell.shown(column) {
+                    Shown::Text(text) if leading_number(&text).is_some() => minus(&number::times(&text)),
                     Shown::Text(text) => text,
                     Shown::Number(value) => minus(&value),
                     Shown::PlusMinus(value, error) => format!("{} ± {}", minus(&value), minus(&error)),

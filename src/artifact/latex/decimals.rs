@@ -1,7 +1,7 @@
 //! The cells of a column, padded so that their decimal points stand below one another: with invisible digits, which need no package.
 
 use super::escape::escape;
-use crate::artifact::number::MISSING;
+use crate::artifact::number::{self, MISSING};
 use crate::artifact::table::Shown;
 
 /// A cell in LaTeX, in the parts that are aligned.
@@ -173,27 +173,19 @@ fn text_piece(text: &str) -> Piece {
     let (fraction, tail) = if fraction > 0 { (Some(&rest[1..=fraction]), &rest[1 + fraction..]) } else { (None, rest) };
     // `135M` and `2024-11-26` are no numbers with a tail.
     let tail_of_a_number = tail.is_empty() || tail.starts_with([' ', '%', '×', '±', '[']) || factor(tail).is_some();
-    if whole.is_empty() || !tail_of_a_number || (sign.is_empty() && tail.trim_start().starts_with('-')) {
+    // Nor is a phrase, such as `0 of 2 failed`: units are one word.
+    let phrase = tail.contains(char::is_alphabetic) && !tail.contains('[') && tail.split_whitespace().count() > 1;
+    if whole.is_empty() || !tail_of_a_number || phrase || (sign.is_empty() && tail.trim_start().starts_with('-')) {
         return Piece::Plain(escape(text));
     }
-    Piece::Number(Number { whole: format!("{sign}{whole}"), fraction: fraction.map(str::to_owned), tail: tail_latex(tail), error: None })
+    // The digit that an `x` follows is the number's last.
+    let tail = escape(number::times(&format!("0{tail}")).trim_start_matches('0'));
+    Piece::Number(Number { whole: format!("{sign}{whole}"), fraction: fraction.map(str::to_owned), tail, error: None })
 }
 
 /// What follows the `x` of a factor.
 fn factor(tail: &str) -> Option<&str> {
     tail.strip_prefix('x').filter(|rest| !rest.starts_with(|c: char| c.is_alphanumeric()))
-}
-
-/// The tail of a number, its x a times sign, and so those of the numbers in it: ` [1.05x, 1.09x]`.
-fn tail_latex(tail: &str) -> String {
-    let mut text = String::with_capacity(tail.len());
-    let mut before = Some('0');
-    for (place, character) in tail.char_indices() {
-        let is_factor = character == 'x' && before.is_some_and(|c| c.is_ascii_digit()) && factor(&tail[place..]).is_some();
-        text.push(if is_factor { '×' } else { character });
-        before = Some(character);
-    }
-    escape(&text)
 }
 
 #[cfg(test)]
@@ -245,7 +237,7 @@ mod tests {
 
     #[test]
     fn what_only_begins_with_a_digit_is_text() {
-        for name in ["2x2 blocks", "135M", "2024-11-26", "4-bit", "fp16", "0x1F", "", "1,23"] {
+        for name in ["2x2 blocks", "135M", "2024-11-26", "4-bit", "fp16", "0x1F", "", "1,23", "0 of 2 failed"] {
             assert_eq!(texts(&[name]), [escape(name)], "{name}");
         }
     }
