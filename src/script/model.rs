@@ -2,11 +2,12 @@
 
 use super::failure::Answer;
 use super::host::Host;
+use super::model_file::ModelFile;
 use super::session::{self, Session};
 use super::tokens::Tokens;
 use super::values::{Options, to_data, token_list};
 use crate::error::{At, Error, Result, unknown};
-use crate::model::{Architecture, OpenOptions};
+use crate::model::Architecture;
 use crate::progress::{Progress, Unit};
 use crate::runtime::cache::CACHE_KINDS;
 use crate::runtime::{CacheKind, CacheKinds, LoadOptions, Network, WeightKind, bytes_per_token};
@@ -27,23 +28,47 @@ pub struct Model {
 const WEIGHTS: &[(&str, WeightKind)] =
     &[("stored", WeightKind::Stored), ("f32", WeightKind::F32), ("f16", WeightKind::F16), ("q8", WeightKind::Q8), ("q4", WeightKind::Q4)];
 
+/// How a model is to be loaded.
+#[derive(Clone)]
+pub(super) struct LoadChoice {
+    pub(super) weights: &'static str,
+    kind: WeightKind,
+    /// The model section of a manifest, for a checkpoint that says nothing of its shape.
+    pub(super) topology: Option<serde_yaml::Value>,
+}
+
+impl LoadChoice {
+    /// From the options of `load`.
+    pub(super) fn of(options: Map) -> Result<LoadChoice> {
+        let unknown_option = options.keys().find(|key| !["weights", "model"].contains(&key.as_str())).cloned();
+        let mut options = Options::new("model option", options);
+        let name = options.text("weights").map_err(|error| error.about("weights"))?.unwrap_or_else(|| "stored".into());
+        let topology = options.take("model").map(|section| to_data(&section)).transpose().at("model")?;
+        options.finish().map_err(|error| error.about(unknown_option.unwrap_or_default()))?;
+        let names = || WEIGHTS.iter().map(|(name, _)| *name);
+        match WEIGHTS.iter().find(|(known, _)| *known == name.as_str()) {
+            Some(&(weights, kind)) => Ok(LoadChoice { weights, kind, topology }),
+            None => Err(unknown("kind of weights", &name, names()).about("weights")),
+        }
+    }
+}
+
 impl Model {
     fn load(host: &Host, path: &str, options: Map) -> Result<Model> {
-        let mut options = Options::new("model option", options);
-        let name = options.text("weights")?.unwrap_or_else(|| "stored".into());
-        let topology = options.take("model").map(|section| to_data(&section)).transpose().at("model")?;
-        options.finish()?;
-        let names = || WEIGHTS.iter().map(|(name, _)| *name);
-        let Some(&(weights, kind)) = WEIGHTS.iter().find(|(known, _)| *known == name.as_str()) else {
-            return Err(unknown("kind of weights", &name, names()));
-        };
-        let model = Arc::new(crate::model::Model::open(&host.resolve(path)?, &OpenOptions { topology })?);
+        let mut source = options;
+        source.insert("path".into(), path.into());
+        let file = ModelFile::open(host, source)?;
+        Model::of(host, file.model, &file.choice).at(path)
+    }
+
+    /// Puts a model that was read on the device.
+    pub(super) fn of(host: &Host, model: Arc<crate::model::Model>, choice: &LoadChoice) -> Result<Model> {
         let gpu = host.gpu()?;
         let total = model.tensors.values().map(|tensor| tensor.stored_bytes() as u64).sum();
         let progress = Progress::new(format!("loading {}", model.name), Some(total), Unit::Bytes);
         let report = |done: u64, _: u64| progress.set(done);
-        let network = Network::load(gpu, model, &LoadOptions { weights: kind, progress: Some(&report) }).at(path)?;
-        Ok(Model { network, weights })
+        let network = Network::load(gpu, model, &LoadOptions { weights: choice.kind, progress: Some(&report) })?;
+        Ok(Model { network, weights: choice.weights })
     }
 
     pub(super) fn architecture(&self) -> &Architecture {
@@ -128,7 +153,7 @@ impl Model {
     }
 }
 
-fn hashes(model: &crate::model::Model) -> Result<Array> {
+pub(super) fn hashes(model: &crate::model::Model) -> Result<Array> {
     let entry = |hash: &crate::model::FileHash| {
         Dynamic::from_map(Map::from_iter([
             ("file".into(), hash.file.clone().into()),
