@@ -4,10 +4,15 @@
 //! lies beside it.
 
 use crate::error::{Error, Result};
-use ab_glyph::{Font, FontRef, GlyphId, OutlineCurve};
+use ab_glyph::{Font, FontRef};
+use read_fonts::collections::IntSet;
+use read_fonts::types::NameId;
 use std::sync::OnceLock;
 
-const BYTES: &[u8] = include_bytes!("../../assets/fonts/LiberationSans-Regular.ttf");
+pub(super) const BYTES: &[u8] = include_bytes!("../../assets/fonts/LiberationSans-Regular.ttf");
+
+/// As an SVG file names it.
+pub(super) const FAMILY: &str = "Liberation Sans";
 
 /// Units of the font in its em (`head`); what a typographer calls its size.
 const EM: f64 = 2048.0;
@@ -16,52 +21,49 @@ pub(super) const CAPITAL: f64 = 1409.0 / EM;
 /// How far letters such as `g` reach below the line (`hhea`), in ems.
 pub(super) const DESCENT: f64 = 434.0 / EM;
 
-fn face() -> Result<&'static FontRef<'static>> {
-    static FACE: OnceLock<Option<FontRef<'static>>> = OnceLock::new();
-    FACE.get_or_init(|| FontRef::try_from_slice(BYTES).ok())
-        .as_ref()
-        .ok_or_else(|| Error::new("the charts' font is damaged").remedy("build caramba again from a fresh copy of its source"))
-}
-
-/// The glyphs of a line, each with its distance from the line's start, and the length of the whole, in units of the font.
-fn set(face: &FontRef<'_>, text: &str) -> (Vec<(f64, GlyphId)>, f64) {
-    let mut glyphs = Vec::with_capacity(text.len());
-    let mut pen = 0.0;
-    for character in text.chars() {
-        let glyph = face.glyph_id(if character.is_control() { ' ' } else { character });
-        if let Some((_, before)) = glyphs.last() {
-            pen += f64::from(face.kern_unscaled(*before, glyph));
-        }
-        glyphs.push((pen, glyph));
-        pen += f64::from(face.h_advance_unscaled(glyph));
-    }
-    (glyphs, pen)
+fn damaged() -> Error {
+    Error::new("the charts' font is damaged").remedy("build caramba again from a fresh copy of its source")
 }
 
 /// The width of `text` when the em is `size` units, in those units.
 pub(super) fn width(text: &str, size: f64) -> f64 {
-    face().map_or(0.0, |face| set(face, text).1 / EM * size)
+    static FACE: OnceLock<Option<FontRef<'static>>> = OnceLock::new();
+    let Some(face) = FACE.get_or_init(|| FontRef::try_from_slice(BYTES).ok()) else { return 0.0 };
+    let mut pen = 0.0;
+    let mut before = None;
+    for character in text.chars() {
+        let glyph = face.glyph_id(if character.is_control() { ' ' } else { character });
+        pen += before.map_or(0.0, |before| f64::from(face.kern_unscaled(before, glyph))) + f64::from(face.h_advance_unscaled(glyph));
+        before = Some(glyph);
+    }
+    pen / EM * size
 }
 
-/// The outlines of a line that starts at the origin, in ems, `y` pointing down.
-pub(super) fn outlines(text: &str) -> Result<Vec<OutlineCurve>> {
-    let face = face()?;
-    let mut curves = Vec::new();
-    for (start, glyph) in set(face, text).0 {
-        let Some(outline) = face.outline(glyph) else { continue };
-        let place = |point: ab_glyph::Point| ab_glyph::point(((f64::from(point.x) + start) / EM) as f32, (f64::from(-point.y) / EM) as f32);
-        curves.extend(outline.curves.into_iter().map(|curve| map(curve, place)));
-    }
-    Ok(curves)
-}
-
-/// A curve with each of its points moved.
-pub(super) fn map(curve: OutlineCurve, place: impl Fn(ab_glyph::Point) -> ab_glyph::Point) -> OutlineCurve {
-    match curve {
-        OutlineCurve::Line(a, b) => OutlineCurve::Line(place(a), place(b)),
-        OutlineCurve::Quad(a, b, c) => OutlineCurve::Quad(place(a), place(b), place(c)),
-        OutlineCurve::Cubic(a, b, c, d) => OutlineCurve::Cubic(place(a), place(b), place(c), place(d)),
-    }
+/// A TrueType font with no more than the glyphs of `characters`, without hints: a twentieth of the whole one for what a chart says.
+///
+/// # Errors
+/// The font inside the binary is damaged.
+pub(super) fn subset(characters: impl Iterator<Item = char>) -> Result<Vec<u8>> {
+    let font = read_fonts::FontRef::new(BYTES).map_err(|_| damaged())?;
+    let mut scripts = IntSet::empty();
+    scripts.invert();
+    // Its name and its licence stay in it.
+    let mut names = IntSet::empty();
+    names.insert_range(NameId::from(0)..=NameId::from(6));
+    names.insert_range(NameId::from(13)..=NameId::from(14));
+    let plan = skera::Plan::new(
+        &IntSet::empty(),
+        &characters.map(u32::from).collect(),
+        &font,
+        skera::SubsetFlags::SUBSET_FLAGS_NO_HINTING,
+        &skera::DEFAULT_DROP_TABLES.iter().copied().collect(),
+        &scripts,
+        &skera::DEFAULT_LAYOUT_FEATURES.iter().copied().collect(),
+        &names,
+        // English, United States.
+        &[0x0409].into_iter().collect(),
+    );
+    skera::subset_font(&font, &plan).map_err(|_| damaged())
 }
 
 /// `text` shortened from its middle until it is no wider than `room`: both ends of a model's name tell it apart.
@@ -117,25 +119,23 @@ mod tests {
 
     #[test]
     fn every_sign_the_charts_use_is_in_the_font() {
+        let face = FontRef::try_from_slice(BYTES).unwrap();
         for sign in "×−±µ…·–ΔσÉßЖ".chars() {
-            let (glyphs, _) = set(face().unwrap(), &sign.to_string());
-            assert!(glyphs[0].1.0 != 0 && !outlines(&sign.to_string()).unwrap().is_empty(), "{sign}");
+            assert!(face.glyph_id(sign).0 != 0, "{sign}");
         }
     }
 
     #[test]
-    fn outlines_stand_on_the_line() {
-        let points: Vec<ab_glyph::Point> = outlines("HH")
-            .unwrap()
-            .into_iter()
-            .flat_map(|curve| match curve {
-                OutlineCurve::Line(a, b) => vec![a, b],
-                other => panic!("an H of curves: {other:?}"),
-            })
-            .collect();
-        let most = |pick: fn(&ab_glyph::Point) -> f32| points.iter().map(pick).fold(f32::NEG_INFINITY, f32::max);
-        assert!((most(|point| -point.y) - CAPITAL as f32).abs() < 1e-3 && most(|point| point.y).abs() < 1e-6);
-        assert!(most(|point| point.x) < width("HH", 1.0) as f32 && most(|point| point.x) > width("H", 1.0) as f32);
+    fn a_subset_is_small_and_measures_the_same() {
+        let text = "Throughput (tokens/s) 0123456789×−";
+        let bytes = subset(text.chars()).unwrap();
+        assert!(bytes.len() < BYTES.len() / 10, "{} bytes", bytes.len());
+        let (whole, part) = (FontRef::try_from_slice(BYTES).unwrap(), FontRef::try_from_slice(&bytes).unwrap());
+        for character in text.chars() {
+            let advance = |face: &FontRef<'_>| face.h_advance_unscaled(face.glyph_id(character));
+            assert!(part.glyph_id(character).0 != 0 && advance(&whole) == advance(&part), "{character}");
+        }
+        assert_eq!(part.glyph_id('Z').0, 0);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What a run leaves behind: a directory of CSV files, charts, LaTeX tables and a report. Everything here knows how to write, and
+//! What a run leaves behind: a directory of CSV files, charts, LaTeX tables, a report and a page. Everything here knows how to write, and
 //! nothing knows what is measured.
 //!
 //! A file is whole or not there: it is written under another name and renamed. The exceptions are CSV files, which grow by a row at a
@@ -10,6 +10,7 @@ mod clock;
 pub mod csv;
 mod directory;
 mod font;
+pub mod html;
 pub mod journal;
 pub mod json;
 pub mod latex;
@@ -18,7 +19,7 @@ mod read;
 pub mod table;
 
 pub use atomic::write as write_atomically;
-pub use chart::{BarPanels, LineChart};
+pub use chart::{Chart, Heatmap, Histogram, LineChart, Panels};
 pub use csv::{CsvFile, Field};
 pub use directory::RunDirectory;
 pub use journal::Journal;

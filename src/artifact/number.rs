@@ -76,6 +76,21 @@ pub fn ratio(value: f64) -> String {
     if value.is_nan() { MISSING.to_owned() } else { format!("{}x", significant(value, 3)) }
 }
 
+/// Text with a times sign for the `x` of a factor: `1.07x [1.05x, 1.09x]` is `1.07× [1.05×, 1.09×]`. The `x` of a word stays.
+pub(super) fn times(text: &str) -> String {
+    let mut signs = String::with_capacity(text.len() + 4);
+    let mut characters = text.chars().peekable();
+    let mut before = None;
+    while let Some(character) = characters.next() {
+        let factor = character == 'x'
+            && before.is_some_and(|before: char| before.is_ascii_digit())
+            && characters.peek().is_none_or(|next| !next.is_alphanumeric());
+        signs.push(if factor { '×' } else { character });
+        before = Some(character);
+    }
+    signs
+}
+
 /// A ratio as a change: 1.27 is `+27.0 %`, 0.625 is `-37.5 %`.
 pub fn change(ratio: f64) -> String {
     if ratio.is_nan() {
@@ -184,6 +199,11 @@ mod tests {
         assert_eq!(sizes, ["0 B", "512 B", "1.50 KB", "12.3 MB", "4.20 GB", "n/a"]);
         let times = [0.0, 0.83, 12.34, 1500.0, 125_000.0, f64::NAN].map(milliseconds);
         assert_eq!(times, ["0 ms", "830 us", "12.3 ms", "1.50 s", "2 min 5 s", "n/a"]);
+    }
+
+    #[test]
+    fn only_factors_have_a_times_sign() {
+        assert_eq!(times("1.07x [1.05x, 1.09x], 2x2 max, 0x1F, x"), "1.07× [1.05×, 1.09×], 2x2 max, 0x1F, x");
     }
 
     #[test]

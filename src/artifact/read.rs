@@ -1,7 +1,8 @@
 //! How a script's values become a chart or a table: whole numbers are numbers too, `()` is a missing one, and a mistake says where it is:
 //! `series[1]: points[3]: ...`.
 
-use super::chart::{Bar, Panel, Point, Series};
+use super::chart::{Bar, Distribution, Panel, Point, Samples, Series};
+use super::html::{Item, Section};
 use super::table::{Cell, Column};
 use serde::Deserialize;
 use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -26,6 +27,92 @@ pub(super) fn panels<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<P
 
 pub(super) fn bars<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Bar>, D::Error> {
     list("bars", deserializer)
+}
+
+pub(super) fn boxes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Distribution>, D::Error> {
+    list("boxes", deserializer)
+}
+
+pub(super) fn points_of_ratio<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Bar>, D::Error> {
+    list("points", deserializer)
+}
+
+pub(super) fn samples<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Samples>, D::Error> {
+    list("series", deserializer)
+}
+
+pub(super) fn values<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Error> {
+    Ok(list::<Number, D>("values", deserializer)?.into_iter().map(|Number(value)| value).collect())
+}
+
+/// Rows of numbers.
+pub(super) fn grid<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Vec<f64>>, D::Error> {
+    struct Row(Vec<f64>);
+    impl<'de> Deserialize<'de> for Row {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Row, D::Error> {
+            values(deserializer).map(Row)
+        }
+    }
+    Ok(list::<Row, D>("values", deserializer)?.into_iter().map(|Row(values)| values).collect())
+}
+
+/// Texts, or numbers as texts.
+pub(super) fn names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected text or a number")]
+    enum Name {
+        Text(String),
+        Integer(i64),
+        Float(f64),
+    }
+    let names = list::<Name, D>("names", deserializer)?.into_iter().map(|name| match name {
+        Name::Text(text) => text,
+        Name::Integer(value) => value.to_string(),
+        Name::Float(value) => super::number::significant(value, 4),
+    });
+    Ok(names.collect())
+}
+
+pub(super) fn sections<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Section>, D::Error> {
+    list("sections", deserializer)
+}
+
+pub(super) fn items<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Item>, D::Error> {
+    list("items", deserializer)
+}
+
+impl<'de> Deserialize<'de> for Item {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Item, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Map {
+            text: String,
+            #[serde(default)]
+            file: Option<String>,
+            /// Nothing is "not known", which is not the same as unsaid.
+            #[serde(default, deserialize_with = "known")]
+            passed: Option<Option<bool>>,
+        }
+        fn known<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<bool>>, D::Error> {
+            Option::deserialize(deserializer).map(Some)
+        }
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Item;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an item: its text, or a map with text and, if there are, file and passed")
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Item, E> {
+                Ok(Item { text: text.to_owned(), ..Item::default() })
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Item, A::Error> {
+                let Map { text, file, passed } = Map::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                Ok(Item { text, file, passed })
+            }
+        }
+        deserializer.deserialize_any(Reader)
+    }
 }
 
 pub(super) fn columns<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Column>, D::Error> {

@@ -145,7 +145,7 @@ impl Cell {
         }
     }
 
-    fn text(&self, column: &Column) -> String {
+    pub(super) fn text(&self, column: &Column) -> String {
         match self.shown(column) {
             Shown::Text(text) | Shown::Number(text) => text,
             Shown::PlusMinus(value, error) => format!("{value} ± {error}"),

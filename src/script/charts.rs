@@ -4,7 +4,7 @@ use super::directory::Run;
 use super::failure::Answer;
 use super::host::Host;
 use super::values::to_data;
-use crate::artifact::{BarPanels, LineChart, Table, latex, number};
+use crate::artifact::{Chart, Heatmap, Histogram, LineChart, Panels, Table, html, latex, number};
 use crate::error::{At, Error, Result};
 use rhai::plugin::*;
 use rhai::{Array, FLOAT, INT, Map};
@@ -16,6 +16,13 @@ fn described<T: DeserializeOwned>(what: &str, map: &Dynamic) -> Result<T> {
     serde_yaml::from_value(data).map_err(|error| Error::new(error.to_string()).at(what))
 }
 
+/// Draws what a map describes into files of the run directory.
+fn draw<T: Chart + DeserializeOwned>(run: &Run, name: &str, chart: Map) -> Answer<()> {
+    let chart: T = described(name, &chart.into())?;
+    chart.write(&run.file(name)?)?;
+    Ok(())
+}
+
 fn number_of(value: &Dynamic) -> Result<f64> {
     let number = value.as_float().ok().or_else(|| value.as_int().ok().map(|value| value as FLOAT));
     number.ok_or_else(|| Error::new(format!("expected a number, and got {}", super::values::described(value))))
@@ -23,9 +30,14 @@ fn number_of(value: &Dynamic) -> Result<f64> {
 
 #[export_module]
 pub(super) mod api {
-    /// Draws lines into a PNG of the run directory. The map: `x` and `y` (each `label`, and optionally `scale` of `"linear"`, `"log2"`,
-    /// `"log10"`, `ticks`, `low`, `high`, `from_zero`), `series` (each `name`, `points` of `[x, y]` or `[x, y, low, high]` or maps, and
-    /// optionally `line`, `markers`, `band`, `color`, `marker`, `dash`), optionally `title` and `size`.
+    /// Draws lines into a file of the run directory: `name.png` also writes name.pdf and name.svg beside it, a name that ends in `.pdf` or
+    /// `.svg` that one. The map: `x` and `y` (each `label`, and optionally `scale` of `"linear"`, `"log2"`, `"log10"`, `ticks`, `low`, `high`,
+    /// `from_zero`), `series` (each `name`, `points` of `[x, y]` or `[x, y, low, high]` or maps with `x`, `y`, `low`, `high`, `label`, and
+    /// optionally `line`, `markers`, `band`, `color`, `marker`, `dash`), optionally `title` and `size` (`width` and `height` in inches,
+    /// `dpi`). A missing `y` (`()`, NaN) is a gap.
+    ///
+    /// A series that is a pair of two things says so with `group` and `kind`: groups have colours, kinds dashes and markers, and the legend
+    /// is as long as both rather than as all pairs.
     ///
     /// # Example
     /// ```rhai,no_run
@@ -38,16 +50,97 @@ pub(super) mod api {
     /// ```
     #[rhai_fn(pure, return_raw, volatile)]
     pub fn line_chart(run: &mut Run, name: &str, chart: Map) -> Answer<()> {
-        let chart: LineChart = described(name, &chart.into())?;
-        Ok(chart.write(&run.file(name)?)?)
+        draw::<LineChart>(run, name, chart)
     }
 
-    /// Draws panels of bars into a PNG of the run directory. The map: `panels` (each `title`, `note`, `label`, and `bars` of `name`, `value`
-    /// and optionally `low`, `high`, `text`, `color`), optionally `title`, `columns` and `size`.
+    /// Draws points, not joined: the map is that of `line_chart`.
+    ///
+    /// # Example
+    /// ```rhai,no_run
+    /// let run = run_directory("example");
+    /// run.scatter_chart("tradeoff.png", #{
+    ///     x: #{ label: "KV cache (bytes/token)", scale: "log2" },
+    ///     y: #{ label: "Perplexity" },
+    ///     series: [
+    ///         #{ name: "teacher", points: [#{ x: 23040, y: 12.76, label: "fp16" }, #{ x: 12240, y: 12.77, label: "q8" }] },
+    ///         #{ name: "student", points: [#{ x: 14400, y: 13.53, low: 13.3, high: 13.8, label: "fp16" }] },
+    ///     ],
+    /// });
+    /// ```
+    #[rhai_fn(pure, return_raw, volatile)]
+    pub fn scatter_chart(run: &mut Run, name: &str, chart: Map) -> Answer<()> {
+        let chart: LineChart = described(name, &chart.into())?;
+        chart.scattered().write(&run.file(name)?)?;
+        Ok(())
+    }
+
+    /// Draws panels of bars into files of the run directory (see `line_chart` for the names). The map: `panels` (each `title`, `note`, `label`,
+    /// and `bars` of `name`, `value` and optionally `low`, `high`, `text`, `color`), optionally `title`, `columns` and `size`.
+    ///
+    /// A panel may have `ratio` as well: `label` and `points` like bars, which stand beside the bars on an axis of their own, with the
+    /// intervals of paired measurements. With `scale` of `"log2"` or `"log10"` the values are points on stems.
+    ///
+    /// # Example
+    /// ```rhai,no_run
+    /// let run = run_directory("example");
+    /// run.bar_chart("speed.png", #{ panels: [#{
+    ///     title: "Throughput", note: "higher is better", label: "Tokens/s",
+    ///     bars: [#{ name: "teacher", value: 74.1, low: 70.2, high: 78.0 }, #{ name: "student", value: 82.0, low: 77.5, high: 86.3 }],
+    ///     ratio: #{ label: "Student / teacher", points: [#{ name: "student", value: 1.107, low: 1.09, high: 1.12 }] },
+    /// }] });
+    /// ```
     #[rhai_fn(pure, return_raw, volatile)]
     pub fn bar_chart(run: &mut Run, name: &str, chart: Map) -> Answer<()> {
-        let chart: BarPanels = described(name, &chart.into())?;
-        Ok(chart.write(&run.file(name)?)?)
+        draw::<Panels>(run, name, chart)
+    }
+
+    /// Draws panels of boxes, which show how samples are spread. The map is that of `bar_chart`, with `boxes` of `name` and `values` (numbers)
+    /// for `bars`; panels of bars may stand beside them.
+    ///
+    /// # Example
+    /// ```rhai,no_run
+    /// let run = run_directory("example");
+    /// run.box_chart("decode.png", #{ panels: [#{ label: "Decode (ms/token)", boxes: [
+    ///     #{ name: "teacher", values: [13.5, 13.1, 13.9, 13.6, 14.8] },
+    ///     #{ name: "student", values: [12.2, 12.1, 12.4, 12.0, 12.9] },
+    /// ] }] });
+    /// ```
+    #[rhai_fn(pure, return_raw, volatile)]
+    pub fn box_chart(run: &mut Run, name: &str, chart: Map) -> Answer<()> {
+        draw::<Panels>(run, name, chart)
+    }
+
+    /// Draws how often values fall where. The map: `x` (an axis, as in `line_chart`), `series` (each `values` and optionally `name`, `color`),
+    /// optionally `label` of the vertical axis, `bins` (how many), `share` (of each series' values, rather than how many), `title`, `size`.
+    ///
+    /// # Example
+    /// ```rhai,no_run
+    /// let run = run_directory("example");
+    /// run.histogram("losses.png", #{
+    ///     x: #{ label: "Loss of a token (nats)" },
+    ///     series: [#{ name: "teacher", values: [0.1, 2.2, 1.4, 0.3, 5.1, 0.9] }, #{ name: "student", values: [0.2, 2.4, 1.5, 0.3, 5.5, 1.1] }],
+    /// });
+    /// ```
+    #[rhai_fn(pure, return_raw, volatile)]
+    pub fn histogram(run: &mut Run, name: &str, chart: Map) -> Answer<()> {
+        draw::<Histogram>(run, name, chart)
+    }
+
+    /// Draws a grid of colours. The map: `x` and `y` (each optionally `label`, and `names` of the columns and rows), `values` (a list for each
+    /// row, from the top), `label` of the colours, optionally `scale`, `low`, `high`, `show` (the values in their cells), `digits`, `title`,
+    /// `size`.
+    ///
+    /// # Example
+    /// ```rhai,no_run
+    /// let run = run_directory("example");
+    /// run.heatmap("entropy.png", #{
+    ///     x: #{ label: "Head" }, y: #{ label: "Layer" }, label: "Entropy of attention (nats)",
+    ///     values: [[0.1, 2.5, 1.7], [3.1, 0.9, 0.4]],
+    /// });
+    /// ```
+    #[rhai_fn(pure, return_raw, volatile)]
+    pub fn heatmap(run: &mut Run, name: &str, chart: Map) -> Answer<()> {
+        draw::<Heatmap>(run, name, chart)
     }
 
     /// Writes tables as LaTeX (booktabs), one file for all. Each is a map: `columns` (names, or maps with `name`, `align`, `digits`), `rows`
@@ -57,6 +150,33 @@ pub(super) mod api {
     pub fn latex_tables(run: &mut Run, name: &str, tables: Array) -> Answer<()> {
         let tables = tables.iter().map(|table| described::<Table>(name, table)).collect::<Result<Vec<_>>>()?;
         Ok(latex::write(&run.file(name)?, &tables)?)
+    }
+
+    /// Writes a page for a person: one HTML file with everything in it. The map: `title`, optionally `lead` (the headline, in words) and
+    /// `footer`, and `sections`, each with its `kind` and optionally a `title`: `"text"` (`text`: paragraphs), `"code"` (`text`), `"table"`
+    /// (`table`, in the shape that `latex_tables` takes), `"chart"` (`file`: an SVG of this directory, `caption`, `alt`), `"list"` (`items`:
+    /// text, or maps with `text`, `file` that it leads to, `passed`), `"details"` (`sections` that are folded in).
+    ///
+    /// # Example
+    /// ```rhai,no_run
+    /// let run = run_directory("example");
+    /// run.line_chart("speed.png", #{ x: #{}, y: #{ label: "Tokens/s" }, series: [#{ name: "student", points: [[128, 24.1], [512, 22.8]] }] });
+    /// run.html("report.html", #{
+    ///     title: "A student and its teacher",
+    ///     lead: "The student is faster, and needs a fifth of the memory.",
+    ///     sections: [
+    ///         #{ kind: "list", title: "Checklist", items: [#{ text: "faster than its teacher", passed: true }] },
+    ///         #{ kind: "chart", title: "Speed", file: "speed.svg", caption: "Throughput over the length of the prompt." },
+    ///         #{ kind: "table", title: "In numbers", table: #{ columns: ["Prompt", "Tokens/s"], rows: [[128, 24.1], [512, 22.8]] } },
+    ///         #{ kind: "details", title: "How to reproduce it", sections: [#{ kind: "code", text: "caramba script speed.rhai" }] },
+    ///     ],
+    /// });
+    /// ```
+    #[rhai_fn(pure, return_raw, volatile)]
+    pub fn html(run: &mut Run, name: &str, page: Map) -> Answer<()> {
+        let page: html::Page = described(name, &page.into())?;
+        let path = run.file(name)?;
+        Ok(page.write(path.parent().unwrap_or(&path), name)?)
     }
 
     /// Prints a table, in the shape that `latex_tables` takes.

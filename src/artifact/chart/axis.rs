@@ -1,7 +1,7 @@
 //! Axes: two thin lines, a light grid, ticks and labels that keep out of each other's way.
 
 use super::Rect;
-use super::canvas::{Align, Canvas, Text};
+use super::page::{Align, Group, Page, Text, stroke};
 use super::scale::{Label, Mapping, minus};
 use super::style::{GRID, INK};
 use crate::artifact::font;
@@ -39,32 +39,26 @@ fn label_width(label: &Label, size: f64) -> f64 {
 const RAISED: f64 = 0.72;
 const RAISE: f64 = 0.42;
 
-fn draw_label(canvas: &mut Canvas, at: (f64, f64), label: &Label, align: Align) -> Result<()> {
-    let power = match label {
-        Label::Plain(text) => return canvas.text(at, Text::new(text, SMALL, INK, align)),
-        Label::Power(power) => minus(&power.to_string()),
-    };
-    let left = match align {
-        Align::Left => at.0,
-        Align::Center => at.0 - label_width(label, SMALL) / 2.0,
-        Align::Right => at.0 - label_width(label, SMALL),
-    };
-    canvas.text((left, at.1), Text::new("10", SMALL, INK, Align::Left))?;
-    let after = left + font::width("10", SMALL);
-    canvas.text((after, at.1 - RAISE * SMALL), Text::new(&power, SMALL * RAISED, INK, Align::Left))
+/// A label with its anchor at a point.
+fn draw_label(page: &mut Page, at: (f64, f64), label: &Label, align: Align) {
+    match label {
+        Label::Plain(text) => page.text(at, Text::new(text, SMALL, INK, align)),
+        Label::Power(power) => draw_power(page, at, "10", *power, align),
+    }
 }
 
-/// `×10⁶`, which all labels of an axis are multiplied by.
-fn draw_exponent(canvas: &mut Canvas, at: (f64, f64), exponent: i32, align: Align) -> Result<()> {
-    let power = minus(&exponent.to_string());
-    let (base, raised) = (font::width("×10", SMALL), font::width(&power, SMALL * RAISED));
+/// `10⁶` or `×10⁶`, raised by hand: the font has no raised digits beyond 3.
+fn draw_power(page: &mut Page, at: (f64, f64), base: &str, power: i32, align: Align) {
+    let power = minus(&power.to_string());
+    let width = font::width(base, SMALL);
+    let all = width + font::width(&power, SMALL * RAISED);
     let left = match align {
         Align::Left => at.0,
-        Align::Center => at.0 - (base + raised) / 2.0,
-        Align::Right => at.0 - base - raised,
+        Align::Center => at.0 - all / 2.0,
+        Align::Right => at.0 - all,
     };
-    canvas.text((left, at.1), Text::new("×10", SMALL, INK, Align::Left))?;
-    canvas.text((left + base, at.1 - RAISE * SMALL), Text::new(&power, SMALL * RAISED, INK, Align::Left))
+    page.text((left, at.1), Text::new(base, SMALL, INK, Align::Left));
+    page.text((left + width, at.1 - RAISE * SMALL), Text::new(&power, SMALL * RAISED, INK, Align::Left));
 }
 
 /// The room that a vertical axis takes above the plot, for the power of ten.
@@ -72,11 +66,15 @@ pub(super) fn room_above(mapping: &Mapping) -> f64 {
     if mapping.exponent == 0 { 0.0 } else { line_height(SMALL) }
 }
 
-/// The room that a vertical axis takes left of a plot `height` high.
-pub(super) fn room_left(mapping: &Mapping, label: &str, height: f64) -> f64 {
-    let labels = mapping.ticks.iter().map(|tick| label_width(&tick.label, SMALL)).fold(0.0, f64::max);
+/// How wide the labels of a vertical axis are.
+fn labels_width(mapping: &Mapping) -> f64 {
+    mapping.ticks.iter().map(|tick| label_width(&tick.label, SMALL)).fold(0.0, f64::max)
+}
+
+/// The room that a vertical axis takes beside a plot `height` high.
+pub(super) fn room_beside(mapping: &Mapping, label: &str, height: f64) -> f64 {
     let lines = lines(label, LABEL, height, 2).len() as f64;
-    TICK_LENGTH + TICK_GAP + labels + if lines > 0.0 { LABEL_GAP + lines * line_height(LABEL) } else { 0.0 }
+    TICK_LENGTH + TICK_GAP + labels_width(mapping) + if lines > 0.0 { LABEL_GAP + lines * line_height(LABEL) } else { 0.0 }
 }
 
 /// The room that a horizontal axis with a label in so many lines takes below the plot.
@@ -113,84 +111,106 @@ pub(super) fn width_of(area: Rect, mapping: &Mapping, value: f64) -> f64 {
     area.left + mapping.place(value) * area.width()
 }
 
-/// The grid's horizontal lines.
-pub(super) fn grid_across(canvas: &mut Canvas, area: Rect, mapping: &Mapping) {
-    for tick in &mapping.ticks {
-        let y = height_of(area, mapping, tick.value);
-        canvas.line((area.left, y), (area.right, y), GRID_WIDTH, GRID);
-    }
+/// Which lines of the grid are drawn.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Grid {
+    Across,
+    Both,
 }
 
-/// The grid's vertical lines.
-pub(super) fn grid_down(canvas: &mut Canvas, area: Rect, mapping: &Mapping) {
-    for tick in &mapping.ticks {
-        let x = width_of(area, mapping, tick.value);
-        canvas.line((x, area.top), (x, area.bottom), GRID_WIDTH, GRID);
-    }
+/// A light line at each tick.
+pub(super) fn grid(page: &mut Page, area: Rect, axes: (&Mapping, &Mapping), grid: Grid) -> Result<()> {
+    let style = stroke(GRID, GRID_WIDTH);
+    let down = if grid == Grid::Both { usize::MAX } else { 0 };
+    page.plot(&Group::crisp(), area, axes, |plot| plot.draw_mesh(|backend, line| line.draw(backend, &style), usize::MAX, down))
 }
 
-/// The left axis.
-pub(super) fn vertical(canvas: &mut Canvas, area: Rect, mapping: &Mapping, label: &str) -> Result<()> {
-    canvas.line((area.left, area.top), (area.left, area.bottom + AXIS_WIDTH / 2.0), AXIS_WIDTH, INK);
-    for value in &mapping.minor {
-        let y = height_of(area, mapping, *value);
-        canvas.line((area.left - TICK_LENGTH * 0.6, y), (area.left, y), AXIS_WIDTH * 0.7, INK);
-    }
+/// On which side of the plot an axis is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Side {
+    Left,
+    Right,
+}
+
+/// A vertical axis, its label beside it.
+pub(super) fn vertical(page: &mut Page, area: Rect, mapping: &Mapping, label: &str, side: Side) -> Result<()> {
+    // Away from the plot.
+    let (edge, out, align) = match side {
+        Side::Left => (area.left, -1.0, Align::Right),
+        Side::Right => (area.right, 1.0, Align::Left),
+    };
+    let mut ticks = vec![vec![(edge, area.top), (edge, area.bottom + AXIS_WIDTH / 2.0)]];
+    let tick = |value: f64, length: f64| {
+        let y = height_of(area, mapping, value);
+        vec![(edge + out * length, y), (edge, y)]
+    };
+    ticks.extend(mapping.ticks.iter().map(|at| tick(at.value, TICK_LENGTH)));
+    page.lines(&Group::crisp(), ticks.iter().map(Vec::as_slice), AXIS_WIDTH, INK)?;
+    let minor: Vec<Vec<(f64, f64)>> = mapping.minor.iter().map(|value| tick(*value, TICK_LENGTH * 0.6)).collect();
+    page.lines(&Group::crisp(), minor.iter().map(Vec::as_slice), AXIS_WIDTH * 0.7, INK)?;
     let mut free_below = f64::INFINITY;
     for tick in &mapping.ticks {
         let y = height_of(area, mapping, tick.value);
-        canvas.line((area.left - TICK_LENGTH, y), (area.left, y), AXIS_WIDTH, INK);
         // Ticks that were given may be close to one another.
         if y <= free_below {
             let base = y + font::CAPITAL * SMALL / 2.0;
-            draw_label(canvas, (area.left - TICK_LENGTH - TICK_GAP, base), &tick.label, Align::Right)?;
+            draw_label(page, (edge + out * (TICK_LENGTH + TICK_GAP), base), &tick.label, align);
             free_below = y - SMALL;
         }
     }
     if mapping.exponent != 0 {
-        let base = area.top - SMALL * 0.75;
-        draw_exponent(canvas, (area.left - TICK_LENGTH, base), mapping.exponent, Align::Left)?;
+        let (x, align) = match side {
+            Side::Left => (area.left - TICK_LENGTH, Align::Left),
+            Side::Right => (area.right + TICK_LENGTH, Align::Right),
+        };
+        draw_power(page, (x, area.top - SMALL * 0.75), "×10", mapping.exponent, align);
     }
     let lines = lines(label, LABEL, area.height(), 2);
-    let labels = mapping.ticks.iter().map(|tick| label_width(&tick.label, SMALL)).fold(0.0, f64::max);
-    let last_base = area.left - TICK_LENGTH - TICK_GAP - labels - LABEL_GAP - font::DESCENT * LABEL * 0.5;
-    for (index, line) in lines.iter().rev().enumerate() {
-        let at = (last_base - index as f64 * line_height(LABEL), (area.top + area.bottom) / 2.0);
-        canvas.text(at, Text::new(line, LABEL, INK, Align::Center).turned(90.0))?;
+    let room = TICK_LENGTH + TICK_GAP + labels_width(mapping) + LABEL_GAP;
+    for (index, line) in lines.iter().enumerate() {
+        // All lines run upwards, so that the first is the left one.
+        let base = match side {
+            Side::Left => edge - room - font::DESCENT * LABEL * 0.5 - (lines.len() - 1 - index) as f64 * line_height(LABEL),
+            Side::Right => edge + room + font::CAPITAL * LABEL + index as f64 * line_height(LABEL),
+        };
+        page.text((base, (area.top + area.bottom) / 2.0), Text::new(line, LABEL, INK, Align::Center).turned(90.0));
     }
     Ok(())
 }
 
 /// The line below the plot, at the value where bars stand too if that is not its lower end.
-pub(super) fn base_line(canvas: &mut Canvas, area: Rect, y: f64) {
-    canvas.line((area.left, y), (area.right, y), AXIS_WIDTH, INK);
+pub(super) fn base_line(page: &mut Page, area: Rect, y: f64) -> Result<()> {
+    page.line((area.left, y), (area.right, y), AXIS_WIDTH, INK)
 }
 
 /// The lower axis of a figure so wide, with its label in lines. Tick labels that would touch their neighbour are left out, their ticks stay.
-pub(super) fn horizontal(canvas: &mut Canvas, area: Rect, mapping: &Mapping, label: &[String], width: f64) -> Result<()> {
-    base_line(canvas, area, area.bottom);
-    for value in &mapping.minor {
-        let x = width_of(area, mapping, *value);
-        canvas.line((x, area.bottom), (x, area.bottom + TICK_LENGTH * 0.6), AXIS_WIDTH * 0.7, INK);
-    }
+pub(super) fn horizontal(page: &mut Page, area: Rect, mapping: &Mapping, label: &[String], width: f64) -> Result<()> {
+    base_line(page, area, area.bottom)?;
+    let tick = |value: f64, length: f64| {
+        let x = width_of(area, mapping, value);
+        vec![(x, area.bottom), (x, area.bottom + length)]
+    };
+    let ticks: Vec<Vec<(f64, f64)>> = mapping.ticks.iter().map(|at| tick(at.value, TICK_LENGTH)).collect();
+    page.lines(&Group::crisp(), ticks.iter().map(Vec::as_slice), AXIS_WIDTH, INK)?;
+    let minor: Vec<Vec<(f64, f64)>> = mapping.minor.iter().map(|value| tick(*value, TICK_LENGTH * 0.6)).collect();
+    page.lines(&Group::crisp(), minor.iter().map(Vec::as_slice), AXIS_WIDTH * 0.7, INK)?;
     let base = area.bottom + TICK_LENGTH + TICK_GAP + font::CAPITAL * SMALL;
     let mut taken = f64::NEG_INFINITY;
     for tick in &mapping.ticks {
         let x = width_of(area, mapping, tick.value);
-        canvas.line((x, area.bottom), (x, area.bottom + TICK_LENGTH), AXIS_WIDTH, INK);
         let half = label_width(&tick.label, SMALL) / 2.0;
         if x - half >= taken {
-            draw_label(canvas, (x, base), &tick.label, Align::Center)?;
+            draw_label(page, (x, base), &tick.label, Align::Center);
             taken = x + half + 3.0;
         }
     }
     let mut base = area.bottom + TICK_LENGTH + TICK_GAP + line_height(SMALL) + LABEL_GAP / 2.0 + font::CAPITAL * LABEL;
     if mapping.exponent != 0 {
-        draw_exponent(canvas, (area.right, base), mapping.exponent, Align::Right)?;
+        draw_power(page, (area.right, base), "×10", mapping.exponent, Align::Right);
     }
     for line in label {
         let middle = centered(line, LABEL, (area.left + area.right) / 2.0, width);
-        canvas.text((middle, base), Text::new(line, LABEL, INK, Align::Center))?;
+        page.text((middle, base), Text::new(line, LABEL, INK, Align::Center));
         base += line_height(LABEL);
     }
     Ok(())

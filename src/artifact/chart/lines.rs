@@ -1,85 +1,49 @@
-//! The line chart.
+//! The line chart, and the scatter chart, which is one without lines.
 
-use super::axis::{self, LABEL, MARGIN, SMALL, TITLE, height_of, line_height, width_of};
-use super::canvas::{Align, Canvas, Text};
-use super::legend::{self, GAP, Legend, SAMPLE};
-use super::scale::{Mapping, Role};
-use super::style::{self, Color, GREY, INK, WHITE};
-use super::{COLUMN, LineChart, Point, Rect, Scale, Series};
-use crate::artifact::font;
+use super::clip::{clipped, cut, inside};
+use super::frame::{Content, Frame};
+use super::labels::{self, Named, Taken};
+use super::legend::{LINE_WIDTH, MARKER, TINT, draw_marker};
+use super::looks::{self, Look};
+use super::overlap::{self, Joints, Mark};
+use super::page::{Group, Page};
+use super::style;
+use super::{LineChart, Point, Rect, Scale, Series, axis::height_of, axis::width_of};
+use crate::artifact::number;
 use crate::error::{Error, Result};
 
 /// More lines than this nobody can tell apart.
 const MOST_SERIES: usize = 40;
-const LINE_WIDTH: f64 = 1.2;
 const BAR_WIDTH: f64 = 0.7;
+/// Half of the cap of an error bar.
 const CAP: f64 = 1.8;
-const MARKER: f64 = 2.1;
-const NOTE: f64 = 6.5;
-/// The height of the plot, of the figure's width.
-const SHAPE: f64 = 0.52;
-/// A plot that is smaller is no plot.
-const SMALLEST: f64 = 36.0;
+/// A series of more points than these is a cloud: smaller markers, and no numbers to point at.
+const CLOUD: usize = 300;
+/// The names that a description lists.
+const NAMES: usize = 12;
 
-/// Everything's place.
-#[derive(Debug)]
-pub(super) struct Layout {
-    pub(super) width: f64,
-    pub(super) height: f64,
-    pub(super) area: Rect,
-    pub(super) legend: Legend,
-    /// The legend's upper left corner.
-    pub(super) legend_at: (f64, f64),
-    title: Vec<String>,
-    x_label: Vec<String>,
-    x: Mapping,
-    y: Mapping,
-}
-
-pub(super) fn layout(chart: &LineChart) -> Result<Layout> {
+pub(super) fn frame(chart: &LineChart) -> Result<Frame> {
     check(chart)?;
-    let (width, height) = chart.size.points(COLUMN)?;
-    let room = width - 2.0 * MARGIN;
-    let title = axis::lines(chart.title.as_deref().unwrap_or_default(), TITLE, room, 3);
-    let names: Vec<(usize, &str)> = chart.series.iter().map(|series| series.name.as_str()).enumerate().collect();
-    let legend = legend::layout(&names, room);
-    let mut above = MARGIN + title.len() as f64 * line_height(TITLE);
-    let legend_top = above;
-    above += legend.height + if legend.height > 0.0 { 3.0 } else { 0.0 };
-
     let points = || chart.series.iter().flat_map(|series| &series.points);
-    let marked = |axis: &super::Axis, end: Option<f64>| end.filter(|end| axis.scale == Scale::Linear || *end > 0.0);
-    let heights =
-        points().flat_map(|point| [Some(point.y), marked(&chart.y, point.low), marked(&chart.y, point.high)].into_iter().flatten());
-    let across = || points().filter(|point| !point.y.is_nan()).map(|point| point.x);
-    // Whether the label shares its line with a power of ten, and so may need another, does not depend on how many ticks there are.
-    let beside = axis::exponent_room(&Mapping::new("x", &chart.x, across(), Role::Horizontal, 5.0)?);
-    let x_label = axis::lines(&chart.x.label, LABEL, room - 2.0 * beside, 2);
-    let below = axis::room_below(x_label.len()) + MARGIN;
-    // How high the plot is decides how many ticks fit, and they may need a line above it.
-    let plot_height = |above: f64| height.map_or(width * SHAPE, |height| height - above - below);
-    let y = Mapping::new("y", &chart.y, heights, Role::Vertical, (plot_height(above) / 26.0).clamp(2.0, 8.0))?;
-    above += axis::room_above(&y).max(SMALL * 0.4);
-    let tall = plot_height(above);
-    if tall < SMALLEST {
-        return Err(Error::new(format!("{:.0} points of the height are left for the plot: expected {SMALLEST} or more", tall.max(0.0)))
-            .remedy("raise `size.height`, or leave it out"));
-    }
-    let left = MARGIN + axis::room_left(&y, &chart.y.label, tall);
-    let about = |wide: f64| (wide / if chart.x.scale == Scale::Linear { 34.0 } else { 25.0 }).clamp(2.0, 12.0);
-    let x = Mapping::new("x", &chart.x, across(), Role::Horizontal, about(width - left - MARGIN))?;
-    let last_label = axis::room_right(&x) * f64::from(u8::from(x.ticks.last().is_some_and(|tick| x.place(tick.value) > 0.9)));
-    let right = width - MARGIN - last_label.max(2.0);
-    if right - left < SMALLEST {
-        return Err(Error::new(format!(
-            "{:.0} points of the width are left for the plot: expected {SMALLEST} or more",
-            (right - left).max(0.0)
-        ))
-        .remedy("raise `size.width`"));
-    }
-    let area = Rect { left, top: above, right, bottom: above + tall };
-    let legend_at = (left.min(width - MARGIN - legend.width).max(MARGIN), legend_top);
-    Ok(Layout { width, height: height.unwrap_or(area.bottom + below), area, legend, legend_at, title, x_label, x, y })
+    let marked = |end: Option<f64>| end.filter(|end| chart.y.scale == Scale::Linear || *end > 0.0);
+    let heights = points().flat_map(|point| [Some(point.y), marked(point.low), marked(point.high)].into_iter().flatten()).collect();
+    let across = points().filter(|point| !point.y.is_nan()).map(|point| point.x).collect();
+    let looks = looks::looks(chart);
+    // A series of which nothing is shown has no entry that one would look for in vain.
+    let (shown, empty): (Vec<_>, Vec<_>) =
+        chart.series.iter().zip(looks).partition(|(series, _)| series.points.iter().any(Point::is_finite));
+    let missing: Vec<String> = empty.iter().map(|(series, _)| looks::name(series)).filter(|name| !name.is_empty()).collect();
+    let note = (!missing.is_empty() && !shown.is_empty()).then(|| format!("no data: {}", missing.join("; ")));
+    Frame::new(&Content {
+        title: chart.title.as_deref(),
+        size: &chart.size,
+        x: &chart.x,
+        y: &chart.y,
+        across,
+        heights,
+        legend: looks::legend(&shown),
+        note,
+    })
 }
 
 fn check(chart: &LineChart) -> Result<()> {
@@ -93,113 +57,189 @@ fn check(chart: &LineChart) -> Result<()> {
     }
 }
 
-/// How a series looks.
-struct Look {
-    color: Color,
-    marker: usize,
-    dash: &'static [f64],
+/// What the chart shows, for who cannot see it.
+pub(super) fn description(chart: &LineChart) -> String {
+    let mut names: Vec<String> = chart.series.iter().map(looks::name).filter(|name| !name.is_empty()).collect();
+    let more = names.len().saturating_sub(NAMES);
+    names.truncate(NAMES);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let of = if names.is_empty() { String::new() } else { format!(": {}{more}", names.join("; ")) };
+    let title = chart.title.as_ref().map_or(String::new(), |title| format!("{title}. "));
+    let or = |label: &str, unsaid: &'static str| if label.trim().is_empty() { unsaid.to_owned() } else { label.to_owned() };
+    format!("{title}{} over {}{of}", or(&chart.y.label, "y"), or(&chart.x.label, "x"))
 }
 
-fn look(number: usize, series: &Series) -> Look {
-    Look {
-        color: style::color(series.color.unwrap_or(number)),
-        marker: series.marker.unwrap_or(number),
-        dash: style::dash(series.dash.unwrap_or(number)),
-    }
-}
-
-pub(super) fn draw(chart: &LineChart) -> Result<Canvas> {
-    let layout = layout(chart)?;
-    let mut canvas = Canvas::new(layout.width, layout.height, chart.size.dpi()?)?;
-    for (index, line) in layout.title.iter().enumerate() {
-        let base = MARGIN + font::CAPITAL * TITLE + index as f64 * line_height(TITLE);
-        let middle = axis::centered(line, TITLE, (layout.area.left + layout.area.right) / 2.0, layout.width);
-        canvas.text((middle, base), Text::new(line, TITLE, INK, Align::Center))?;
-    }
-    axis::grid_across(&mut canvas, layout.area, &layout.y);
-    axis::grid_down(&mut canvas, layout.area, &layout.x);
-    let shown: Vec<Shown> = chart.series.iter().enumerate().map(|(number, series)| Shown::new(&layout, number, series)).collect();
-    shown.iter().filter(|shown| shown.series.band).for_each(|shown| shown.band(&mut canvas, layout.area));
-    axis::vertical(&mut canvas, layout.area, &layout.y, &chart.y.label)?;
-    axis::horizontal(&mut canvas, layout.area, &layout.x, &layout.x_label, layout.width)?;
+pub(super) fn draw(chart: &LineChart) -> Result<Page> {
+    let frame = frame(chart)?;
+    let mut page = frame.begin()?;
+    let looks = looks::looks(chart);
+    let mut shown: Vec<Shown> = chart.series.iter().zip(looks).map(|(series, look)| Shown::new(&frame, series, look)).collect();
+    move_apart(&mut shown, frame.area);
+    let area = frame.area;
+    shown.iter().filter(|shown| shown.series.band).try_for_each(|shown| shown.band(&mut page, area))?;
+    frame.axes(&mut page)?;
     // Bars below all lines, lines below all markers: nothing that is measured is hidden by how it is shown.
-    shown.iter().filter(|shown| !shown.series.band).for_each(|shown| shown.error_bars(&mut canvas, layout.area));
-    shown.iter().filter(|shown| shown.series.line).for_each(|shown| shown.lines(&mut canvas, layout.area));
-    shown.iter().filter(|shown| shown.series.markers).for_each(|shown| shown.markers(&mut canvas, layout.area));
-    labels(&mut canvas, &layout, &shown)?;
+    shown.iter().filter(|shown| !shown.series.band).try_for_each(|shown| shown.error_bars(&mut page, area))?;
+    shown.iter().filter(|shown| shown.joined()).try_for_each(|shown| shown.lines(&mut page, area))?;
+    shown.iter().filter(|shown| shown.series.markers).try_for_each(|shown| shown.markers(&mut page, area, chart))?;
+    draw_labels(&mut page, area, &shown)?;
     if shown.iter().all(|shown| shown.places.iter().all(Option::is_none)) {
-        let middle = ((layout.area.left + layout.area.right) / 2.0, (layout.area.top + layout.area.bottom) / 2.0);
-        canvas.text(middle, Text::new("no data", SMALL, GREY, Align::Center))?;
+        frame.no_data(&mut page);
     }
-    draw_legend(&mut canvas, &layout, &shown)?;
-    Ok(canvas)
+    Ok(page)
 }
 
 /// A series on the page.
 struct Shown<'a> {
     series: &'a Series,
     look: Look,
-    /// Of each point; `None` is a gap.
+    /// Of each point's marker; `None` is a gap.
     places: Vec<Option<(f64, f64)>>,
+    /// Of each point on the line.
+    joints: Vec<Option<(f64, f64)>>,
     /// The ends of each point's interval, the upper first.
     intervals: Vec<Option<(f64, f64)>>,
 }
 
+/// Moves what would hide each other apart: see [`overlap`].
+fn move_apart(shown: &mut [Shown<'_>], area: Rect) {
+    let marks: Vec<Vec<Option<Mark>>> = shown.iter().map(Shown::marks).collect();
+    let lines: Vec<Option<Joints<'_>>> = shown.iter().map(|shown| shown.joined().then_some(shown.joints.as_slice())).collect();
+    let offsets = overlap::offsets(&lines, area);
+    for ((shown, shifts), offsets) in shown.iter_mut().zip(overlap::shifts(&marks, area)).zip(offsets) {
+        for (index, shift) in shifts.into_iter().enumerate() {
+            if let Some((x, _)) = &mut shown.places[index] {
+                *x += shift;
+            }
+            if let Some((x, y)) = &mut shown.joints[index] {
+                // A line goes through its markers, unless it runs beside another: moved to the side, sloping lines would meet again.
+                match offsets.get(index).copied().unwrap_or_default() {
+                    0.0 => *x += shift,
+                    offset => *y += offset,
+                }
+            }
+        }
+    }
+}
+
 impl<'a> Shown<'a> {
-    fn new(layout: &Layout, number: usize, series: &'a Series) -> Shown<'a> {
-        let finite = |point: &Point| point.x.is_finite() && point.y.is_finite();
-        let place =
-            |point: &Point| finite(point).then(|| (width_of(layout.area, &layout.x, point.x), height_of(layout.area, &layout.y, point.y)));
+    fn new(frame: &Frame, series: &'a Series, look: Look) -> Shown<'a> {
+        let area = frame.area;
+        let place = |point: &Point| point.is_finite().then(|| (width_of(area, &frame.x, point.x), height_of(area, &frame.y, point.y)));
         // An end that a logarithmic axis cannot show, or an infinite one, is beyond the plot's edge.
-        let end = |value: f64, beyond: f64| match height_of(layout.area, &layout.y, value) {
-            y if y.is_finite() => y.clamp(layout.area.top, layout.area.bottom),
+        let end = |value: f64, beyond: f64| match height_of(area, &frame.y, value) {
+            y if y.is_finite() => y.clamp(area.top, area.bottom),
             _ => beyond,
         };
         let interval = |point: &Point| {
             let (low, high) = (point.low.or(point.high.map(|_| point.y))?, point.high.or(point.low.map(|_| point.y))?);
-            finite(point).then(|| (end(high, layout.area.top), end(low, layout.area.bottom)))
+            point.is_finite().then(|| (end(high, area.top), end(low, area.bottom)))
         };
-        Shown {
-            series,
-            look: look(number, series),
-            places: series.points.iter().map(place).collect(),
-            intervals: series.points.iter().map(interval).collect(),
-        }
+        let places: Vec<Option<(f64, f64)>> = series.points.iter().map(place).collect();
+        Shown { series, look, joints: places.clone(), places, intervals: series.points.iter().map(interval).collect() }
+    }
+
+    fn joined(&self) -> bool {
+        self.series.line.unwrap_or(true)
+    }
+
+    /// What could be hidden, or hide another; a line alone has nothing of the kind.
+    fn marks(&self) -> Vec<Option<Mark>> {
+        let interval = |index: usize| self.intervals[index].filter(|_| !self.series.band);
+        let mark = |(index, place): (usize, &Option<(f64, f64)>)| {
+            let interval = interval(index);
+            place.filter(|_| self.series.markers || interval.is_some()).map(|at| Mark { at, interval })
+        };
+        self.places.iter().enumerate().map(mark).collect()
     }
 
     /// The stretches of line between gaps.
-    fn runs(&self) -> impl Iterator<Item = Vec<(f64, f64)>> {
-        self.places.split(Option::is_none).map(|run| run.iter().flatten().copied().collect::<Vec<_>>()).filter(|run| !run.is_empty())
+    ///
+    /// Points that were measured several times at one place would make it a vertical stroke: it goes through their mean. Where it would go
+    /// back to a place where it was, a new stretch begins.
+    fn runs(&self) -> Vec<Vec<(f64, f64)>> {
+        if !self.series.markers {
+            // A line alone is drawn as it is given: a roof, an outline.
+            return self.joints.split(Option::is_none).map(|run| run.iter().flatten().copied().collect()).collect();
+        }
+        let mut runs: Vec<Vec<(f64, f64)>> = Vec::new();
+        for stretch in self.joints.iter().zip(&self.series.points).collect::<Vec<_>>().split(|(joint, _)| joint.is_none()) {
+            let mut run: Vec<(f64, f64)> = Vec::new();
+            let mut known: Vec<f64> = Vec::new();
+            for same in stretch.chunk_by(|(_, one), (_, next)| one.x == next.x) {
+                let places: Vec<(f64, f64)> = same.iter().filter_map(|(joint, _)| **joint).collect();
+                let [(_, first), ..] = same else { continue };
+                if known.contains(&first.x) {
+                    runs.push(std::mem::take(&mut run));
+                    known.clear();
+                }
+                known.push(first.x);
+                let count = places.len() as f64;
+                run.push((
+                    places.iter().map(|place| place.0).sum::<f64>() / count,
+                    places.iter().map(|place| place.1).sum::<f64>() / count,
+                ));
+            }
+            runs.push(run);
+        }
+        runs.retain(|run| !run.is_empty());
+        runs
     }
 
-    fn lines(&self, canvas: &mut Canvas, area: Rect) {
-        for run in self.runs() {
-            for piece in clipped(&run, area) {
-                canvas.polyline(&piece, LINE_WIDTH, self.look.color, self.look.dash);
+    fn lines(&self, page: &mut Page, area: Rect) -> Result<()> {
+        let pieces: Vec<Vec<(f64, f64)>> = self.runs().iter().flat_map(|run| clipped(run, area)).collect();
+        let group = Group::default().with("data-line", looks::name(self.series)).dashed(style::dash(self.look.dash));
+        page.lines(&group, pieces.iter().map(Vec::as_slice), LINE_WIDTH, self.look.color)
+    }
+
+    fn markers(&self, page: &mut Page, area: Rect, chart: &LineChart) -> Result<()> {
+        let cloud = self.series.points.len() > CLOUD;
+        for (place, point) in self.places.iter().zip(&self.series.points) {
+            if let Some(place) = place.filter(|place| inside(*place, area)) {
+                let (group, radius) = if cloud { (Group::default(), MARKER * 0.6) } else { (self.numbers(point, chart), MARKER) };
+                draw_marker(page, &group, place, (self.look.marker, radius), self.look.color)?;
             }
         }
+        Ok(())
     }
 
-    fn markers(&self, canvas: &mut Canvas, area: Rect) {
-        self.places.iter().flatten().filter(|place| inside(**place, area)).for_each(|place| draw_marker(canvas, *place, &self.look));
+    /// A marker's numbers, in full and for a reader.
+    fn numbers(&self, point: &Point, chart: &LineChart) -> Group {
+        let name = looks::name(self.series);
+        let digits = |value: f64| number::significant(value, 4);
+        let interval = match (point.low, point.high) {
+            (None, None) => String::new(),
+            (low, high) => format!(" [{}, {}]", digits(low.unwrap_or(point.y)), digits(high.unwrap_or(point.y))),
+        };
+        let called = |label: &str| if label.trim().is_empty() { String::new() } else { format!("{label}: ") };
+        let series = if name.is_empty() { String::new() } else { format!("{name}; ") };
+        let what = point.label.as_ref().map_or(String::new(), |label| format!("{label}; "));
+        let (x, y) = (digits(point.x), digits(point.y));
+        let mut group =
+            Group::default().titled(format!("{series}{what}{}{x}; {}{y}{interval}", called(&chart.x.label), called(&chart.y.label)));
+        group = group.with("data-series", &name).with("data-x", format!("{:?}", point.x)).with("data-y", format!("{:?}", point.y));
+        for (key, end) in [("data-low", point.low), ("data-high", point.high)] {
+            if let Some(end) = end {
+                group = group.with(key, format!("{end:?}"));
+            }
+        }
+        group
     }
 
-    fn error_bars(&self, canvas: &mut Canvas, area: Rect) {
+    fn error_bars(&self, page: &mut Page, area: Rect) -> Result<()> {
+        let mut strokes: Vec<Vec<(f64, f64)>> = Vec::new();
         for (place, interval) in self.places.iter().zip(&self.intervals) {
             let (Some((x, y)), Some((high, low))) = (place, interval) else { continue };
-            if !inside((*x, y.clamp(area.top, area.bottom)), area) {
-                continue;
-            }
-            canvas.line((*x, *high), (*x, *low), BAR_WIDTH, self.look.color);
-            for end in [*high, *low] {
-                canvas.line((x - CAP, end), (x + CAP, end), BAR_WIDTH, self.look.color);
+            if inside((*x, y.clamp(area.top, area.bottom)), area) {
+                strokes.push(vec![(*x, *high), (*x, *low)]);
+                strokes.extend([*high, *low].map(|end| vec![(x - CAP, end), (x + CAP, end)]));
             }
         }
+        page.lines(&Group::default(), strokes.iter().map(Vec::as_slice), BAR_WIDTH, self.look.color)
     }
 
-    /// Fills between the ends of the intervals, a column of pixels at a time, so that no place is tinted twice.
-    fn band(&self, canvas: &mut Canvas, area: Rect) {
-        let step = canvas.step();
+    /// Fills between the ends of the intervals.
+    fn band(&self, page: &mut Page, area: Rect) -> Result<()> {
         let known: Vec<Option<(f64, f64, f64)>> = self
             .places
             .iter()
@@ -207,197 +247,47 @@ impl<'a> Shown<'a> {
             .map(|(place, interval)| Some((place.as_ref()?.0, interval.as_ref()?.0, interval.as_ref()?.1)))
             .collect();
         for run in known.split(Option::is_none) {
-            for pair in run.windows(2) {
-                let &[Some(mut from), Some(mut to)] = pair else { continue };
-                if from.0 > to.0 {
-                    std::mem::swap(&mut from, &mut to);
+            let run: Vec<(f64, f64, f64)> = run.iter().flatten().copied().collect();
+            match run[..] {
+                [] => {}
+                // An interval with no neighbour has no width to fill.
+                [(x, high, low)] if (area.left..=area.right).contains(&x) => {
+                    page.lines(&Group::default(), [&[(x, high), (x, low)][..]], BAR_WIDTH, self.look.color)?;
                 }
-                let first = (from.0.max(area.left) / step).round() as i64;
-                let last = (to.0.min(area.right) / step).round() as i64;
-                for column in first..last {
-                    let x = column as f64 * step;
-                    let share = if to.0 > from.0 { ((x - from.0) / (to.0 - from.0)).clamp(0.0, 1.0) } else { 0.0 };
-                    let rect =
-                        Rect { left: x, top: from.1 + (to.1 - from.1) * share, right: x + step, bottom: from.2 + (to.2 - from.2) * share };
-                    canvas.tint(rect, self.look.color, 0.18);
+                [_] => {}
+                _ => {
+                    let upper = run.iter().map(|(x, high, _)| (*x, *high));
+                    let lower = run.iter().rev().map(|(x, _, low)| (*x, *low));
+                    let outline = cut(&upper.chain(lower).collect::<Vec<_>>(), area);
+                    page.polygon(&Group::default(), &outline, self.look.color, TINT)?;
                 }
             }
         }
-        // An interval with no neighbour has no width to fill.
-        for (index, place) in known.iter().enumerate() {
-            let alone =
-                index.checked_sub(1).is_none_or(|before| known[before].is_none()) && known.get(index + 1).is_none_or(Option::is_none);
-            if let (Some((x, high, low)), true) = (place, alone && place.is_some_and(|(x, ..)| (area.left..=area.right).contains(&x))) {
-                canvas.line((*x, *high), (*x, *low), BAR_WIDTH, self.look.color);
-            }
-        }
+        Ok(())
     }
 }
 
-/// A marker with a thin white edge, which parts it from what lies below.
-fn draw_marker(canvas: &mut Canvas, (x, y): (f64, f64), look: &Look) {
-    for (radius, color) in [(MARKER + 0.5, WHITE), (MARKER, look.color)] {
-        let outline: Vec<(f64, f64)> = style::marker(look.marker).into_iter().map(|(dx, dy)| (x + dx * radius, y + dy * radius)).collect();
-        canvas.polygon(&outline, color);
-    }
-}
-
-fn inside((x, y): (f64, f64), area: Rect) -> bool {
-    const SLACK: f64 = 0.01;
-    (area.left - SLACK..=area.right + SLACK).contains(&x) && (area.top - SLACK..=area.bottom + SLACK).contains(&y)
-}
-
-/// The parts of a line that are inside (Liang and Barsky 1984).
-fn clipped(points: &[(f64, f64)], area: Rect) -> Vec<Vec<(f64, f64)>> {
-    let mut pieces: Vec<Vec<(f64, f64)>> = Vec::new();
-    for pair in points.windows(2) {
-        let ((x0, y0), (x1, y1)) = (pair[0], pair[1]);
-        let (dx, dy) = (x1 - x0, y1 - y0);
-        let (mut enter, mut leave) = (0.0f64, 1.0f64);
-        for (run, room) in [(-dx, x0 - area.left), (dx, area.right - x0), (-dy, y0 - area.top), (dy, area.bottom - y0)] {
-            match run {
-                0.0 if room < 0.0 => leave = -1.0,
-                0.0 => {}
-                run if run < 0.0 => enter = enter.max(room / run),
-                run => leave = leave.min(room / run),
-            }
-        }
-        if enter > leave {
-            continue;
-        }
-        let at = |share: f64| (x0 + dx * share, y0 + dy * share);
-        match pieces.last_mut() {
-            Some(piece) if enter == 0.0 && piece.last() == Some(&pair[0]) => piece.push(at(leave)),
-            _ => pieces.push(vec![at(enter), at(leave)]),
-        }
-    }
-    pieces
-}
-
-/// The name of a point, and the places it may have.
-struct Named {
-    text: String,
-    point: (f64, f64),
-    places: [Rect; 12],
-    chosen: usize,
-}
-
-/// From this place on, a name is so far from its point that a line has to join them.
-const FIRST_FAR: usize = 8;
-
-impl Named {
-    fn new(label: &str, (x, y): (f64, f64), area: Rect) -> Named {
-        let text = font::elide(label, NOTE, area.width() * 0.6);
-        let (wide, tall) = (font::width(&text, NOTE), NOTE * 0.95);
-        let (near, slant, far) = (MARKER + 2.0, (MARKER + 2.0) * 0.6, (MARKER + 2.0) * 2.2);
-        let (left, right, above, below) = (x - wide, x, y - tall, y);
-        let (middle, center) = (x - wide / 2.0, y - tall / 2.0);
-        // The best first: of places that cover nothing, it is taken.
-        let corners = [
-            (right + near, center),
-            (left - near, center),
-            (middle, above - near),
-            (middle, below + near),
-            (right + slant, above - slant),
-            (left - slant, above - slant),
-            (right + slant, below + slant),
-            (left - slant, below + slant),
-            (right + slant, above - far),
-            (left - slant, above - far),
-            (right + slant, below + far),
-            (left - slant, below + far),
-        ];
-        Named {
-            text,
-            point: (x, y),
-            places: corners.map(|(left, top)| Rect { left, top, right: left + wide, bottom: top + tall }),
-            chosen: 0,
-        }
-    }
-
-    fn rect(&self) -> Rect {
-        self.places[self.chosen]
-    }
-}
-
-/// Puts each point's label where it covers least: first by itself, then, a few times over, in view of where the others are.
-fn labels(canvas: &mut Canvas, layout: &Layout, shown: &[Shown<'_>]) -> Result<()> {
+/// Puts names beside the points that have one.
+fn draw_labels(page: &mut Page, area: Rect, shown: &[Shown<'_>]) -> Result<()> {
     let mut named: Vec<Named> = Vec::new();
     for shown in shown {
         for (point, place) in shown.series.points.iter().zip(&shown.places) {
             if let (Some(label), Some(place)) = (point.label.as_deref().filter(|label| !label.trim().is_empty()), *place)
-                && inside(place, layout.area)
+                && inside(place, area)
             {
-                named.push(Named::new(label, place, layout.area));
+                named.push(Named::new(label, place, area));
             }
         }
     }
     if named.is_empty() {
         return Ok(());
     }
-    let taken = covered(shown);
-    for _ in 0..4 {
-        for index in 0..named.len() {
-            let cost = |number: usize, place: &Rect| {
-                let far = if number >= FIRST_FAR { 10.0 } else { 0.0 };
-                let marks: f64 = taken.iter().map(|(other, weight)| place.overlap(other) * weight).sum();
-                let labels: f64 =
-                    named.iter().enumerate().filter(|(other, _)| *other != index).map(|(_, other)| place.overlap(&other.rect())).sum();
-                let outside = place.width() * place.height() - place.overlap(&layout.area);
-                far + marks + labels * 5.0 + outside * 20.0
-            };
-            let costs: Vec<f64> = named[index].places.iter().enumerate().map(|(number, place)| cost(number, place)).collect();
-            let best = (0..costs.len()).min_by(|a, b| costs[*a].total_cmp(&costs[*b])).unwrap_or(0);
-            named[index].chosen = best;
+    let mut taken = Taken::default();
+    for shown in shown {
+        shown.places.iter().flatten().for_each(|place| taken.marker(*place));
+        if shown.joined() {
+            shown.runs().iter().for_each(|run| taken.line(run));
         }
     }
-    for Named { text, point, places, chosen } in &named {
-        let place = places[*chosen];
-        if *chosen >= FIRST_FAR {
-            let end = (point.0.clamp(place.left, place.right), point.1.clamp(place.top, place.bottom));
-            let (dx, dy) = (end.0 - point.0, end.1 - point.1);
-            let start = (MARKER + 1.0) / dx.hypot(dy).max(MARKER + 1.0);
-            canvas.line((point.0 + dx * start, point.1 + dy * start), end, 0.4, GREY);
-        }
-        let base = (place.top + place.bottom + font::CAPITAL * NOTE) / 2.0;
-        canvas.text((place.left, base), Text::new(text, NOTE, INK, Align::Left))?;
-    }
-    Ok(())
-}
-
-/// What labels should not cover, and how bad it is: markers, and lines as a row of squares.
-fn covered(shown: &[Shown<'_>]) -> Vec<(Rect, f64)> {
-    let around = |(x, y): (f64, f64), reach: f64| Rect { left: x - reach, top: y - reach, right: x + reach, bottom: y + reach };
-    let markers = shown.iter().flat_map(|shown| shown.places.iter().flatten()).map(|place| (around(*place, MARKER + 0.5), 12.0));
-    let mut taken: Vec<(Rect, f64)> = markers.collect();
-    for run in shown.iter().filter(|shown| shown.series.line).flat_map(Shown::runs) {
-        for pair in run.windows(2) {
-            let ((x, y), (dx, dy)) = (pair[0], (pair[1].0 - pair[0].0, pair[1].1 - pair[0].1));
-            let steps = (dx.hypot(dy).min(2000.0) / 2.0).ceil().max(1.0);
-            let square = |step: usize| (around((x + dx * step as f64 / steps, y + dy * step as f64 / steps), 1.0), 4.0);
-            taken.extend((0..=steps as usize).map(square));
-        }
-    }
-    taken
-}
-
-fn draw_legend(canvas: &mut Canvas, layout: &Layout, shown: &[Shown<'_>]) -> Result<()> {
-    let (left, top) = layout.legend_at;
-    for (number, rect, name) in &layout.legend.entries {
-        let shown = &shown[*number];
-        let middle = top + (rect.top + rect.bottom) / 2.0;
-        let (from, to) = (left + rect.left, left + rect.left + SAMPLE);
-        if shown.series.band {
-            let tint = style::mix(shown.look.color, 0.18);
-            canvas.rectangle(Rect { left: from, top: middle - 3.0, right: to, bottom: middle + 3.0 }, tint);
-        }
-        if shown.series.line {
-            canvas.polyline(&[(from, middle), (to, middle)], LINE_WIDTH, shown.look.color, shown.look.dash);
-        }
-        if shown.series.markers {
-            draw_marker(canvas, ((from + to) / 2.0, middle), &shown.look);
-        }
-        canvas.text((to + GAP, middle + font::CAPITAL * SMALL / 2.0), Text::new(name, SMALL, INK, Align::Left))?;
-    }
-    Ok(())
+    labels::draw(page, area, named, &taken)
 }

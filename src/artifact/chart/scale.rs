@@ -3,6 +3,8 @@
 use super::{Axis, Scale};
 use crate::artifact::number;
 use crate::error::{Error, Result};
+use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged};
+use std::ops::Range;
 
 /// An axis with its range: places a value between 0 (its low end) and 1.
 #[derive(Debug, Clone, PartialEq)]
@@ -143,6 +145,25 @@ impl Mapping {
     }
 }
 
+/// An axis of `plotters`: its key points are the ticks.
+impl Ranged for Mapping {
+    type FormatOption = NoDefaultFormatting;
+    type ValueType = f64;
+
+    fn map(&self, value: &f64, (from, to): (i32, i32)) -> i32 {
+        // What is off the page by far stays a number that fits; NaN becomes 0.
+        (f64::from(from) + self.place(*value) * (f64::from(to) - f64::from(from))).round().clamp(-1e8, 1e8) as i32
+    }
+
+    fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
+        self.ticks.iter().map(|tick| tick.value).take(hint.max_num_points()).collect()
+    }
+
+    fn range(&self) -> Range<f64> {
+        self.low..self.high
+    }
+}
+
 fn linear(axis: &Axis, least: f64, most: f64, role: Role, about: f64) -> Mapping {
     let zero = match (role, axis.from_zero) {
         (Role::Bars, _) | (_, Some(true)) => true,
@@ -194,7 +215,7 @@ impl Mapping {
 }
 
 /// A round step (1, 2, 2.5 or 5 times a power of ten) that makes about `about` intervals.
-fn step(low: f64, high: f64, about: f64) -> f64 {
+pub(super) fn step(low: f64, high: f64, about: f64) -> f64 {
     let rough = (high / about - low / about).max(f64::MIN_POSITIVE);
     let power = 10f64.powi(rough.log10().floor() as i32);
     // Below the smallest power of ten there is nothing round.

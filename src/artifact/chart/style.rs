@@ -1,27 +1,37 @@
 //! What tells one series from another: colour, marker and dash, each enough by itself.
 
-/// Red, green, blue.
-pub(super) type Color = (u8, u8, u8);
+pub(super) use plotters::style::RGBColor as Color;
 
-pub(super) const WHITE: Color = (255, 255, 255);
+pub(super) const WHITE: Color = Color(255, 255, 255);
 /// Text and axes.
-pub(super) const INK: Color = (30, 30, 30);
+pub(super) const INK: Color = Color(30, 30, 30);
 /// Notes, and what is said in passing.
-pub(super) const GREY: Color = (100, 100, 100);
-pub(super) const GRID: Color = (222, 222, 222);
+pub(super) const GREY: Color = Color(100, 100, 100);
+pub(super) const GRID: Color = Color(222, 222, 222);
 
 /// M. Okabe and K. Ito, "Color Universal Design" (2008): told apart with every kind of colour vision. Their yellow is too pale for a line
 /// on paper and is left out; their black is dark grey, so that it is no axis.
-const COLORS: [Color; 7] = [(0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167), (230, 159, 0), (86, 180, 233), (70, 70, 70)];
+const COLORS: [Color; 7] = [
+    Color(0, 114, 178),
+    Color(213, 94, 0),
+    Color(0, 158, 115),
+    Color(204, 121, 167),
+    Color(230, 159, 0),
+    Color(86, 180, 233),
+    Color(70, 70, 70),
+];
 
 pub(super) fn color(number: usize) -> Color {
     COLORS[number % COLORS.len()]
 }
 
-/// The colour as a tint on white, for bands.
-pub(super) fn mix(color: Color, share: f64) -> Color {
-    let channel = |value: u8| (255.0 + (f64::from(value) - 255.0) * share).round() as u8;
-    (channel(color.0), channel(color.1), channel(color.2))
+/// Relative luminance (WCAG 2), between 0 and 1.
+pub(super) fn luminance(color: Color) -> f64 {
+    let linear = |value: u8| match f64::from(value) / 255.0 {
+        low if low <= 0.03928 => low / 12.92,
+        high => ((high + 0.055) / 1.055).powf(2.4),
+    };
+    0.2126 * linear(color.0) + 0.7152 * linear(color.1) + 0.0722 * linear(color.2)
 }
 
 /// On and off, in points, by turns.
@@ -67,15 +77,6 @@ const MARKERS: usize = 8;
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Relative luminance (WCAG 2), between 0 and 1.
-    fn luminance(color: Color) -> f64 {
-        let linear = |value: u8| match f64::from(value) / 255.0 {
-            low if low <= 0.03928 => low / 12.92,
-            high => ((high + 0.055) / 1.055).powf(2.4),
-        };
-        0.2126 * linear(color.0) + 0.7152 * linear(color.1) + 0.0722 * linear(color.2)
-    }
 
     #[test]
     fn no_two_of_forty_look_alike() {

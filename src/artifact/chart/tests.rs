@@ -1,10 +1,13 @@
 use super::*;
+use plotters::style::RGBColor;
+use resvg::tiny_skia::Pixmap;
+use resvg::usvg::roxmltree;
 use serde_json::{Value, json};
 
 /// Where `CARAMBA_CHART_GALLERY` names a directory, every chart of these tests is left there, to be looked at.
-fn keep(name: &str, png: &[u8]) {
+fn keep(name: &str, figure: &Figure) {
     if let Some(directory) = std::env::var_os("CARAMBA_CHART_GALLERY") {
-        std::fs::write(Path::new(&directory).join(format!("{name}.png")), png).unwrap();
+        figure.write(&Path::new(&directory).join(format!("{name}.png"))).unwrap();
     }
 }
 
@@ -12,7 +15,7 @@ fn line_chart(value: Value) -> LineChart {
     serde_json::from_value(value).unwrap()
 }
 
-fn bar_panels(value: Value) -> BarPanels {
+fn panels(value: Value) -> Panels {
     serde_json::from_value(value).unwrap()
 }
 
@@ -200,13 +203,181 @@ fn bar_charts() -> Vec<(&'static str, Value)> {
     ]
 }
 
+const LONG: [&str; 5] = [
+    "SmolLM2-135M-Instruct",
+    "SmolLM2-135M-upcycled-jointly-72",
+    "SmolLM2-135M-upcycled-separately-72",
+    "SmolLM2-135M-upcycled-jointly-144-distilled",
+    "SmolLM2-135M-upcycled-separately-144-distilled",
+];
+
+/// Five models with three kinds of cache each.
+fn five_models(scale: &str) -> Value {
+    let mut series = Vec::new();
+    for (color, model) in LONG.iter().enumerate() {
+        for (dash, (kind, bytes)) in [("fp16", 2.0), ("q8", 1.0625), ("q4", 0.5625)].into_iter().enumerate() {
+            let width = 23040.0 / (1.0 + 0.4 * color as f64);
+            let points: Vec<[f64; 2]> =
+                [128.0, 512.0, 1024.0, 2048.0, 4096.0].iter().map(|x| [*x, x * width * bytes / 1048576.0]).collect();
+            series.push(json!({ "name": format!("{model}, {kind}"), "points": points, "color": color, "dash": dash, "marker": dash }));
+        }
+    }
+    json!({ "x": { "label": "Sequence length (tokens)", "scale": "log2" }, "y": { "label": "KV cache (MB)", "scale": scale }, "series": series })
+}
+
+/// Models whose throughput hardly depends on the cache's kind: their lines lie on each other, and their intervals overlap.
+fn hidden() -> Value {
+    let mut series = Vec::new();
+    for (color, (model, speed)) in [("teacher", 74.0), ("student", 82.0)].into_iter().enumerate() {
+        for (dash, (kind, factor)) in [("fp16", 1.0), ("q8", 1.004), ("q4", 0.998)].into_iter().enumerate() {
+            let point = |x: f64| {
+                let y = speed * factor * (1.0 - x / 4000.0);
+                [x, y, y * 0.97, y * 1.03]
+            };
+            let points: Vec<[f64; 4]> = [128.0, 512.0, 1024.0].into_iter().map(point).collect();
+            series.push(json!({ "name": format!("{model}, {kind}"), "points": points, "color": color, "dash": dash, "marker": dash }));
+        }
+    }
+    json!({ "x": { "label": "Prompt length (tokens)", "scale": "log2" }, "y": { "label": "Throughput (tokens/s)" }, "series": series })
+}
+
+fn with_ratio() -> Value {
+    let mut chart = summary();
+    for (panel, (value, low, high)) in [(1.06, 1.01, 1.11), (1.107, 1.09, 1.12), (0.625, 0.625, 0.625)].into_iter().enumerate() {
+        let point = json!({ "name": "student", "value": value, "low": low, "high": high });
+        chart["panels"][panel]["ratio"] = json!({ "label": "Student / teacher", "points": [point] });
+    }
+    chart
+}
+
+fn waves(count: usize, around: f64) -> Vec<f64> {
+    (0..count).map(|index| around + (index as f64 * 0.7).sin() + (index as f64 * 0.31).cos() * 0.8).collect()
+}
+
+fn more_line_charts() -> Vec<(&'static str, Value)> {
+    let decades = json!([[1, 0.0004], [2, 0.06], [3, 0.8, 0.5, 1.3], [4, 22], [5, 340]]);
+    let mut six = one_line(decades);
+    let linear = six.clone();
+    six["y"]["scale"] = json!("log10");
+    let mut missing = memory("linear");
+    missing["series"][4]["points"] = json!([[128, null], [256, null]]);
+    let mut repeats = one_line(json!([[128, 21], [128, 22.5], [512, 19], [512, 19.8], [1024, 16], [1024, 16.4]]));
+    repeats["x"]["scale"] = json!("log2");
+    let sweeps = one_line(json!([[128, 21], [512, 19], [1024, 16], [128, 24], [512, 22], [1024, 18]]));
+    vec![
+        ("line-five-models", five_models("linear")),
+        ("line-five-models-log", five_models("log10")),
+        ("line-hidden", hidden()),
+        ("line-six-decades", six),
+        ("line-six-decades-linear", linear),
+        ("line-missing-series", missing),
+        ("line-repeats", repeats),
+        ("line-sweeps", sweeps),
+    ]
+}
+
+fn more_bar_charts() -> Vec<(&'static str, Value)> {
+    let mut five = Vec::new();
+    for (title, label) in [("Perplexity", "Perplexity"), ("Throughput", "Tokens/s"), ("KV cache", "MB")] {
+        let bars: Vec<Value> =
+            LONG.iter().zip(1..).map(|(name, number)| json!({ "name": name, "value": 10.0 + f64::from(number) * 1.7 })).collect();
+        five.push(json!({ "title": title, "label": label, "bars": bars }));
+    }
+    five[1]["bars"].as_array_mut().unwrap().truncate(2);
+    let decades: Vec<Value> =
+        [0.0004, 0.06, 0.8, 22.0, 340.0].iter().zip(LONG).map(|(value, name)| json!({ "name": name, "value": value })).collect();
+    let log = json!({ "panels": [
+        { "title": "Linear", "label": "s", "bars": decades }, { "title": "Logarithmic", "label": "s", "scale": "log10", "bars": decades }
+    ] });
+    let boxes = json!({ "panels": [
+        { "title": "Decode", "label": "ms/token", "boxes": [
+            { "name": "teacher", "values": waves(60, 13.0) }, { "name": "student", "values": [12.1, 12.0, 12.4, 12.2, 12.9, 15.0, 12.3] },
+            { "name": "few", "values": [11.0, 12.0, 13.0] }, { "name": "none", "values": [null] } ] },
+        { "title": "Throughput", "label": "Tokens/s", "bars": [{ "name": "teacher", "value": 74.05 }, { "name": "student", "value": 81.95 }] }
+    ] });
+    vec![("bars-five-models", json!({ "panels": five })), ("bars-six-decades", log), ("bars-ratio", with_ratio()), ("boxes", boxes)]
+}
+
+fn scatter() -> Value {
+    json!({
+        "x": { "label": "KV cache (bytes/token)", "scale": "log2" },
+        "y": { "label": "Perplexity" },
+        "series": [
+            { "name": "teacher", "points": [{ "x": 23040, "y": 12.76, "label": "fp16" }, { "x": 12240, "y": 12.77, "label": "q8" }, { "x": 6480, "y": 13.1, "label": "q4" }] },
+            { "name": "student", "points": [{ "x": 14400, "y": 13.53, "low": 13.3, "high": 13.8, "label": "fp16" }, { "x": 7650, "y": 13.54, "label": "q8" }] }
+        ]
+    })
+}
+
+fn cloud() -> Value {
+    let points: Vec<[f64; 2]> = waves(900, 0.0).into_iter().zip(waves(1200, 1.0).into_iter().skip(300)).map(|(x, y)| [x, y * y]).collect();
+    json!({ "x": { "label": "Teacher's loss" }, "y": { "label": "Student's loss" }, "series": [{ "points": points }] })
+}
+
+fn histogram(share: bool) -> Value {
+    json!({
+        "x": { "label": "Loss of a token (nats)" }, "share": share,
+        "series": [{ "name": "teacher", "values": waves(400, 3.0) }, { "name": "student", "values": waves(150, 3.6) }]
+    })
+}
+
+fn heatmap() -> Value {
+    let values: Vec<Vec<Value>> = (0..6)
+        .map(|row| {
+            (0..9)
+                .map(
+                    |column| {
+                        if row == 2 && column == 4 { json!(null) } else { json!(((row * 9 + column) as f64 * 0.37).sin().abs() * 4.0) }
+                    },
+                )
+                .collect()
+        })
+        .collect();
+    json!({ "x": { "label": "Head" }, "y": { "label": "Layer" }, "label": "Entropy of attention (nats)", "values": values })
+}
+
+/// Every chart of these tests.
+fn gallery() -> Vec<(&'static str, Figure)> {
+    let drawn = |name: &str, chart: &dyn Chart| chart.figure().unwrap_or_else(|error| panic!("{name}: {error}"));
+    let mut figures: Vec<(&str, Figure)> = Vec::new();
+    for (name, chart) in line_charts().into_iter().chain(more_line_charts()) {
+        figures.push((name, drawn(name, &line_chart(chart))));
+    }
+    for (name, chart) in bar_charts().into_iter().chain(more_bar_charts()) {
+        figures.push((name, drawn(name, &panels(chart))));
+    }
+    for (name, chart) in [("scatter", scatter()), ("scatter-cloud", cloud())] {
+        figures.push((name, drawn(name, &line_chart(chart).scattered())));
+    }
+    let mut alone = histogram(false);
+    alone["series"].as_array_mut().unwrap().pop();
+    alone["x"]["scale"] = json!("log10");
+    let none = json!({ "x": {}, "series": [{ "values": [null] }] });
+    for (name, chart) in
+        [("histogram", histogram(false)), ("histogram-share", histogram(true)), ("histogram-log", alone), ("histogram-nothing", none)]
+    {
+        figures.push((name, drawn(name, &serde_json::from_value::<Histogram>(chart).unwrap())));
+    }
+    let wide: Vec<Vec<f64>> = (0..30).map(|row| (0..64).map(|column| f64::from(row * column + 1)).collect()).collect();
+    let large = json!({ "x": { "label": "Position" }, "y": { "label": "Layer" }, "label": "Norm", "scale": "log10", "values": wide });
+    let named = json!({
+        "x": { "names": LONG }, "y": { "label": "Cache", "names": ["fp16", "q8", "q4"] }, "label": "Change (%)",
+        "values": [[0, 0, 0, 0, 0], [0.1, 0.2, 0.1, 0.3, 0.2], [4.1, 5.2, 6.3, 7.7, -8.8]]
+    });
+    let equal = json!({ "x": {}, "y": {}, "values": [[3, 3], [3, 3]] });
+    for (name, chart) in [("heatmap", heatmap()), ("heatmap-large", large), ("heatmap-named", named), ("heatmap-equal", equal)] {
+        figures.push((name, drawn(name, &serde_json::from_value::<Heatmap>(chart).unwrap())));
+    }
+    figures
+}
+
 #[test]
 fn everything_is_drawn() {
-    for (name, chart) in line_charts() {
-        keep(name, &line_chart(chart).png().unwrap_or_else(|error| panic!("{name}: {error}")));
-    }
-    for (name, chart) in bar_charts() {
-        keep(name, &bar_panels(chart).png().unwrap_or_else(|error| panic!("{name}: {error}")));
+    for (name, figure) in gallery() {
+        keep(name, &figure);
+        let document = figure.document("");
+        roxmltree::Document::parse(&document).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(!document.contains("NaN") && !document.contains("inf\""), "{name}");
     }
 }
 
@@ -217,34 +388,38 @@ fn read_png(bytes: &[u8]) -> (u32, u32, u32) {
     (info.width, info.height, info.pixel_dims.unwrap().xppu)
 }
 
+fn png(chart: &dyn Chart) -> Vec<u8> {
+    chart.figure().unwrap().png().unwrap()
+}
+
 #[test]
 fn images_are_as_large_as_a_paper_wants() {
-    let (width, _, per_meter) = read_png(&line_chart(latency()).png().unwrap());
-    assert_eq!((width, per_meter), (1340, 15_748));
-    assert_eq!(read_png(&bar_panels(summary()).png().unwrap()).0, 2800);
+    let (width, _, per_meter) = read_png(&png(&line_chart(latency())));
+    assert_eq!((width, per_meter), (1005, 11_811));
+    assert_eq!(read_png(&png(&panels(summary()))).0, 2100);
     let mut small = latency();
     small["size"] = json!({ "width": 2, "height": 1.5, "dpi": 150 });
-    assert_eq!(read_png(&line_chart(small).png().unwrap()), (300, 225, 5906));
+    assert_eq!(read_png(&png(&line_chart(small))), (300, 225, 5906));
 }
 
 #[test]
 fn the_legend_never_covers_the_plot() {
-    for (name, chart) in line_charts() {
-        let layout = lines::layout(&line_chart(chart)).unwrap();
-        let (left, top) = layout.legend_at;
-        for (_, rect, text) in &layout.legend.entries {
+    for (name, chart) in line_charts().into_iter().chain(more_line_charts()) {
+        let frame = lines::frame(&line_chart(chart)).unwrap();
+        let (left, top) = frame.legend_at;
+        for (entry, rect) in &frame.legend.entries {
             let placed = Rect { left: left + rect.left, top: top + rect.top, right: left + rect.right, bottom: top + rect.bottom };
-            assert_eq!(placed.overlap(&layout.area), 0.0, "{name}: {text}");
-            assert!(placed.left >= 0.0 && placed.right <= layout.width && placed.top >= 0.0, "{name}: {text} at {placed:?}");
+            assert_eq!(placed.overlap(&frame.area), 0.0, "{name}: {entry:?}");
+            assert!(placed.left >= 0.0 && placed.right <= frame.width && placed.top >= 0.0, "{name}: {entry:?} at {placed:?}");
         }
-        assert!(layout.area.bottom < layout.height && layout.area.right < layout.width, "{name}");
+        assert!(frame.area.bottom < frame.height && frame.area.right < frame.width, "{name}");
     }
 }
 
 #[test]
 fn panels_are_apart_and_inside() {
-    for (name, chart) in bar_charts() {
-        let layout = bars::layout(&bar_panels(chart)).unwrap();
+    for (name, chart) in bar_charts().into_iter().chain(more_bar_charts()) {
+        let layout = panels::layout(&panels(chart)).unwrap();
         for (index, panel) in layout.panels.iter().enumerate() {
             assert!(panel.area.right < layout.width && panel.area.bottom < layout.height && panel.area.left > 0.0, "{name}");
             assert!(layout.panels[..index].iter().all(|other| other.area.overlap(&panel.area) == 0.0), "{name}");
@@ -254,37 +429,134 @@ fn panels_are_apart_and_inside() {
 
 #[test]
 fn nothing_is_cut_off_at_the_edge() {
-    for (name, canvas) in line_charts()
-        .into_iter()
-        .map(|(name, chart)| (name, lines::draw(&line_chart(chart)).unwrap()))
-        .chain(bar_charts().into_iter().map(|(name, chart)| (name, bars::draw(&bar_panels(chart)).unwrap())))
-    {
-        let (width, height) = canvas.size();
-        const EDGE: f64 = 0.5;
-        for (side, rect) in [
-            ("left", Rect { left: 0.0, top: 0.0, right: EDGE, bottom: height }),
-            ("right", Rect { left: width - EDGE, top: 0.0, right: width, bottom: height }),
-            ("top", Rect { left: 0.0, top: 0.0, right: width, bottom: EDGE }),
-            ("bottom", Rect { left: 0.0, top: height - EDGE, right: width, bottom: height }),
+    for (name, figure) in gallery() {
+        let image = Pixmap::decode_png(&figure.png().unwrap()).unwrap();
+        let (width, height) = (image.width(), image.height());
+        let inked = |x: u32, y: u32| image.pixel(x, y).is_some_and(|pixel| (pixel.red(), pixel.green(), pixel.blue()) != (255, 255, 255));
+        for (side, found) in [
+            ("left", (0..height).any(|y| inked(0, y))),
+            ("right", (0..height).any(|y| inked(width - 1, y))),
+            ("top", (0..width).any(|x| inked(x, 0))),
+            ("bottom", (0..width).any(|x| inked(x, height - 1))),
         ] {
-            assert!(!canvas.inked(rect), "{name} runs out at the {side}");
+            assert!(!found, "{name} runs out at the {side}");
+        }
+    }
+}
+
+/// What elements with a key say: the values of some of their attributes.
+fn read(document: &str, key: &str, attributes: &[&str]) -> Vec<Vec<String>> {
+    let document = roxmltree::Document::parse(document).unwrap();
+    let elements = document.descendants().filter(|node| node.has_attribute(key));
+    elements.map(|node| attributes.iter().map(|name| node.attribute(*name).unwrap_or_default().to_owned()).collect()).collect()
+}
+
+#[test]
+fn numbers_in_the_file_are_those_of_the_data() {
+    let document = line_chart(latency()).figure().unwrap().document("");
+    let points = read(&document, "data-series", &["data-series", "data-x", "data-y", "data-low", "data-high"]);
+    assert_eq!(
+        (points.len(), points[0].join(" "), points[5].join(" ")),
+        (6, "teacher 128.0 21.5 20.9 22.3".into(), "student 1024.0 20.9 20.1 21.2".into())
+    );
+    let bars =
+        read(&panels(with_ratio()).figure().unwrap().document(""), "data-name", &["data-name", "data-value", "data-ratio", "data-low"]);
+    assert_eq!((bars.len(), bars[0].join(" "), bars[2].join(" ")), (9, "teacher 12.76  12.5".into(), "student  1.06 1.01".into()));
+}
+
+#[test]
+fn bars_are_as_high_as_their_values() {
+    let chart = panels(one_panel(json!([{ "name": "a", "value": 10 }, { "name": "b", "value": 5 }])));
+    let document = chart.figure().unwrap().document("");
+    let document = roxmltree::Document::parse(&document).unwrap();
+    let bars: Vec<f64> = document
+        .descendants()
+        .filter(|node| node.has_attribute("data-value"))
+        .map(|bar| bar.children().find_map(|shape| shape.attribute("height")).unwrap().parse().unwrap())
+        .collect();
+    assert!((bars[0] / bars[1] - 2.0).abs() < 1e-3, "{bars:?}");
+}
+
+/// All places of the image with a colour.
+fn colored(image: &Pixmap, color: RGBColor) -> usize {
+    image.pixels().iter().filter(|pixel| (pixel.red(), pixel.green(), pixel.blue()) == (color.0, color.1, color.2)).count()
+}
+
+#[test]
+fn lines_that_lie_on_each_other_are_both_seen() {
+    let series = |name: &str| json!({ "name": name, "points": [[1, 5], [2, 5], [3, 5]], "markers": false, "dash": 0 });
+    let chart = json!({ "x": {}, "y": {}, "series": [series("a"), series("b")], "size": { "dpi": 600 } });
+    let image = Pixmap::decode_png(&png(&line_chart(chart))).unwrap();
+    let (first, second) = (colored(&image, style::color(0)), colored(&image, style::color(1)));
+    assert!(first * 10 > second * 8 && second * 10 > first * 8, "{first} and {second} pixels");
+}
+
+#[test]
+fn a_series_without_data_has_no_entry_but_is_named() {
+    let mut chart = latency();
+    chart["series"][1]["points"] = json!([[128, null]]);
+    let figure = line_chart(chart.clone()).figure().unwrap();
+    assert_eq!(lines::frame(&line_chart(chart)).unwrap().legend.entries.len(), 1);
+    assert!(figure.document("").contains(">no data: student</text>"));
+}
+
+#[test]
+fn repeats_at_one_place_make_no_vertical_stroke() {
+    for chart in more_line_charts().into_iter().filter(|(name, _)| ["line-repeats", "line-sweeps"].contains(name)) {
+        let document = line_chart(chart.1).figure().unwrap().document("");
+        let document = roxmltree::Document::parse(&document).unwrap();
+        let lines: Vec<&str> = document
+            .descendants()
+            .filter(|node| node.has_attribute("data-line"))
+            .flat_map(|line| line.children())
+            .filter_map(|shape| shape.attribute("points"))
+            .collect();
+        for line in &lines {
+            let across: Vec<i32> = line.split_whitespace().map(|point| point.split_once(',').unwrap().0.parse().unwrap()).collect();
+            assert!(across.len() == 3 && across.is_sorted_by(|a, b| a < b), "{}: {line}", chart.0);
+        }
+        assert_eq!(lines.len(), if chart.0 == "line-repeats" { 1 } else { 2 }, "{}", chart.0);
+    }
+}
+
+/// The SVG files of a few charts, without the font: what changes here changes in every paper.
+#[test]
+fn golden_files() {
+    for (name, figure) in gallery() {
+        if ["line-latency", "line-five-models", "line-gaps", "line-hidden", "bars-ratio", "boxes", "histogram", "heatmap-named", "scatter"]
+            .contains(&name)
+        {
+            insta::assert_snapshot!(name, figure.document(""));
         }
     }
 }
 
 #[test]
-fn bars_are_as_high_as_their_values() {
-    let chart = bar_panels(one_panel(json!([{ "name": "a", "value": 10 }, { "name": "b", "value": 5 }])));
-    let (layout, canvas) = (bars::layout(&chart).unwrap(), bars::draw(&chart).unwrap());
-    let area = layout.panels[0].area;
-    let height = |share: f64| {
-        let x = area.left + area.width() * share;
-        let is_bar = |y: &f64| canvas.color_at((x, *y)) != style::WHITE && canvas.color_at((x, *y)) != style::GRID;
-        let steps = (0..).map(|step| area.bottom - 1.0 - f64::from(step) * 0.1).take_while(|y| *y > area.top);
-        steps.take_while(is_bar).count() as f64
-    };
-    let (a, b) = (height(0.25 - 0.05), height(0.75 - 0.05));
-    assert!((a / b - 2.0).abs() < 0.05, "{a} and {b}");
+fn a_pdf_has_its_font_and_a_vector_page_of_the_right_size() {
+    let pdf = line_chart(latency()).figure().unwrap().pdf().unwrap();
+    let text = String::from_utf8_lossy(&pdf);
+    assert!(
+        text.starts_with("%PDF") && text.contains("/FontFile2") && text.contains("LiberationSans") && !text.contains("/Subtype /Image")
+    );
+    let media = text.split("/MediaBox [").nth(1).and_then(|rest| rest.split(']').next()).unwrap();
+    let width: f64 = media.split_whitespace().nth(2).unwrap().parse().unwrap();
+    assert!((width - COLUMN * 72.0).abs() < 0.01, "{media}");
+}
+
+#[test]
+fn an_svg_has_the_glyphs_of_its_text() {
+    let mut chart = latency();
+    chart["y"]["label"] = json!("Tokens & \"seconds\" <1>");
+    let svg = line_chart(chart).figure().unwrap().svg().unwrap();
+    let document = roxmltree::Document::parse(&svg).unwrap();
+    let style = document.descendants().find(|node| node.has_tag_name("style")).unwrap().text().unwrap();
+    let data = style.split("base64,").nth(1).unwrap().trim_end_matches(")}");
+    let font = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, data).unwrap();
+    let face = ab_glyph::FontRef::try_from_slice(&font).unwrap();
+    for text in document.descendants().filter(|node| node.has_tag_name("text")).filter_map(|node| node.text()) {
+        assert!(text.chars().all(|c| ab_glyph::Font::glyph_id(&face, c).0 != 0), "{text}");
+    }
+    assert!(svg.len() < 60_000, "{} bytes", svg.len());
 }
 
 #[test]
@@ -296,7 +568,7 @@ fn values_may_be_whole_or_missing() {
     assert_eq!(chart.series[0].points[0], Point { x: 128.0, y: 3.0, low: None, high: None, label: None });
     assert!(chart.series[0].points[1].y.is_nan());
     assert_eq!((chart.series[0].points[2].low, chart.series[0].points[2].high), (Some(2.0), None));
-    chart.png().unwrap();
+    png(&chart);
 }
 
 #[test]
@@ -305,12 +577,12 @@ fn mistakes_say_where() {
         let mut value = latency();
         change(&mut value);
         match serde_json::from_value::<LineChart>(value) {
-            Ok(chart) => chart.png().unwrap_err().to_string(),
+            Ok(chart) => chart.figure().and_then(|figure| figure.png()).unwrap_err().to_string(),
             Err(error) => error.to_string(),
         }
     };
     insta::assert_snapshot!(line(|chart| chart["serie"] = json!([])), @"unknown field `serie`, expected one of `title`, `x`, `y`, `series`, `size`");
-    insta::assert_snapshot!(line(|chart| chart["series"][1]["colour"] = json!(1)), @"series[1]: unknown field `colour`, expected one of `name`, `points`, `line`, `markers`, `band`, `color`, `marker`, `dash`");
+    insta::assert_snapshot!(line(|chart| chart["series"][1]["colour"] = json!(1)), @"series[1]: unknown field `colour`, expected one of `name`, `group`, `kind`, `points`, `line`, `markers`, `band`, `color`, `marker`, `dash`");
     insta::assert_snapshot!(line(|chart| chart["series"][1]["points"][2] = json!([1, 2, 3])), @"series[1]: points[2]: invalid length 3, expected a point: [x, y], [x, y, low, high], or a map with x, y and, if there is an interval, low and high");
     insta::assert_snapshot!(line(|chart| chart["series"][0]["points"][0] = json!({ "x": 1, "y": "fast" })), @r#"series[0]: points[0]: invalid type: string "fast", expected a number, or nothing where it is missing"#);
     insta::assert_snapshot!(line(|chart| chart["x"]["scale"] = json!("log")), @"unknown variant `log`, expected one of `linear`, `log2`, `log10`");
@@ -334,8 +606,8 @@ fn mistakes_say_where() {
         the image would have 36000 x 48000 pixels
           help: ask for a smaller `size` or `dpi`
         ");
-    let bars = |value: Value| match serde_json::from_value::<BarPanels>(value) {
-        Ok(chart) => chart.png().unwrap_err().to_string(),
+    let bars = |value: Value| match serde_json::from_value::<Panels>(value) {
+        Ok(chart) => chart.figure().and_then(|figure| figure.png()).unwrap_err().to_string(),
         Err(error) => error.to_string(),
     };
     insta::assert_snapshot!(bars(json!({ "panels": [] })), @"no panels: expected at least one");
@@ -346,11 +618,25 @@ fn mistakes_say_where() {
 #[test]
 fn written_as_a_whole_or_not_at_all() {
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("latency_vs_context.png");
-    line_chart(latency()).write(&path).unwrap();
-    assert_eq!(std::fs::read(&path).unwrap(), line_chart(latency()).png().unwrap());
+    let written = || {
+        let mut names: Vec<String> =
+            std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
     let broken = LineChart { series: Vec::new(), ..line_chart(latency()) };
     let error = broken.write(&directory.path().join("b.png")).unwrap_err().to_string();
     assert!(error.contains("b.png: a line chart needs at least one series"), "{error}");
-    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+    let error = line_chart(latency()).write(&directory.path().join("b.jpg")).unwrap_err().to_string();
+    assert!(error.contains("b.jpg: the name of a chart ends in `.png`, `.pdf` or `.svg`"), "{error}");
+    assert_eq!(written(), [""; 0]);
+    line_chart(latency()).write(&directory.path().join("one.svg")).unwrap();
+    line_chart(latency()).write(&directory.path().join("two.pdf")).unwrap();
+    let files = line_chart(latency()).write(&directory.path().join("latency_vs_context.png")).unwrap();
+    assert_eq!(written(), ["latency_vs_context.pdf", "latency_vs_context.png", "latency_vs_context.svg", "one.svg", "two.pdf"]);
+    assert_eq!(files.len(), 3);
+    let figure = line_chart(latency()).figure().unwrap();
+    let read = |name: &str| std::fs::read(directory.path().join(name)).unwrap();
+    assert_eq!(read("latency_vs_context.png"), figure.png().unwrap());
+    assert_eq!((read("one.svg"), read("two.pdf")), (figure.svg().unwrap().into_bytes(), figure.pdf().unwrap()));
 }
