@@ -3,6 +3,7 @@
 mod common;
 
 use caramba::gpu::DeviceChoice;
+use caramba::runtime::Seam;
 use common::lab::{Lab, Random, assert_near, without_everything};
 use common::twins::Layer;
 use serde_json::{Value, json};
@@ -71,9 +72,12 @@ impl Attention {
         let layer = &self.layer;
         json!({
             "stride": self.stride, "out_stride": self.out_stride, "heads": layer.heads, "kv_heads": layer.kv_heads, "sem": layer.sem, "geo": layer.geo,
-            "value": layer.value, "window": layer.window, "null_attn": layer.null_attn, "null_binding": 4 + self.caches.len(),
-            "parts": layer.part_parameters(4),
+            "value": layer.value, "seam": self.seam(), "ring": null, "parts": layer.part_parameters(4),
         })
+    }
+
+    fn seam(&self) -> Seam {
+        Seam { window: self.layer.window, null: self.layer.null_attn, null_binding: 4 + self.caches.len(), ..Seam::default() }
     }
 
     /// Runs one kernel over `rows` into `out`.
@@ -260,8 +264,7 @@ fn check_decode(lab: &Lab, template: &str, layer: Layer, tile_heads: usize, form
             // What earlier calls left there must not matter.
             let partial = lab.floats(&vec![f32::NAN; DECODED.len() * layer.heads * splits * (layer.value + 2)]);
             attention.run(lab, template, parameters, &call, &DECODED, &partial, [tiles, DECODED.len(), splits]);
-            let parameters =
-                json!({ "heads": layer.heads, "value": layer.value, "split": split, "out_stride": attention.out_stride, "workgroup": 8 });
+            let parameters = json!({ "heads": layer.heads, "value": layer.value, "split": split, "out_stride": attention.out_stride, "workgroup": 8, "seam": Seam::default() });
             let bindings = [&call, &lab.words(DECODED.as_flattened()), &partial, &out];
             lab.run("attention_merge.wgsl", &parameters, &bindings, [layer.heads, DECODED.len(), 1]);
         }

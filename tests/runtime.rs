@@ -4,7 +4,7 @@ mod common;
 
 use caramba::gpu::{DeviceChoice, Gpu};
 use caramba::model::Model;
-use caramba::runtime::{CacheKind, CacheKinds, GenerateOptions, LoadOptions, Network, Session, SessionOptions, WeightKind};
+use caramba::runtime::{CacheKind, CacheKinds, GenerateOptions, LoadOptions, Network, Seam, Session, SessionOptions, WeightKind};
 use common::fixtures::{open, relative_error};
 use common::lab::{Random, without_everything};
 use common::twins::format_parameters;
@@ -120,8 +120,8 @@ fn every_shader_translates() {
             let parts: serde_json::Map<String, Value> =
                 names.iter().zip(4..).map(|(name, at)| (name.to_string(), part(name, at))).collect();
             let parameters = json!({
-                "stride": 4096, "out_stride": 2048, "heads": 16, "kv_heads": 4, "sem": sem, "geo": head, "value": head, "window": window,
-                "null_attn": sem > 0, "null_binding": 4 + names.len(), "parts": parts,
+                "stride": 4096, "out_stride": 2048, "heads": 16, "kv_heads": 4, "sem": sem, "geo": head, "value": head, "ring": null,
+                "seam": Seam { window, null: sem > 0, null_binding: 4 + names.len(), ..Seam::default() }, "parts": parts,
                 "workgroup": workgroup, "tile_rows": tile_rows, "tile_keys": tile_keys, "keep": keep, "unroll": true,
             });
             variants.push(("attention_tiles.wgsl".into(), parameters));
@@ -159,6 +159,7 @@ fn every_shader_translates() {
         "attention_decode_bindings.wgsl",
         "attention_decode_incoming.wgsl",
         "attention_fetch.wgsl",
+        "attention_seam.wgsl",
         "cache.wgsl",
         "linear_bindings.wgsl",
         "linear_incoming.wgsl",

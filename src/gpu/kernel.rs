@@ -18,6 +18,7 @@ pub const SHADERS: &[(&str, &str)] = &[
     ("attention_fetch.wgsl", include_str!("../../shaders/attention_fetch.wgsl")),
     ("attention_merge.wgsl", include_str!("../../shaders/attention_merge.wgsl")),
     ("attention_prefill.wgsl", include_str!("../../shaders/attention_prefill.wgsl")),
+    ("attention_seam.wgsl", include_str!("../../shaders/attention_seam.wgsl")),
     ("attention_shared.wgsl", include_str!("../../shaders/attention_shared.wgsl")),
     ("attention_tiles.wgsl", include_str!("../../shaders/attention_tiles.wgsl")),
     ("cache.wgsl", include_str!("../../shaders/cache.wgsl")),

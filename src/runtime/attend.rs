@@ -6,6 +6,7 @@
 use super::attention_forms::{AttentionForm, Way};
 use super::kv_cache::LayerCache;
 use super::plan::{Mode, When};
+use super::seam::Seam;
 use crate::error::Result;
 use crate::gpu::{Buffer, Count, Gpu, Step};
 use crate::model::Attention;
@@ -110,11 +111,17 @@ impl Attend<'_> {
         let parts = self.step(gpu, template, with(split), partial, [tiles, Count::Rows(1), Count::Splits(form.split)])?;
         let parameters = json!({
             "heads": self.attention.heads, "value": self.attention.value, "split": split, "out_stride": self.out_stride, "workgroup": 64,
+            "seam": Seam::default(),
         });
         let merge = gpu.kernel("attention_merge.wgsl", &parameters)?;
         let bindings = vec![self.call.binding(), self.rows.binding(), partial.binding(), self.out.binding()];
         let merge = gpu.step("merge", &merge, bindings, [Count::Of(self.attention.heads as u32), Count::Rows(1), Count::Of(1)])?;
         Ok(vec![(When::UpTo(form.split), whole), (When::Beyond(form.split), parts), (When::Beyond(form.split), merge)])
+    }
+
+    /// What the kernels are told, with a null key at `binding`.
+    fn seam(&self, binding: usize) -> Seam {
+        Seam { window: self.attention.window.unwrap_or(0), null: self.attention.null_attn, null_binding: binding, ..Seam::default() }
     }
 
     fn step(&self, gpu: &Gpu, template: &str, form: Value, out: &Buffer, grid: [Count; 3]) -> Result<Step> {
@@ -124,8 +131,7 @@ impl Attend<'_> {
             "stride": self.stride, "out_stride": self.out_stride,
             "heads": attention.heads, "kv_heads": attention.kv_heads,
             "sem": attention.sem, "geo": attention.geo, "value": attention.value,
-            "window": attention.window.unwrap_or(0), "null_attn": attention.null_attn, "null_binding": 4 + buffers.len(),
-            "parts": parts,
+            "seam": self.seam(4 + buffers.len()), "ring": null, "parts": parts,
         });
         let mut bindings = vec![self.call.binding(), self.rows.binding(), self.qkv.binding(), out.binding()];
         bindings.extend(buffers);

@@ -13,6 +13,7 @@ mod pack;
 mod plan;
 mod profile;
 mod score;
+pub mod seam;
 mod session;
 mod tuning;
 mod weights;
@@ -23,6 +24,7 @@ pub use kv_cache::bytes_per_token;
 pub use linear::{Form, Shape};
 pub use network::Network;
 pub use profile::{Prepared, Profile};
+pub use seam::Seam;
 pub use session::Session;
 pub use tuning::Measured;
 
