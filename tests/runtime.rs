@@ -18,7 +18,7 @@ fn gpu(choice: &DeviceChoice) -> Arc<Gpu> {
 }
 
 fn network(gpu: &Arc<Gpu>, model: Model, weights: WeightKind) -> Rc<Network> {
-    Network::load(gpu, Arc::new(model), &LoadOptions { weights, progress: None }).unwrap_or_else(|error| panic!("{error}"))
+    Network::load(gpu, Arc::new(model), &LoadOptions { weights, ..LoadOptions::default() }).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn session(network: &Rc<Network>, kind: CacheKind, sequences: usize, context: usize) -> Session {
@@ -163,6 +163,7 @@ fn every_shader_translates() {
         "cache.wgsl",
         "linear_bindings.wgsl",
         "linear_incoming.wgsl",
+        "loops.wgsl",
         "weights.wgsl",
     ];
     let expected: Vec<&str> =

@@ -4,6 +4,7 @@
 //! (T. Dao and others, "Flash-Decoding for long-context inference", 2023). No form ever stores the scores.
 
 use super::attention_forms::{AttentionForm, Way};
+use super::hooks::{LayerHooks, Reach};
 use super::kv_cache::LayerCache;
 use super::plan::{Mode, When};
 use super::seam::Seam;
@@ -33,6 +34,10 @@ pub(super) struct Attend<'a> {
     pub cache: &'a LayerCache,
     /// `[heads, sem + geo + value]`
     pub nulls: Option<&'a Buffer>,
+    /// What a script says.
+    pub hooks: Option<&'a LayerHooks>,
+    /// How far queries look back, if not to the beginning.
+    pub reach: Option<Reach>,
     pub call: &'a Buffer,
     pub rows: &'a Buffer,
     /// `[rows, stride]`
@@ -111,17 +116,26 @@ impl Attend<'_> {
         let parts = self.step(gpu, template, with(split), partial, [tiles, Count::Rows(1), Count::Splits(form.split)])?;
         let parameters = json!({
             "heads": self.attention.heads, "value": self.attention.value, "split": split, "out_stride": self.out_stride, "workgroup": 64,
-            "seam": Seam::default(),
+            "seam": self.hooks.map_or_else(Seam::default, |hooks| hooks.merging_seam(4)),
         });
         let merge = gpu.kernel("attention_merge.wgsl", &parameters)?;
-        let bindings = vec![self.call.binding(), self.rows.binding(), partial.binding(), self.out.binding()];
+        let mut bindings = vec![self.call.binding(), self.rows.binding(), partial.binding(), self.out.binding()];
+        bindings.extend(self.hooks.filter(|hooks| hooks.merging_needs_data()).map(|hooks| hooks.data.binding()));
         let merge = gpu.step("merge", &merge, bindings, [Count::Of(self.attention.heads as u32), Count::Rows(1), Count::Of(1)])?;
         Ok(vec![(When::UpTo(form.split), whole), (When::Beyond(form.split), parts), (When::Beyond(form.split), merge)])
     }
 
     /// What the kernels are told, with a null key at `binding`.
     fn seam(&self, binding: usize) -> Seam {
-        Seam { window: self.attention.window.unwrap_or(0), null: self.attention.null_attn, null_binding: binding, ..Seam::default() }
+        let null = self.attention.null_attn;
+        let seam = match self.hooks {
+            Some(hooks) => hooks.seam(null, binding, binding + usize::from(null)),
+            None => Seam { null, null_binding: binding, ..Seam::default() },
+        };
+        match self.reach {
+            Some(Reach { window, first }) => Seam { window, first, ..seam },
+            None => seam,
+        }
     }
 
     fn step(&self, gpu: &Gpu, template: &str, form: Value, out: &Buffer, grid: [Count; 3]) -> Result<Step> {
@@ -136,7 +150,13 @@ impl Attend<'_> {
         let mut bindings = vec![self.call.binding(), self.rows.binding(), self.qkv.binding(), out.binding()];
         bindings.extend(buffers);
         bindings.extend(self.nulls.map(Buffer::binding));
-        gpu.step("attention", &gpu.kernel(template, &merged(parameters, form))?, bindings, grid)
+        bindings.extend(self.hooks.filter(|hooks| hooks.needs_data()).map(|hooks| hooks.data.binding()));
+        let parameters = merged(parameters, form);
+        let kernel = match self.hooks {
+            Some(hooks) if hooks.has_functions() => gpu.kernel_of_script(template, &parameters)?,
+            _ => gpu.kernel(template, &parameters)?,
+        };
+        gpu.step("attention", &kernel, bindings, grid)
     }
 }
 

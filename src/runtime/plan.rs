@@ -1,6 +1,7 @@
 //! The steps of a forward pass over rows of tokens: made once per session, recorded at every call.
 
 use super::attend::Attend;
+use super::hooks::Reach;
 use super::kv_cache::LayerCache;
 use super::linear::{Epilogue, Norm, Product};
 use super::network::{LayerWeights, Network, Offsets};
@@ -155,6 +156,8 @@ pub(super) struct Planner<'a> {
     pub history: &'a Buffer,
     pub activations: &'a Activations,
     pub caches: &'a [Rc<LayerCache>],
+    /// How far each layer's queries look back, if not to the beginning.
+    pub reaches: &'a [Option<Reach>],
     pub turns: &'a TurnTables,
     /// Partial results of a split cache; decode only.
     pub partial: Option<&'a Buffer>,
@@ -231,6 +234,8 @@ impl Planner<'_> {
             attention,
             cache,
             nulls: cache.nulls.as_ref().or(weights.nulls.as_ref()),
+            hooks: self.network.hooks(index),
+            reach: self.reaches[index],
             call: self.call,
             rows: self.rows,
             qkv,

@@ -2,13 +2,14 @@
 
 use super::SessionOptions;
 use super::attend::{least_split, prefill_tile};
+use super::hooks::{self, Reach};
 use super::kv_cache::{LayerCache, uncached};
 use super::network::Network;
 use super::plan::{Activations, HeadCall, Mode, Plan, Planner, TurnTables, logits_stride};
 use crate::error::{Error, Result};
 use crate::gpu::{Buffer, Count, Counts, Gpu, Purpose, Step, Usage};
 use crate::interrupt;
-use crate::model::{Architecture, Model};
+use crate::model::{Architecture, Layer, Model};
 use serde_json::json;
 use std::cell::OnceCell;
 use std::collections::HashMap;
@@ -25,6 +26,8 @@ pub struct Session {
     uncached: bool,
     pub(super) activations: Activations,
     caches: Vec<Rc<LayerCache>>,
+    /// How far each layer's queries look back, if not to the beginning.
+    reaches: Vec<Option<Reach>>,
     turns: TurnTables,
     /// Tokens of every sequence: `[sequences, context + 1]`.
     pub(super) history: Buffer,
@@ -91,6 +94,8 @@ impl Session {
                 }
             }
         }
+        let reach = |(index, layer): (usize, &Layer)| hooks::reach(&layer.attention, network.hooks(index), context);
+        let reaches: Vec<Option<Reach>> = architecture.layers.iter().enumerate().map(reach).collect();
         let caches = layer_caches(gpu, network.model(), options, uncached)?;
         let tile = prefill_tile(gpu) as usize;
         let chunk = if uncached {
@@ -145,6 +150,7 @@ impl Session {
                 history: &history,
                 activations: &activations,
                 caches: &caches,
+                reaches: &reaches,
                 turns: &turns,
                 partial: partial.as_ref(),
                 captures: None,
@@ -181,6 +187,7 @@ impl Session {
             uncached,
             activations,
             caches,
+            reaches,
             turns,
             history,
             lengths_buffer,
@@ -457,6 +464,7 @@ impl Session {
             history: &self.history,
             activations: &self.activations,
             caches: &self.caches,
+            reaches: &self.reaches,
             turns: &self.turns,
             partial: None,
             captures,

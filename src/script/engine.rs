@@ -3,7 +3,7 @@
 use super::host::{Host, HostTag};
 use super::modules::Resolver;
 use super::{
-    bundle, charts, clock, dataset, device, directory, files, language, matrix, model, modules, numbers, pairs, parameters, progress,
+    attention, bundle, charts, clock, dataset, device, directory, files, language, matrix, model, modules, numbers, pairs, parameters, progress,
     session, statistics, text, tokens, weights,
 };
 use crate::{interrupt, terminal};
@@ -21,6 +21,7 @@ pub(super) struct Section {
 /// Everything a script can call beyond the language itself: one line a module. The documentation follows this order.
 pub(super) const SECTIONS: &[Section] = &[
     Section { title: "Models", about: "Loaded on the device, with their tokenizer.", module: model::module },
+    Section { title: "Attention", about: "Defined by a script: docs/attention.md.", module: attention::module },
     Section { title: "Bundled models", about: "Inside the binary.", module: bundle::module },
     Section { title: "Sessions", about: "Sequences of tokens with their cache.", module: session::module },
     Section { title: "The device", about: "What it is, and what is allocated on it.", module: device::module },

@@ -1,10 +1,12 @@
 //! The Rhai host: the engine and its limits, and one module for each thing a script can hold.
 
+mod attention;
 mod bundle;
 mod catalog;
 mod charts;
 mod check;
 mod clock;
+mod closure;
 mod dataset;
 mod device;
 mod directory;
@@ -33,6 +35,7 @@ mod weights;
 #[cfg(test)]
 mod tests;
 
+pub use attention::Reference;
 pub use bundle::{find_model, is_bundled};
 pub use documentation::{documentation, write_definitions};
 

@@ -1,5 +1,6 @@
 //! Models: loaded on the device, with their tokenizer.
 
+use super::attention;
 use super::failure::Answer;
 use super::host::Host;
 use super::session::{self, Session};
@@ -21,6 +22,8 @@ pub struct Model {
     pub(super) network: Rc<Network>,
     /// As the user asked for it: `stored`, `f16`, ...
     weights: &'static str,
+    /// What a script says of its attention; empty: nothing.
+    attention: String,
 }
 
 /// How weights can be stored on the device.
@@ -28,22 +31,25 @@ const WEIGHTS: &[(&str, WeightKind)] =
     &[("stored", WeightKind::Stored), ("f32", WeightKind::F32), ("f16", WeightKind::F16), ("q8", WeightKind::Q8), ("q4", WeightKind::Q4)];
 
 impl Model {
-    fn load(host: &Host, path: &str, options: Map) -> Result<Model> {
+    fn load(context: &NativeCallContext, path: &str, options: Map) -> Answer<Model> {
+        let host = &*Host::of(context)?;
         let mut options = Options::new("model option", options);
+        let attention = attention::of_option(context, options.take("attention"))?;
         let name = options.text("weights")?.unwrap_or_else(|| "stored".into());
         let topology = options.take("model").map(|section| to_data(&section)).transpose().at("model")?;
         options.finish()?;
         let names = || WEIGHTS.iter().map(|(name, _)| *name);
         let Some(&(weights, kind)) = WEIGHTS.iter().find(|(known, _)| *known == name.as_str()) else {
-            return Err(unknown("kind of weights", &name, names()));
+            return Err(unknown("kind of weights", &name, names()).into());
         };
         let model = Arc::new(crate::model::Model::open(&host.resolve(path)?, &OpenOptions { topology })?);
+        let layers = attention::of_layers(&attention, model.architecture.layers.len())?;
         let gpu = host.gpu()?;
         let total = model.tensors.values().map(|tensor| tensor.stored_bytes() as u64).sum();
         let progress = Progress::new(format!("loading {}", model.name), Some(total), Unit::Bytes);
         let report = |done: u64, _: u64| progress.set(done);
-        let network = Network::load(gpu, model, &LoadOptions { weights: kind, progress: Some(&report) }).at(path)?;
-        Ok(Model { network, weights })
+        let network = Network::load(gpu, model, &LoadOptions { weights: kind, progress: Some(&report), attention: &layers }).at(path)?;
+        Ok(Model { network, weights, attention: attention::description(&attention) })
     }
 
     pub(super) fn architecture(&self) -> &Architecture {
@@ -114,7 +120,7 @@ impl Model {
             let bytes = bytes_per_token(&model.architecture, CacheKinds::uniform(entry.kind));
             (entry.name.into(), (bytes as INT).into())
         });
-        Ok(Map::from_iter([
+        let mut description = Map::from_iter([
             ("name".into(), model.name.clone().into()),
             ("path".into(), model.path.display().to_string().into()),
             ("files".into(), Dynamic::from_array(hashes(model)?)),
@@ -124,7 +130,11 @@ impl Model {
             ("weights".into(), self.weights.into()),
             ("weight_bytes".into(), (self.network.weight_bytes() as INT).into()),
             ("bytes_per_token".into(), Dynamic::from_map(per_token.collect())),
-        ]))
+        ]);
+        if !self.attention.is_empty() {
+            description.insert("attention".into(), self.attention.clone().into());
+        }
+        Ok(description)
     }
 }
 
@@ -158,8 +168,9 @@ pub(super) mod api {
         load_with(context, path, Map::new())
     }
 
-    /// Loads a model with options: `weights` (`"stored"`, as in the file where the device can; `"f32"`, `"f16"`, `"q8"`, `"q4"`) and
-    /// `model` (the model section of a manifest, for a training checkpoint).
+    /// Loads a model with options: `weights` (`"stored"`, as in the file where the device can; `"f32"`, `"f16"`, `"q8"`, `"q4"`),
+    /// `model` (the model section of a manifest, for a training checkpoint) and `attention` (what `attention(...)` makes, a map for it, or a list of them, the
+    /// first of which that is for a layer counts).
     ///
     /// # Example
     /// ```rhai,no_run
@@ -167,7 +178,7 @@ pub(super) mod api {
     /// ```
     #[rhai_fn(name = "load", return_raw, volatile)]
     pub fn load_with(context: NativeCallContext, path: &str, options: Map) -> Answer<Model> {
-        Ok(Model::load(&*Host::of(&context)?, path, options)?)
+        Model::load(&context, path, options)
     }
 
     /// Loads the model that a map describes: `path`, and the options of `load`.

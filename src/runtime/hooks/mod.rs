@@ -1,0 +1,201 @@
+//! Attention that a script defines: what it gave, and what a layer's kernels make of it.
+
+pub mod expression;
+mod reach;
+mod wgsl;
+
+pub use expression::{Constant, Expression, Kind, Operation, Place, Table, TableValues};
+
+use super::seam::{Normaliser, Seam, SinkKind};
+use crate::error::{At, Error, Result};
+use crate::gpu::{Buffer, Gpu, Purpose};
+use crate::model::{Attention, Model};
+use std::rc::Rc;
+
+/// A term of the softmax's divisor.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Sink {
+    #[default]
+    None,
+    /// A logit of zero: off-by-one.
+    Zero,
+    /// A logit for each head, or one for all of them.
+    Numbers(Vec<f32>),
+    /// The name of a tensor `[heads]` of the checkpoint; `{layer}` stands for the layer's number.
+    Tensor(String),
+}
+
+/// What a script says of attention.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Hooks {
+    /// A float made of the score and of `at`.
+    pub score: Option<Expression>,
+    /// Whether a query sees a key that isn't behind it.
+    pub mask: Option<Expression>,
+    pub sink: Sink,
+    pub normaliser: Normaliser,
+    /// Added to every score by the sigmoid and the ReLU.
+    pub bias: f32,
+}
+
+/// How far queries look back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reach {
+    /// Positions, the query's own included ...
+    pub window: usize,
+    /// ... and so many from the beginning of the sequence.
+    pub first: usize,
+}
+
+impl Reach {
+    /// Where no key is seen that either of the two hides.
+    fn and(self, other: Reach) -> Reach {
+        let window = self.window.min(other.window);
+        let first = if self.window <= other.window { self.first } else { other.first };
+        Reach { window, first }
+    }
+}
+
+/// The hooks of one layer, with their data on the device.
+pub(super) struct LayerHooks {
+    hooks: Rc<Hooks>,
+    layer: usize,
+    heads: usize,
+    kv_heads: usize,
+    /// The layer's number, the sinks `[heads]`, the tables of the score, those of the mask.
+    pub data: Rc<Buffer>,
+}
+
+/// How many words of the hooks' data lie before the tables.
+fn tables_at(hooks: &Hooks, heads: usize) -> usize {
+    1 + if has_logits(hooks) { heads } else { 0 }
+}
+
+fn has_logits(hooks: &Hooks) -> bool {
+    matches!(hooks.sink, Sink::Numbers(_) | Sink::Tensor(_))
+}
+
+impl LayerHooks {
+    /// The hooks of each of a model's layers that has some. Layers with the same data share it.
+    ///
+    /// # Errors
+    /// A sink whose tensor is not there or not one number a head; no room on the device.
+    pub fn of_layers(gpu: &Gpu, model: &Model, layers: &[Option<Rc<Hooks>>]) -> Result<Vec<Option<LayerHooks>>> {
+        let mut made: Vec<(Vec<u32>, Rc<Buffer>)> = Vec::new();
+        let mut one = |(layer, hooks): (usize, &Option<Rc<Hooks>>)| {
+            let Some(hooks) = hooks else { return Ok(None) };
+            let attention = &model.architecture.layers[layer].attention;
+            let words = words(hooks, model, layer).at(format!("the attention of layer {layer}"))?;
+            let data = match made.iter().find(|(known, _)| *known == words) {
+                Some((_, buffer)) => Rc::clone(buffer),
+                None => {
+                    let buffer = Rc::new(gpu.buffer_of("the data of a script's attention", &words, Purpose::Weights)?);
+                    made.push((words, Rc::clone(&buffer)));
+                    buffer
+                }
+            };
+            Ok(Some(LayerHooks { hooks: Rc::clone(hooks), layer, heads: attention.heads, kv_heads: attention.kv_heads, data }))
+        };
+        layers.iter().enumerate().map(&mut one).collect()
+    }
+
+    /// The seam of the layer's kernels, with a null key and the data at these bindings.
+    pub fn seam(&self, null: bool, null_binding: usize, data_binding: usize) -> Seam {
+        let Hooks { score, mask, normaliser, bias, .. } = &*self.hooks;
+        Seam {
+            null,
+            null_binding,
+            normaliser: *normaliser,
+            bias: wgsl::literal(*bias),
+            sink: self.sink_kind(),
+            data_binding: if self.needs_data() { data_binding } else { 0 },
+            functions: if self.has_functions() {
+                wgsl::functions(score.as_ref(), mask.as_ref(), tables_at(&self.hooks, self.heads))
+            } else {
+                String::new()
+            },
+            score: score.is_some(),
+            mask: mask.is_some(),
+            hides: self.has_functions(),
+            ..Seam::default()
+        }
+    }
+
+    /// The seam of the kernel that merges splits, with the data at this binding.
+    pub fn merging_seam(&self, data_binding: usize) -> Seam {
+        let sink = self.sink_kind();
+        Seam {
+            normaliser: self.hooks.normaliser,
+            sink,
+            data_binding: if sink == SinkKind::Heads { data_binding } else { 0 },
+            hides: self.has_functions(),
+            ..Seam::default()
+        }
+    }
+
+    fn sink_kind(&self) -> SinkKind {
+        match self.hooks.sink {
+            Sink::None => SinkKind::None,
+            Sink::Zero => SinkKind::Zero,
+            Sink::Numbers(_) | Sink::Tensor(_) => SinkKind::Heads,
+        }
+    }
+
+    /// Whether the kernels hold expressions of a script.
+    pub fn has_functions(&self) -> bool {
+        self.hooks.score.is_some() || self.hooks.mask.is_some()
+    }
+
+    /// Whether the kernels read the data.
+    pub fn needs_data(&self) -> bool {
+        self.has_functions() || has_logits(&self.hooks)
+    }
+
+    /// Whether the kernel that merges splits reads the data.
+    pub fn merging_needs_data(&self) -> bool {
+        has_logits(&self.hooks)
+    }
+
+    /// How far the mask looks back over a context of so many positions, where that is less than all of them.
+    fn reach(&self, context: usize) -> Option<Reach> {
+        reach::reach(self.hooks.mask.as_ref()?, context, self.heads, self.kv_heads, self.layer)
+    }
+}
+
+/// How far a layer's queries look back over a context of so many positions: by its own window and by what a script says. `None`: to the beginning.
+pub(super) fn reach(attention: &Attention, hooks: Option<&LayerHooks>, context: usize) -> Option<Reach> {
+    let window = attention.window.filter(|window| *window < context).map(|window| Reach { window, first: 0 });
+    match (window, hooks.and_then(|hooks| hooks.reach(context))) {
+        (Some(window), Some(reach)) => Some(window.and(reach)),
+        (window, reach) => window.or(reach),
+    }
+}
+
+fn words(hooks: &Hooks, model: &Model, layer: usize) -> Result<Vec<u32>> {
+    let heads = model.architecture.layers[layer].attention.heads;
+    let expressions = || [&hooks.score, &hooks.mask].into_iter().flatten();
+    let depends = expressions().any(|expression| expression.depends_on(Place::Layer));
+    let mut words = vec![if depends { layer as u32 } else { 0 }];
+    let logits = match &hooks.sink {
+        Sink::None | Sink::Zero => Vec::new(),
+        Sink::Numbers(numbers) if numbers.len() == 1 => vec![numbers[0]; heads],
+        Sink::Numbers(numbers) => numbers.clone(),
+        Sink::Tensor(name) => {
+            let name = name.replace("{layer}", &layer.to_string());
+            let tensor = model.tensors.get(&name).ok_or_else(|| {
+                Error::new(format!("the sink's tensor `{name}` is not in the checkpoint"))
+                    .remedy("`caramba inspect` lists the tensors; {layer} in the name stands for the layer's number")
+            })?;
+            tensor.to_f32()
+        }
+    };
+    if has_logits(hooks) && logits.len() != heads {
+        return Err(Error::new(format!("the sink has {} logits, expected {heads}: one for each head, or one number for all", logits.len())));
+    }
+    if let Some(logit) = logits.iter().find(|logit| !logit.is_finite()) {
+        return Err(Error::new(format!("a logit of the sink is {logit}, expected a number")));
+    }
+    words.extend(logits.iter().map(|logit| logit.to_bits()));
+    words.extend(expressions().flat_map(|expression| &expression.tables).flat_map(Table::words));
+    Ok(words)
+}
