@@ -36,6 +36,10 @@ A layer whose queries look back a bounded way keeps the latest positions in a ri
 {% macro places(ring) %}
 // The token of a part that holds a position of a sequence.
 fn token_of(sequence: u32, position: u32) -> u32 {
+{% if ring %}
+    // Nothing else of the call may be read here, and its binding would be left out.
+    _ = call.rows;
+{% endif %}
 {% if ring and ring.first > 0 %}
     let place = select({{ ring.first }}u + (position - {{ ring.first }}u) % {{ ring.length }}u, position, position < {{ ring.first }}u);
     return sequence * {{ ring.first + ring.length }}u + place;

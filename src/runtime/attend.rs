@@ -116,11 +116,11 @@ impl Attend<'_> {
         let parts = self.step(gpu, template, with(split), partial, [tiles, Count::Rows(1), Count::Splits(form.split)])?;
         let parameters = json!({
             "heads": self.attention.heads, "value": self.attention.value, "split": split, "out_stride": self.out_stride, "workgroup": 64,
-            "seam": self.hooks.map_or_else(Seam::default, |hooks| hooks.merging_seam(4)),
+            "seam": self.hooks.map_or_else(Seam::default, |hooks| hooks.hooks().merging_seam(4)),
         });
         let merge = gpu.kernel("attention_merge.wgsl", &parameters)?;
         let mut bindings = vec![self.call.binding(), self.rows.binding(), partial.binding(), self.out.binding()];
-        bindings.extend(self.hooks.filter(|hooks| hooks.merging_needs_data()).map(|hooks| hooks.data.binding()));
+        bindings.extend(self.hooks.filter(|hooks| hooks.hooks().has_logits()).map(|hooks| hooks.data.binding()));
         let merge = gpu.step("merge", &merge, bindings, [Count::Of(self.attention.heads as u32), Count::Rows(1), Count::Of(1)])?;
         Ok(vec![(When::UpTo(form.split), whole), (When::Beyond(form.split), parts), (When::Beyond(form.split), merge)])
     }
@@ -145,15 +145,18 @@ impl Attend<'_> {
             "stride": self.stride, "out_stride": self.out_stride,
             "heads": attention.heads, "kv_heads": attention.kv_heads,
             "sem": attention.sem, "geo": attention.geo, "value": attention.value,
-            "seam": self.seam(4 + buffers.len()), "ring": null, "parts": parts,
+            "seam": self.seam(4 + buffers.len()), "ring": self.cache.ring, "parts": parts,
         });
         let mut bindings = vec![self.call.binding(), self.rows.binding(), self.qkv.binding(), out.binding()];
         bindings.extend(buffers);
         bindings.extend(self.nulls.map(Buffer::binding));
-        bindings.extend(self.hooks.filter(|hooks| hooks.needs_data()).map(|hooks| hooks.data.binding()));
+        // A split leaves the sink to the kernel that merges them.
+        let is_split = form["split"].as_u64().is_some_and(|split| split > 0);
+        let reads = |hooks: &&LayerHooks| if is_split { hooks.hooks().has_functions() } else { hooks.hooks().needs_data() };
+        bindings.extend(self.hooks.filter(reads).map(|hooks| hooks.data.binding()));
         let parameters = merged(parameters, form);
         let kernel = match self.hooks {
-            Some(hooks) if hooks.has_functions() => gpu.kernel_of_script(template, &parameters)?,
+            Some(hooks) if hooks.hooks().has_functions() => gpu.kernel_of_script(template, &parameters)?,
             _ => gpu.kernel(template, &parameters)?,
         };
         gpu.step("attention", &kernel, bindings, grid)

@@ -1,7 +1,6 @@
 //! Which form of attention a device gets: by a rule, or by what was measured on it (tuning.rs).
 
 use super::attend::{Attend, least_split, prefill_tile};
-use super::hooks::LayerHooks;
 use super::plan::Mode;
 use super::tuning::{self, Contest, Measured};
 use crate::error::Result;
@@ -164,7 +163,7 @@ impl Attend<'_> {
         let mode = if self.mode == Mode::Decode { "decode" } else { "prefill" };
         let widths = if *sem > 0 { format!("{sem}+{geo}/{value}") } else { format!("{geo}/{value}") };
         let window = window.map(|window| format!(", window {window}")).unwrap_or_default();
-        let hooked = if self.hooks.is_some_and(LayerHooks::has_functions) { ", as a script says" } else { "" };
+        let hooked = if self.hooks.is_some_and(|hooks| hooks.hooks().has_functions()) { ", as a script says" } else { "" };
         let positions = self.positions().next_power_of_two();
         let rows = self.measured_rows().next_power_of_two();
         format!(

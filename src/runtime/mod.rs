@@ -21,7 +21,7 @@ mod weights;
 
 pub use attention_forms::{AttentionForm, Way};
 pub use cache::{CacheKind, CacheKinds};
-pub use kv_cache::bytes_per_token;
+pub use kv_cache::{Ring, bytes_per_token};
 pub use linear::{Form, Shape};
 pub use network::Network;
 pub use profile::{Prepared, Profile};

@@ -333,7 +333,7 @@ impl Planner<'_> {
             "extras_binding": optional[2],
             "qk_norm": attention.qk_norm, "eps": self.network.model().architecture.norm_eps,
             "gate": match attention.gate { Gate::None => "none", Gate::Static => "static", Gate::Dynamic => "dynamic" },
-            "learned_temp": attention.learned_temp, "tie_qk": attention.tie_qk, "unroll": !self.gpu().summary().software, "ring": null,
+            "learned_temp": attention.learned_temp, "tie_qk": attention.tie_qk, "unroll": !self.gpu().summary().software, "ring": self.caches[index].ring,
             "parts": parts,
         });
         let kernel = self.gpu().kernel("cache_write.wgsl", &parameters)?;

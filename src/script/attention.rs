@@ -71,9 +71,11 @@ impl Attention {
             }
         };
         if bias.is_some() && kind == Normaliser::Softmax {
-            return Err(Error::new(format!("a `bias` is given beside the normaliser `{normaliser}`, which nothing added to all scores changes"))
-                .remedy("a bias goes with \"sigmoid\" and \"relu\"")
-                .into());
+            return Err(Error::new(format!(
+                "a `bias` is given beside the normaliser `{normaliser}`, which nothing added to all scores changes"
+            ))
+            .remedy("a bias goes with \"sigmoid\" and \"relu\"")
+            .into());
         }
         let bias = bias.unwrap_or(0.0) as f32;
         if !bias.is_finite() {
@@ -101,9 +103,7 @@ impl Attention {
         match &self.layers {
             Layers::All => true,
             Layers::Listed(list) => list.contains(&(layer as INT)),
-            Layers::By(expression) => {
-                expression.evaluate(0.0, At { layer: layer as i32, ..At::default() }) == Constant::Bool(true)
-            }
+            Layers::By(expression) => expression.evaluate(0.0, At { layer: layer as i32, ..At::default() }) == Constant::Bool(true),
         }
     }
 
@@ -178,16 +178,19 @@ impl Place<'_> {
             };
             Box::<EvalAltResult>::from(error)
         };
-        let ast = self.engine.compile_with_scope(&scope, text).map_err(|error| at(Error::new(error.err_type().to_string()), error.position()))?;
+        let ast =
+            self.engine.compile_with_scope(&scope, text).map_err(|error| at(Error::new(error.err_type().to_string()), error.position()))?;
         let is_function = |value: &Dynamic| value.is_fnptr();
         let value = self.engine.eval_ast_with_scope::<Dynamic>(&mut scope, &ast).ok().filter(is_function);
         let Some(function) = value.and_then(Dynamic::try_cast::<FnPtr>) else {
             return Err(at(
-                Error::new("this is not a function").remedy("write |score, at| ... for a score, |at| ... for a mask, |layer| ... for layers"),
+                Error::new("this is not a function")
+                    .remedy("write |score, at| ... for a score, |at| ... for a mask, |layer| ... for layers"),
                 Position::new(1, 1),
             ));
         };
-        let expression = closure::translate(&[ast.shared_lib()], &function, parameters, kind).map_err(|mistake| at(mistake.error, mistake.position))?;
+        let expression =
+            closure::translate(&[ast.shared_lib()], &function, parameters, kind).map_err(|mistake| at(mistake.error, mistake.position))?;
         Ok((function, expression))
     }
 }
@@ -213,7 +216,8 @@ fn sink_of(sink: &Dynamic) -> Answer<Sink> {
     if sink.is_array() || sink.is::<Numbers>() {
         return Ok(Sink::Numbers(floats(sink)?.into_iter().map(|value| value as f32).collect()));
     }
-    let error = format!("the attention option `sink` is {}: expected a number, a list of one for each head, or a tensor's name", described(sink));
+    let error =
+        format!("the attention option `sink` is {}: expected a number, a list of one for each head, or a tensor's name", described(sink));
     Err(Error::new(error).into())
 }
 
@@ -222,7 +226,10 @@ fn tables_of(tables: Option<Dynamic>) -> Result<Map> {
         None => Ok(Map::new()),
         Some(tables) => {
             let kind = described(&tables);
-            let error = || Error::new(format!("the attention option `tables` is {kind}: expected a map")).remedy("write tables: #{ slopes: [0.5, 0.25] }");
+            let error = || {
+                Error::new(format!("the attention option `tables` is {kind}: expected a map"))
+                    .remedy("write tables: #{ slopes: [0.5, 0.25] }")
+            };
             tables.try_cast::<Map>().ok_or_else(error)
         }
     }

@@ -8,8 +8,8 @@ use super::values::described;
 use crate::error::{Error, Result};
 use crate::runtime::hooks::expression::{Binary, PLACES, Place, Unary};
 use crate::runtime::hooks::{Constant, Expression, Kind, Operation, Table, TableValues};
-use rhai::{ASTFlags, Dynamic, Expr, FnCallExpr, FnPtr, Module, Position, ScriptFuncDef, Stmt};
 use rhai::{AST, ASTNode, INT, Shared};
+use rhai::{ASTFlags, Dynamic, Expr, FnCallExpr, FnPtr, Module, Position, ScriptFuncDef, Stmt};
 
 /// What a mistake in a function can be answered with.
 const POSSIBLE: &str = "what runs on the device can hold: let, if, return, assignments to its own variables, + - * / % **, comparisons, && || !, min max abs exp log log2 \
@@ -132,8 +132,10 @@ impl Translator<'_> {
         let (captured, count) = (function.curry(), parameters.len());
         let Some((definition, source)) = self.find(function.fn_name(), captured.len() + count) else {
             let error = match self.arity(function.fn_name()).map(|arity| arity.saturating_sub(captured.len())) {
-                Some(arity) => Error::new(format!("the function takes {arity} argument{}, expected {count}", if arity == 1 { "" } else { "s" }))
-                    .remedy(shape(parameters)),
+                Some(arity) => {
+                    Error::new(format!("the function takes {arity} argument{}, expected {count}", if arity == 1 { "" } else { "s" }))
+                        .remedy(shape(parameters))
+                }
                 None => Error::new(format!("the function `{}` is not one of this script", function.fn_name()))
                     .remedy(format!("write it where attention(...) is called: {}", shape(parameters))),
             };
@@ -171,7 +173,8 @@ impl Translator<'_> {
         self.steps += 1;
         if self.steps > MOST_STEPS {
             return Err((
-                Error::new("the function is too long with all the functions that it calls").remedy("compute outside of it what doesn't depend on `at` or the score"),
+                Error::new("the function is too long with all the functions that it calls")
+                    .remedy("compute outside of it what doesn't depend on `at` or the score"),
                 position,
             ));
         }
@@ -348,9 +351,9 @@ impl Translator<'_> {
                     None => refused("there is nothing here", position),
                 }
             }
-            Expr::StringConstant(..) | Expr::InterpolatedString(..) | Expr::CharConstant(..) => {
-                refused("there is no text on the device", position)
-            }
+            // The key of a map; as a value it is refused.
+            Expr::StringConstant(text, _) => Ok(Term::Given(text.clone().into())),
+            Expr::InterpolatedString(..) | Expr::CharConstant(..) => refused("there is no text on the device", position),
             _ => refused("a function of attention cannot hold this", position),
         }
     }
@@ -384,9 +387,7 @@ impl Translator<'_> {
         match (of, member) {
             (Term::At, Expr::Property(name, position)) => match PLACES.iter().find(|(known, _)| *known == name.2.as_str()) {
                 Some((_, place)) => Ok(Term::Value(placed(self.expression.add(Operation::Place(*place)), *position)?)),
-                None => {
-                    Err((crate::error::unknown("property of `at`", &name.2, PLACES.iter().map(|(name, _)| *name)), *position))
-                }
+                None => Err((crate::error::unknown("property of `at`", &name.2, PLACES.iter().map(|(name, _)| *name)), *position)),
             },
             (Term::Given(value), Expr::Property(name, position)) => {
                 let found = value.as_map_ref().ok().and_then(|map| map.get(name.2.as_str()).cloned());
@@ -653,7 +654,9 @@ fn list(value: &Dynamic) -> Result<(Table, Vec<usize>)> {
     }
     let float = |(index, value): (usize, &Dynamic)| {
         let float = value.as_float().ok().or_else(|| value.as_int().ok().map(|value| value as f64));
-        float.map(|value| value as f32).ok_or_else(|| Error::new(format!("element {index} of the list is {}: expected a number", described(value))))
+        float
+            .map(|value| value as f32)
+            .ok_or_else(|| Error::new(format!("element {index} of the list is {}: expected a number", described(value))))
     };
     checked(TableValues::Floats(leaves.iter().enumerate().map(float).collect::<Result<_>>()?), sizes)
 }

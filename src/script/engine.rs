@@ -3,8 +3,8 @@
 use super::host::{Host, HostTag};
 use super::modules::Resolver;
 use super::{
-    attention, bundle, charts, clock, dataset, device, directory, files, language, matrix, model, modules, numbers, pairs, parameters, progress,
-    session, statistics, text, tokens, weights,
+    attention, bundle, charts, clock, dataset, device, directory, files, language, matrix, model, modules, numbers, pairs, parameters,
+    progress, session, statistics, text, tokens, weights,
 };
 use crate::{interrupt, terminal};
 use rhai::{Dynamic, Engine, Map, Module, OptimizationLevel, Scope, Token};

@@ -204,8 +204,10 @@ impl Expression {
             return Ok(known);
         }
         if self.values.len() >= MOST_VALUES {
-            return Err(Error::new(format!("the expression has more than {MOST_VALUES} operations, those of the functions that it calls included"))
-                .remedy("compute what doesn't depend on `at` and the score before, and capture it as a number or a list"));
+            return Err(Error::new(format!(
+                "the expression has more than {MOST_VALUES} operations, those of the functions that it calls included"
+            ))
+            .remedy("compute what doesn't depend on `at` and the score before, and capture it as a number or a list"));
         }
         self.values.push((operation, kind));
         Ok(self.values.len() - 1)

@@ -62,17 +62,81 @@ pub(super) struct LayerHooks {
     layer: usize,
     heads: usize,
     kv_heads: usize,
-    /// The layer's number, the sinks `[heads]`, the tables of the score, those of the mask.
+    /// As [`Hooks::data`] has it.
     pub data: Rc<Buffer>,
 }
 
-/// How many words of the hooks' data lie before the tables.
-fn tables_at(hooks: &Hooks, heads: usize) -> usize {
-    1 + if has_logits(hooks) { heads } else { 0 }
-}
+impl Hooks {
+    /// The seam of a layer's kernels, with a null key and the data at these bindings.
+    pub fn seam(&self, heads: usize, null: bool, null_binding: usize, data_binding: usize) -> Seam {
+        // The layer's number and the logits lie before the tables.
+        let tables_at = 1 + if self.has_logits() { heads } else { 0 };
+        let functions =
+            if self.has_functions() { wgsl::functions(self.score.as_ref(), self.mask.as_ref(), tables_at) } else { String::new() };
+        Seam {
+            null,
+            null_binding,
+            normaliser: self.normaliser,
+            bias: wgsl::literal(self.bias),
+            sink: self.sink_kind(),
+            data_binding: if self.needs_data() { data_binding } else { 0 },
+            functions,
+            score: self.score.is_some(),
+            mask: self.mask.is_some(),
+            hides: self.has_functions(),
+            ..Seam::default()
+        }
+    }
 
-fn has_logits(hooks: &Hooks) -> bool {
-    matches!(hooks.sink, Sink::Numbers(_) | Sink::Tensor(_))
+    /// The seam of the kernel that merges splits, with the data at this binding.
+    pub fn merging_seam(&self, data_binding: usize) -> Seam {
+        Seam {
+            normaliser: self.normaliser,
+            sink: self.sink_kind(),
+            data_binding: if self.has_logits() { data_binding } else { 0 },
+            hides: self.has_functions(),
+            ..Seam::default()
+        }
+    }
+
+    fn sink_kind(&self) -> SinkKind {
+        match self.sink {
+            Sink::None => SinkKind::None,
+            Sink::Zero => SinkKind::Zero,
+            Sink::Numbers(_) | Sink::Tensor(_) => SinkKind::Heads,
+        }
+    }
+
+    /// Whether the kernels hold expressions of a script.
+    pub fn has_functions(&self) -> bool {
+        self.score.is_some() || self.mask.is_some()
+    }
+
+    /// Whether there are logits of sinks in the data: the kernel that merges splits reads nothing else.
+    pub fn has_logits(&self) -> bool {
+        matches!(self.sink, Sink::Numbers(_) | Sink::Tensor(_))
+    }
+
+    /// Whether the kernels read the data.
+    pub fn needs_data(&self) -> bool {
+        self.has_functions() || self.has_logits()
+    }
+
+    /// The data of one layer, whose sink has these logits: the layer's number, the logits, the tables of the score, those of the mask.
+    pub fn data(&self, layer: usize, logits: &[f32]) -> Vec<u32> {
+        let expressions = || [&self.score, &self.mask].into_iter().flatten();
+        // Layers whose data is the same share it.
+        let depends = expressions().any(|expression| expression.depends_on(Place::Layer));
+        let mut words = vec![if depends { layer as u32 } else { 0 }];
+        words.extend(logits.iter().map(|logit| logit.to_bits()));
+        words.extend(expressions().flat_map(|expression| &expression.tables).flat_map(Table::words));
+        words
+    }
+
+    /// How far the mask looks back over a context of so many positions, where that is proven to be less than all of them.
+    pub fn reach(&self, context: usize, heads: usize, kv_heads: usize, layer: usize) -> Option<Reach> {
+        reach::reach(self.mask.as_ref()?, context, heads, kv_heads, layer)
+    }
 }
 
 impl LayerHooks {
@@ -85,7 +149,7 @@ impl LayerHooks {
         let mut one = |(layer, hooks): (usize, &Option<Rc<Hooks>>)| {
             let Some(hooks) = hooks else { return Ok(None) };
             let attention = &model.architecture.layers[layer].attention;
-            let words = words(hooks, model, layer).at(format!("the attention of layer {layer}"))?;
+            let words = hooks.data(layer, &logits(hooks, model, layer).at(format!("the attention of layer {layer}"))?);
             let data = match made.iter().find(|(known, _)| *known == words) {
                 Some((_, buffer)) => Rc::clone(buffer),
                 None => {
@@ -101,64 +165,16 @@ impl LayerHooks {
 
     /// The seam of the layer's kernels, with a null key and the data at these bindings.
     pub fn seam(&self, null: bool, null_binding: usize, data_binding: usize) -> Seam {
-        let Hooks { score, mask, normaliser, bias, .. } = &*self.hooks;
-        Seam {
-            null,
-            null_binding,
-            normaliser: *normaliser,
-            bias: wgsl::literal(*bias),
-            sink: self.sink_kind(),
-            data_binding: if self.needs_data() { data_binding } else { 0 },
-            functions: if self.has_functions() {
-                wgsl::functions(score.as_ref(), mask.as_ref(), tables_at(&self.hooks, self.heads))
-            } else {
-                String::new()
-            },
-            score: score.is_some(),
-            mask: mask.is_some(),
-            hides: self.has_functions(),
-            ..Seam::default()
-        }
+        self.hooks.seam(self.heads, null, null_binding, data_binding)
     }
 
-    /// The seam of the kernel that merges splits, with the data at this binding.
-    pub fn merging_seam(&self, data_binding: usize) -> Seam {
-        let sink = self.sink_kind();
-        Seam {
-            normaliser: self.hooks.normaliser,
-            sink,
-            data_binding: if sink == SinkKind::Heads { data_binding } else { 0 },
-            hides: self.has_functions(),
-            ..Seam::default()
-        }
+    /// What the script gave.
+    pub fn hooks(&self) -> &Hooks {
+        &self.hooks
     }
 
-    fn sink_kind(&self) -> SinkKind {
-        match self.hooks.sink {
-            Sink::None => SinkKind::None,
-            Sink::Zero => SinkKind::Zero,
-            Sink::Numbers(_) | Sink::Tensor(_) => SinkKind::Heads,
-        }
-    }
-
-    /// Whether the kernels hold expressions of a script.
-    pub fn has_functions(&self) -> bool {
-        self.hooks.score.is_some() || self.hooks.mask.is_some()
-    }
-
-    /// Whether the kernels read the data.
-    pub fn needs_data(&self) -> bool {
-        self.has_functions() || has_logits(&self.hooks)
-    }
-
-    /// Whether the kernel that merges splits reads the data.
-    pub fn merging_needs_data(&self) -> bool {
-        has_logits(&self.hooks)
-    }
-
-    /// How far the mask looks back over a context of so many positions, where that is less than all of them.
     fn reach(&self, context: usize) -> Option<Reach> {
-        reach::reach(self.hooks.mask.as_ref()?, context, self.heads, self.kv_heads, self.layer)
+        self.hooks.reach(context, self.heads, self.kv_heads, self.layer)
     }
 }
 
@@ -171,13 +187,11 @@ pub(super) fn reach(attention: &Attention, hooks: Option<&LayerHooks>, context: 
     }
 }
 
-fn words(hooks: &Hooks, model: &Model, layer: usize) -> Result<Vec<u32>> {
+/// The logits of a layer's sink: one a head, or nothing.
+fn logits(hooks: &Hooks, model: &Model, layer: usize) -> Result<Vec<f32>> {
     let heads = model.architecture.layers[layer].attention.heads;
-    let expressions = || [&hooks.score, &hooks.mask].into_iter().flatten();
-    let depends = expressions().any(|expression| expression.depends_on(Place::Layer));
-    let mut words = vec![if depends { layer as u32 } else { 0 }];
     let logits = match &hooks.sink {
-        Sink::None | Sink::Zero => Vec::new(),
+        Sink::None | Sink::Zero => return Ok(Vec::new()),
         Sink::Numbers(numbers) if numbers.len() == 1 => vec![numbers[0]; heads],
         Sink::Numbers(numbers) => numbers.clone(),
         Sink::Tensor(name) => {
@@ -189,13 +203,14 @@ fn words(hooks: &Hooks, model: &Model, layer: usize) -> Result<Vec<u32>> {
             tensor.to_f32()
         }
     };
-    if has_logits(hooks) && logits.len() != heads {
-        return Err(Error::new(format!("the sink has {} logits, expected {heads}: one for each head, or one number for all", logits.len())));
+    if logits.len() != heads {
+        return Err(Error::new(format!(
+            "the sink has {} logits, expected {heads}: one for each head, or one number for all",
+            logits.len()
+        )));
     }
-    if let Some(logit) = logits.iter().find(|logit| !logit.is_finite()) {
-        return Err(Error::new(format!("a logit of the sink is {logit}, expected a number")));
+    match logits.iter().find(|logit| !logit.is_finite()) {
+        Some(logit) => Err(Error::new(format!("a logit of the sink is {logit}, expected a number"))),
+        None => Ok(logits),
     }
-    words.extend(logits.iter().map(|logit| logit.to_bits()));
-    words.extend(expressions().flat_map(|expression| &expression.tables).flat_map(Table::words));
-    Ok(words)
 }

@@ -4,8 +4,8 @@
 //! J. Stolfi and L. de Figueiredo, "Self-Validated Numerical Methods and Applications", 1997). What isn't understood may be anything: the result is
 //! never too short.
 
-use super::expression::{Binary, Expression, Operation, Place, TableValues, Unary};
 use super::Reach;
+use super::expression::{Binary, Expression, Operation, Place, TableValues, Unary};
 
 /// First positions that are tried as ones that always stay visible.
 const MOST_FIRST: i64 = 256;
