@@ -196,8 +196,9 @@ impl Place<'_> {
 }
 
 /// A mistake where it is in its script.
-fn told(name: &str, mistake: Mistake) -> Box<EvalAltResult> {
-    let Mistake { error, position, source } = mistake;
+#[allow(clippy::boxed_local, reason = "it comes in the box that keeps results small")]
+fn told(name: &str, mistake: Box<Mistake>) -> Box<EvalAltResult> {
+    let Mistake { error, position, source } = *mistake;
     let error = if position.is_none() { error.at(name) } else { error };
     let inner = Box::new(EvalAltResult::ErrorRuntime(Dynamic::from(error), position));
     match source {

@@ -43,14 +43,14 @@ pub(super) fn translate(
     function: &FnPtr,
     parameters: &[Parameter],
     kind: Kind,
-) -> std::result::Result<Expression, Mistake> {
+) -> std::result::Result<Expression, Box<Mistake>> {
     let mut translator = Translator { modules, expression: Expression::default(), calls: Vec::new(), steps: 0, source: None };
     match translator.function(function, parameters, kind) {
         Ok(result) => {
             translator.expression.set_result(result);
             Ok(translator.expression)
         }
-        Err((error, position)) => Err(Mistake { error, position, source: translator.source }),
+        Err((error, position)) => Err(Box::new(Mistake { error, position, source: translator.source })),
     }
 }
 
