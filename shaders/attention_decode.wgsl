@@ -119,7 +119,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var sum{{ h }}_{{ turn }}_{{ j }} = 0.0;
 {% endfor %}{% endfor %}
 {% endfor %}
-    for (var tile = begin; tile < end; {{ seams.advance(seam, "tile", workgroup) }}) {
+    {{ seams.loop(seam, "tile", "begin", workgroup, "position", "position") }} {
         let mine = tile + local;
         let token = token_of(sequence, min(mine, end - 1u));
 {% for h in range(tile_heads) %}

@@ -14,7 +14,7 @@ struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
 {{ cache.reader(name, part, cache.unit(part, most_words) | int, wide, ring) }}
 {%- endfor %}
 {{ cache.places(ring) }}
-{{- seams.declare(seam, heads // kv_heads) }}
+{{- seams.declare(seam, heads // kv_heads, tile_heads) }}
 {% if seam.null %}
 @group(0) @binding({{ seam.null_binding }}) var<storage, read> nulls: array<f32>;  // [heads, sem + geo + value]
 {% endif %}

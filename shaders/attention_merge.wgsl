@@ -14,7 +14,7 @@ struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
 @group(0) @binding(1) var<storage, read> rows: array<vec2<u32>>;  // (sequence, position)
 @group(0) @binding(2) var<storage, read> partial: array<f32>;  // [rows, heads, splits, value + 2]
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;  // [rows, {{ out_stride }}]
-{{ seams.declare(seam, 1) }}
+{{ seams.declare(seam, 1, 1) }}
 // One for each of so many splits, or of the workgroup's lanes.
 var<workgroup> shared_value: array<f32, {{ workgroup }}>;
 

@@ -27,7 +27,7 @@ struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
 {{ cache.reader(name, part, cache.unit(part, most_words) | int, wide, ring) }}
 {%- endfor %}
 {{ cache.places(ring) }}
-{{- seams.declare(seam, group_size) }}
+{{- seams.declare(seam, group_size, 1) }}
 {% if seam.null %}
 @group(0) @binding({{ seam.null_binding }}) var<storage, read> nulls: array<f32>;  // [heads, sem + geo + value]
 {% endif %}
@@ -140,7 +140,7 @@ fn main(
     if (sequence == 0xffffffffu) {
         end = 0u;
     }
-    for (var key = next_key(0u, oldest); key < end; {{ seams.advance(seam, "key", keys) }}) {
+    {{ seams.loop(seam, "key", "next_key(0u, oldest)", keys, "rows[first].y", "end - 1u") }} {
 {% for j in range(keys) %}
         let token{{ j }} = token_of(sequence, min(key + {{ j }}u, end - 1u));
 {% for c in range(chains) %}

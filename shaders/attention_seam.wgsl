@@ -5,6 +5,7 @@ A kernel goes through them in this order; causal, window, sinks and what a scrip
 
   oldest_seen(position)                   the oldest position that this query may see: keys before it are not loaded ...
   next_key(key, oldest)                   ... but for the first ones, where a mask keeps those
+  next_seen(key, end, first, last, head)  where a map tells of tiles of keys that none of the queries sees
   is_seen(position, key)                  causal and window
   score_of(product, is_seen, ...)         HIDDEN where the query doesn't see the key; the script's score and mask
   weight_of(score, row_max)               what a value weighs
@@ -17,9 +18,11 @@ and ReLU weigh every value by itself and divide by nothing (J. Ramapuram and oth
 
 A seam is described by {window (0: all), first (positions that are seen beyond the window), null (whether there is a null key), null_binding, normaliser
 (`softmax`, `sigmoid`, `relu`), bias (a literal, added to scores by the latter two), sink (`none`, `zero`, `heads`), data_binding (0: none), functions
-(WGSL of score_hook and mask_hook), score, mask (whether they are there), hides (whether a query may see nothing)}. `data` holds the layer's number, the sinks [heads] and the tables.
+(WGSL of score_hook and mask_hook), score, mask (whether they are there), hides (whether a query may see nothing), map_at (word of the data where the map of tiles begins; 0: there is none),
+map_words (of a row of it), map_by_head}. The data holds the layer's number, the sinks [heads], the tables and the map: a bit for each map_tile
+queries (rows, map_rows of them) and map_tile keys, 1 where some of them may be seen.
 -#}
-{% macro declare(seam, group_size) %}
+{% macro declare(seam, group_size, heads_at_once) %}
 // The score of a key that a query doesn't see.
 const HIDDEN = -3.0e38;
 {% if seam.data_binding %}
@@ -45,6 +48,27 @@ fn next_key(key: u32, oldest: u32) -> u32 {
     return max(key, oldest);
 {% endif %}
 }
+{% if seam.map_at > 0 %}
+
+// The first position from `key` on, before `end`, that a query of [first, last] may see with one of the heads that are taken at once from `head` on.
+fn next_seen(key: u32, end: u32, first: u32, last: u32, head: u32) -> u32 {
+    var found = key;
+    while (found < end) {
+        let column = found / {{ seam.map_tile }}u;
+        var word = 0u;
+{% for h in range(heads_at_once if seam.map_by_head else 1) %}
+        for (var row = first / {{ seam.map_tile }}u; row <= last / {{ seam.map_tile }}u; row++) {
+            word |= hook_data[{{ seam.map_at }}u + ({{ "(head + " ~ h ~ "u) * " ~ seam.map_rows ~ "u + " if seam.map_by_head }}row) * {{ seam.map_words }}u + column / 32u];
+        }
+{% endfor %}
+        if ((word >> (column % 32u) & 1u) != 0u) {
+            break;
+        }
+        found = (column + 1u) * {{ seam.map_tile }}u;
+    }
+    return found;
+}
+{% endif %}
 {% for type, bool, uint, four in [("f32", "bool", "u32", ""), ("vec4<f32>", "vec4<bool>", "vec4<u32>", "4")] %}
 
 fn is_seen{{ four }}(position: {{ uint }}, key: {{ uint }}) -> {{ bool }} {
@@ -113,5 +137,13 @@ fn score_of4(product: vec4<f32>, is_seen: vec4<bool>, position: vec4<u32>, key: 
 {% endif %}
 }
 {% endmacro %}
-{#- How a loop over keys goes on by `step`: `oldest` is that of the first row. -#}
-{% macro advance(seam, key, step) %}{{ key ~ " = next_key(" ~ key ~ " + " ~ step ~ "u, oldest)" if seam.first > 0 else key ~ " += " ~ step ~ "u" }}{% endmacro %}
+{#- The head of a loop over keys from `begin` to `end` by `step`, for queries from position `first` to `last`: `oldest` is that of the first one. -#}
+{% macro loop(seam, key, begin, step, first, last) %}
+{%- set next = "next_key(" ~ key ~ " + " ~ step ~ "u, oldest)" if seam.first > 0 else key ~ " + " ~ step ~ "u" -%}
+{%- set places = ", end, " ~ first ~ ", " ~ last ~ ", head)" -%}
+{%- if seam.map_at > 0 -%}
+for (var {{ key }} = next_seen({{ begin }}{{ places }}; {{ key }} < end; {{ key }} = next_seen({{ next }}{{ places }})
+{%- else -%}
+for (var {{ key }} = {{ begin }}; {{ key }} < end; {{ key }} = {{ next }})
+{%- endif -%}
+{% endmacro %}

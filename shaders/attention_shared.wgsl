@@ -106,7 +106,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var sum{{ h }}_{{ turn }}_{{ e }} = {{ "total" ~ h ~ " * nulls[null_at" ~ h ~ " + " ~ (key_width + e) ~ "u + value_lane" ~ turn ~ " * " ~ v_each ~ "u]" if seam.null else "0.0" }};
 {% endfor %}{% endfor %}
 {% endfor %}
-    for (var tile = begin; tile < end; {{ seams.advance(seam, "tile", teams * keys) }}) {
+    {{ seams.loop(seam, "tile", "begin", teams * keys, "position", "position") }} {
 {% for n in range(keys) %}
         let key{{ n }} = tile + {{ n * teams }}u + team;
         let token{{ n }} = token_of(sequence, min(key{{ n }}, end - 1u));

@@ -56,7 +56,7 @@ struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
 {{ fetch.queries(name, width, first, stride, wide) }}
 {%- endfor %}
 {{ cache.places(ring) }}
-{{- seams.declare(seam, group_size) }}
+{{- seams.declare(seam, group_size, 1) }}
 {% if seam.null %}
 @group(0) @binding({{ seam.null_binding }}) var<storage, read> nulls: array<f32>;  // [heads, sem + geo + value]
 {% endif %}
@@ -162,7 +162,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
 {% endfor %}
 {% endif %}
-    for (var key = next_key(0u, oldest); key < end; {{ seams.advance(seam, "key", tile_keys) }}) {
+    {{ seams.loop(seam, "key", "next_key(0u, oldest)", tile_keys, "rows[first].y", "end - 1u") }} {
 {% for n in fours %}{% for j in lane_keys %}
         var score{{ n }}_{{ j }} = vec4<f32>();
 {% endfor %}{% endfor %}

@@ -4,7 +4,7 @@
 //! (T. Dao and others, "Flash-Decoding for long-context inference", 2023). No form ever stores the scores.
 
 use super::attention_forms::{AttentionForm, Way};
-use super::hooks::{LayerHooks, Reach};
+use super::hooks::{LayerHooks, LayerMap, Reach};
 use super::kv_cache::LayerCache;
 use super::plan::{Mode, When};
 use super::seam::Seam;
@@ -36,6 +36,8 @@ pub(super) struct Attend<'a> {
     pub nulls: Option<&'a Buffer>,
     /// What a script says.
     pub hooks: Option<&'a LayerHooks>,
+    /// Tiles that its mask hides.
+    pub map: Option<&'a LayerMap>,
     /// How far queries look back, if not to the beginning.
     pub reach: Option<Reach>,
     pub call: &'a Buffer,
@@ -132,8 +134,12 @@ impl Attend<'_> {
             Some(hooks) => hooks.seam(null, binding, binding + usize::from(null)),
             None => Seam { null, null_binding: binding, ..Seam::default() },
         };
-        match self.reach {
+        let seam = match self.reach {
             Some(Reach { window, first }) => Seam { window, first, ..seam },
+            None => seam,
+        };
+        match self.map {
+            Some(map) => map.seam(seam),
             None => seam,
         }
     }
@@ -153,7 +159,9 @@ impl Attend<'_> {
         // A split leaves the sink to the kernel that merges them.
         let is_split = form["split"].as_u64().is_some_and(|split| split > 0);
         let reads = |hooks: &&LayerHooks| if is_split { hooks.hooks().has_functions() } else { hooks.hooks().needs_data() };
-        bindings.extend(self.hooks.filter(reads).map(|hooks| hooks.data.binding()));
+        if let Some(hooks) = self.hooks.filter(reads) {
+            bindings.push(self.map.map_or_else(|| hooks.data.binding(), |map| map.data.binding()));
+        }
         let parameters = merged(parameters, form);
         let kernel = match self.hooks {
             Some(hooks) if hooks.hooks().has_functions() => gpu.kernel_of_script(template, &parameters)?,

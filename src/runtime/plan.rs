@@ -1,7 +1,7 @@
 //! The steps of a forward pass over rows of tokens: made once per session, recorded at every call.
 
 use super::attend::Attend;
-use super::hooks::Reach;
+use super::hooks::{LayerMap, Reach};
 use super::kv_cache::LayerCache;
 use super::linear::{Epilogue, Norm, Product};
 use super::network::{LayerWeights, Network, Offsets};
@@ -158,6 +158,8 @@ pub(super) struct Planner<'a> {
     pub caches: &'a [Rc<LayerCache>],
     /// How far each layer's queries look back, if not to the beginning.
     pub reaches: &'a [Option<Reach>],
+    /// Tiles that each layer's mask hides.
+    pub maps: &'a [Option<LayerMap>],
     pub turns: &'a TurnTables,
     /// Partial results of a split cache; decode only.
     pub partial: Option<&'a Buffer>,
@@ -235,6 +237,7 @@ impl Planner<'_> {
             cache,
             nulls: cache.nulls.as_ref().or(weights.nulls.as_ref()),
             hooks: self.network.hooks(index),
+            map: self.maps[index].as_ref(),
             reach: self.reaches[index],
             call: self.call,
             rows: self.rows,

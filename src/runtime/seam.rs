@@ -51,6 +51,15 @@ pub struct Seam {
     pub mask: bool,
     /// Whether a query may see nothing at all.
     pub hides: bool,
+    /// Word of the data where the map of tiles begins; 0: there is none.
+    pub map_at: usize,
+    /// Positions of a tile.
+    pub map_tile: usize,
+    /// Tiles of queries, and words that those of keys take.
+    pub map_rows: usize,
+    pub map_words: usize,
+    /// Whether every head has a map of its own.
+    pub map_by_head: bool,
 }
 
 impl Default for Seam {
@@ -68,6 +77,11 @@ impl Default for Seam {
             score: false,
             mask: false,
             hides: false,
+            map_at: 0,
+            map_tile: 0,
+            map_rows: 0,
+            map_words: 0,
+            map_by_head: false,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::SessionOptions;
 use super::attend::{least_split, prefill_tile};
-use super::hooks::{self, Reach};
+use super::hooks::{self, LayerMap, Reach};
 use super::kv_cache::{LayerCache, Ring, uncached};
 use super::network::Network;
 use super::plan::{Activations, HeadCall, Mode, Plan, Planner, TurnTables, logits_stride};
@@ -28,6 +28,8 @@ pub struct Session {
     caches: Vec<Rc<LayerCache>>,
     /// How far each layer's queries look back, if not to the beginning.
     reaches: Vec<Option<Reach>>,
+    /// Tiles that each layer's mask hides.
+    maps: Vec<Option<LayerMap>>,
     turns: TurnTables,
     /// Tokens of every sequence: `[sequences, context + 1]`.
     pub(super) history: Buffer,
@@ -98,6 +100,8 @@ impl Session {
         }
         let reach = |(index, layer): (usize, &Layer)| hooks::reach(&layer.attention, network.hooks(index), context);
         let reaches: Vec<Option<Reach>> = architecture.layers.iter().enumerate().map(reach).collect();
+        let map = |index: usize| network.hooks(index).map_or(Ok(None), |hooks| hooks.map(gpu, context));
+        let maps = (0..architecture.layers.len()).map(map).collect::<Result<Vec<Option<LayerMap>>>>()?;
         let tile = prefill_tile(gpu) as usize;
         let chunk = if uncached {
             sequences * context.next_multiple_of(tile)
@@ -153,6 +157,7 @@ impl Session {
                 activations: &activations,
                 caches: &caches,
                 reaches: &reaches,
+                maps: &maps,
                 turns: &turns,
                 partial: partial.as_ref(),
                 captures: None,
@@ -190,6 +195,7 @@ impl Session {
             activations,
             caches,
             reaches,
+            maps,
             turns,
             history,
             lengths_buffer,
@@ -500,6 +506,7 @@ impl Session {
             activations: &self.activations,
             caches: &self.caches,
             reaches: &self.reaches,
+            maps: &self.maps,
             turns: &self.turns,
             partial: None,
             captures,

@@ -397,6 +397,17 @@ impl Translator<'_> {
                 }
             }
             (of, Expr::MethodCall(call, position)) => {
+                // A captured function, with what it has captured itself.
+                if let Term::Given(value) = &of
+                    && let Some(function) = value.clone().try_cast::<FnPtr>()
+                    && call.name == "call"
+                {
+                    let mut arguments: Vec<Term> = function.curry().iter().map(|value| Term::Given(value.flatten_clone())).collect();
+                    for argument in &call.args {
+                        arguments.push(self.expression(argument, scope)?);
+                    }
+                    return self.named(function.fn_name(), arguments, *position);
+                }
                 let mut arguments = vec![of];
                 for argument in &call.args {
                     arguments.push(self.expression(argument, scope)?);

@@ -3,7 +3,7 @@
 use super::lab::{Lab, Random, assert_near};
 use super::twins::{Layer, Rule};
 use caramba::runtime::Seam;
-use caramba::runtime::hooks::Sink;
+use caramba::runtime::hooks::{Sink, TileMap};
 use caramba::script::Reference;
 use serde_json::{Value, json};
 use std::rc::Rc;
@@ -67,7 +67,14 @@ impl Attention {
 
     /// What the kernels read for the script's functions.
     fn data(&self) -> Vec<u32> {
-        self.script.as_ref().map_or_else(|| vec![0], |script| script.hooks().data(LAYER, &self.logits()))
+        let mut data = self.script.as_ref().map_or_else(|| vec![0], |script| script.hooks().data(LAYER, &self.logits()));
+        data.extend(self.map().map(|map| map.words).unwrap_or_default());
+        data
+    }
+
+    /// The tiles that the script's mask hides.
+    pub fn map(&self) -> Option<TileMap> {
+        self.script.as_ref()?.hooks().map(self.context, self.layer.heads, self.layer.kv_heads, LAYER)
     }
 
     /// By how much a kernel and its twin may differ: exponentials and powers of a script's functions are as exact as the device's are.
@@ -91,9 +98,13 @@ impl Attention {
         };
         let reach =
             self.script.as_ref().and_then(|script| script.hooks().reach(self.context, self.layer.heads, self.layer.kv_heads, LAYER));
-        match reach {
+        let seam = match reach {
             Some(reach) => Seam { window: reach.window, first: reach.first, ..seam },
             None => Seam { window: self.layer.window, ..seam },
+        };
+        match self.map() {
+            Some(map) => map.seam(self.data().len() - map.words.len(), seam),
+            None => seam,
         }
     }
 

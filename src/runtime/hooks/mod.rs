@@ -1,9 +1,11 @@
 //! Attention that a script defines: what it gave, and what a layer's kernels make of it.
 
 pub mod expression;
+mod map;
 mod reach;
 mod wgsl;
 
+pub use map::TileMap;
 pub use expression::{Constant, Expression, Kind, Operation, Place, Table, TableValues};
 
 use super::seam::{Normaliser, Seam, SinkKind};
@@ -59,6 +61,7 @@ impl Reach {
 /// The hooks of one layer, with their data on the device.
 pub(super) struct LayerHooks {
     hooks: Rc<Hooks>,
+    words: Vec<u32>,
     layer: usize,
     heads: usize,
     kv_heads: usize,
@@ -133,6 +136,11 @@ impl Hooks {
         words
     }
 
+    /// Which tiles of keys the mask hides over a context of so many positions; `None` where it hides too few to ask.
+    pub fn map(&self, context: usize, heads: usize, kv_heads: usize, layer: usize) -> Option<TileMap> {
+        map::map(self.mask.as_ref()?, self.reach(context, heads, kv_heads, layer), context, heads, kv_heads, layer)
+    }
+
     /// How far the mask looks back over a context of so many positions, where that is proven to be less than all of them.
     pub fn reach(&self, context: usize, heads: usize, kv_heads: usize, layer: usize) -> Option<Reach> {
         reach::reach(self.mask.as_ref()?, context, heads, kv_heads, layer)
@@ -154,11 +162,11 @@ impl LayerHooks {
                 Some((_, buffer)) => Rc::clone(buffer),
                 None => {
                     let buffer = Rc::new(gpu.buffer_of("the data of a script's attention", &words, Purpose::Weights)?);
-                    made.push((words, Rc::clone(&buffer)));
+                    made.push((words.clone(), Rc::clone(&buffer)));
                     buffer
                 }
             };
-            Ok(Some(LayerHooks { hooks: Rc::clone(hooks), layer, heads: attention.heads, kv_heads: attention.kv_heads, data }))
+            Ok(Some(LayerHooks { hooks: Rc::clone(hooks), words, layer, heads: attention.heads, kv_heads: attention.kv_heads, data }))
         };
         layers.iter().enumerate().map(&mut one).collect()
     }
@@ -168,6 +176,17 @@ impl LayerHooks {
         self.hooks.seam(self.heads, null, null_binding, data_binding)
     }
 
+    /// The layer's map of tiles over a context of so many positions, with the other data before it; `None` where no tile is left out.
+    ///
+    /// # Errors
+    /// No room on the device.
+    pub fn map(&self, gpu: &Gpu, context: usize) -> Result<Option<LayerMap>> {
+        let Some(map) = self.hooks.map(context, self.heads, self.kv_heads, self.layer) else { return Ok(None) };
+        let words = [self.words.as_slice(), &map.words].concat();
+        let data = gpu.buffer_of("the map of a script's mask", &words, Purpose::Scratch)?;
+        Ok(Some(LayerMap { at: self.words.len(), map, data }))
+    }
+
     /// What the script gave.
     pub fn hooks(&self) -> &Hooks {
         &self.hooks
@@ -175,6 +194,22 @@ impl LayerHooks {
 
     fn reach(&self, context: usize) -> Option<Reach> {
         self.hooks.reach(context, self.heads, self.kv_heads, self.layer)
+    }
+}
+
+/// A layer's map of tiles, on the device.
+pub(super) struct LayerMap {
+    map: TileMap,
+    /// Words of other data before it.
+    at: usize,
+    /// In place of the hooks' own data.
+    pub data: Buffer,
+}
+
+impl LayerMap {
+    /// The seam with the map.
+    pub fn seam(&self, seam: Seam) -> Seam {
+        self.map.seam(self.at, seam)
     }
 }
 

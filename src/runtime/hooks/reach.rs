@@ -13,9 +13,10 @@ const MOST_FIRST: i64 = 256;
 /// Numbers beyond it are not followed: positions and products of two stay far below.
 const HUGE: i64 = 1 << 40;
 
-/// Queries `distance` behind their keys.
+/// Queries, and keys that lie `distance` before them.
 #[derive(Debug, Clone, Copy)]
 struct Region {
+    query: [i64; 2],
     distance: [i64; 2],
     key: [i64; 2],
     head: i64,
@@ -42,6 +43,7 @@ pub(super) fn reach(mask: &Expression, context: usize, heads: usize, kv_heads: u
     let is_hidden = |first: i64, window: i64| {
         (0..heads_tried).all(|head| {
             let region = Region {
+                query: [0, context - 1],
                 distance: [window, context - 1],
                 key: [first, context - 1],
                 head: head as i64,
@@ -67,6 +69,20 @@ pub(super) fn reach(mask: &Expression, context: usize, heads: usize, kv_heads: u
     best
 }
 
+/// Whether a query of `query` may see a key of `key` (from, to), which are not all behind them.
+pub(super) fn may_see(mask: &Expression, query: [usize; 2], key: [usize; 2], head: usize, kv_head: usize, layer: usize) -> bool {
+    let [query, key] = [query, key].map(|range| range.map(|position| position as i64));
+    let region = Region {
+        query,
+        distance: [(query[0] - key[1]).max(0), query[1] - key[0]],
+        key,
+        head: head as i64,
+        kv_head: kv_head as i64,
+        layer: layer as i64,
+    };
+    !matches!(evaluate(mask, region), Range::Bool(_, false))
+}
+
 fn linear([a, b, c]: [i64; 3], region: &Region) -> Range {
     let term = |factor: i64, [low, high]: [i64; 2]| if factor < 0 { [factor * high, factor * low] } else { [factor * low, factor * high] };
     let ([a0, a1], [b0, b1]) = (term(a, region.distance), term(b, region.key));
@@ -85,9 +101,9 @@ fn evaluate(expression: &Expression, region: Region) -> Range {
         let range = match operation {
             Operation::Score => Range::Any,
             Operation::Place(place) => match place {
-                Place::Query => linear([1, 1, 0], &region),
+                Place::Query => Range::Int(region.query[0], region.query[1], Some([1, 1, 0])),
                 Place::Key => linear([0, 1, 0], &region),
-                Place::Length => linear([1, 1, 1], &region),
+                Place::Length => Range::Int(region.query[0] + 1, region.query[1] + 1, Some([1, 1, 1])),
                 Place::Head => Range::Int(region.head, region.head, Some([0, 0, region.head])),
                 Place::KvHead => Range::Int(region.kv_head, region.kv_head, Some([0, 0, region.kv_head])),
                 Place::Layer => Range::Int(region.layer, region.layer, Some([0, 0, region.layer])),

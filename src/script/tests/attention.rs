@@ -143,6 +143,7 @@ fn functions_mean_what_they_mean_in_a_script() {
     assert_eq!(of("attention(#{ score: |s, at| s + [1, 2, 3][at.head] })"), 3.5);
     assert_eq!(of("attention(#{ score: |s, at| if s >= 0.5 && s != 1.0 || at.key == 0 { 1 } else { 2.0 } })"), 1.0);
     of("attention(#{ score: |s, at| exp(s) + log(at.length) + log2(s) + sqrt(at.key) + tanh(s) + sigmoid(s) + pow(s, 3.0) + s ** -2 })");
+    assert_eq!(of("let k = 2.0; let f = |x| x * k; attention(#{ score: |s, at| f.call(s) + f.call(1.5) })"), 4.0);
     // A variable's value is the one that it had.
     run("let n = 1; let a = attention(#{ score: |s, at| s * n }); n = 2;").unwrap();
 }
@@ -205,12 +206,12 @@ fn what_does_not_fit_a_model_is_told_when_it_is_loaded() {
     let missing = loaded("#{ sink: \"model.layers.{layer}.self_attn.sinks\" }");
     assert!(missing.contains("layer 0: the sink's tensor `model.layers.0.self_attn.sinks` is not in the checkpoint"), "{missing}");
     let few = loaded("attention(#{ sink: [0.5, 1.0, 2.0] })");
-    assert!(few.contains("the sink has 3 logits, expected 4"), "{few}");
+    assert!(few.contains("the sink has 3 logits, expected 8"), "{few}");
     let none = loaded("#{ normaliser: \"off_by_one\", layers: |layer| layer > 7 }");
     assert!(none.contains("off-by-one, for some layers is for none of the model's 4 layers"), "{none}");
     let number = loaded("3");
     assert!(number.contains("the model option `attention` is an integer (3): expected a map, or what attention(...) makes"), "{number}");
-    run("let model = load(bundled(\"austen\"), #{ attention: #{ sink: [0.0, 0.5, 1.0, 1.5], layers: [1, 3] } });
+    run("let model = load(bundled(\"austen\"), #{ attention: #{ sink: [0.0, 0.5, 1.0, 1.5, 0.0, 0.5, 1.0, 1.5], layers: [1, 3] } });
         assert(model.description.attention == \"a sink, for some layers\", model.description.attention);")
     .unwrap();
 }
