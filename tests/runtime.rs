@@ -5,6 +5,7 @@ mod common;
 use caramba::gpu::{DeviceChoice, Gpu};
 use caramba::model::Model;
 use caramba::runtime::{CacheKind, CacheKinds, GenerateOptions, LoadOptions, Network, Seam, Session, SessionOptions, WeightKind};
+use caramba::script::Reference;
 use common::fixtures::{open, relative_error};
 use common::lab::{Random, without_everything};
 use common::twins::format_parameters;
@@ -126,6 +127,27 @@ fn every_shader_translates() {
             });
             variants.push(("attention_tiles.wgsl".into(), parameters));
         }
+    }
+    // With functions of a script, in one of each kernel.
+    let script = Reference::new(
+        "let table = [[0.5, 1.0], [2.0, 3.0]];
+        fn decay(x) { if x > 4 { return exp(-x / 2.0); } 1.0 / (1 + x) ** 1.5 }
+        attention(#{
+            score: |score, at| tanh(score) + sigmoid(score) * table[at.head % 2][at.key % 2] - decay(at.query - at.key) + round(log2(at.length)) + sqrt(at.layer + at.sequence),
+            mask: |at| at.query / 64 == at.key / 64 || at.head / 2 == 7,
+            sink: 0.5,
+        })",
+    )
+    .unwrap();
+    for template in ["attention_decode.wgsl", "attention_prefill.wgsl", "attention_shared.wgsl", "attention_tiles.wgsl"] {
+        let (_, parameters) = variants.iter().find(|(name, _)| name == template).unwrap();
+        let mut parameters = parameters.clone();
+        let heads = parameters["heads"].as_u64().unwrap() as usize;
+        let binding = 4 + parameters["parts"].as_object().unwrap().len();
+        let seam = script.hooks().seam(heads, false, 0, binding);
+        let map = script.hooks().map(512, heads, 1, 0).expect("blocks that are far apart");
+        parameters["seam"] = serde_json::to_value(map.seam(100, seam)).unwrap();
+        variants.push((template.to_owned(), parameters));
     }
     // Graphics cards get other forms of the products than the driver of this test, with other sizes of subgroups.
     for template in ["linear_lanes.wgsl", "linear_matrices.wgsl", "linear_shared.wgsl", "linear_tiles.wgsl"] {
