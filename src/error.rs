@@ -15,12 +15,13 @@ pub struct Error {
     places: Vec<String>,
     excerpt: Option<String>,
     remedy: Option<String>,
+    parameter: Option<String>,
 }
 
 impl Error {
     /// An error that says `message`.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), places: Vec::new(), excerpt: None, remedy: None }
+        Self { message: message.into(), places: Vec::new(), excerpt: None, remedy: None, parameter: None }
     }
 
     /// Adds an outer place: `Error::new("...").at("tensor x").at("model.gguf")` displays as `model.gguf: tensor x: ...`.
@@ -42,6 +43,18 @@ impl Error {
     pub fn showing(mut self, excerpt: impl Into<String>) -> Self {
         self.excerpt.get_or_insert(excerpt.into());
         self
+    }
+
+    /// Says which parameter it is about: whoever knows where that was given shows the place. The first (innermost) wins.
+    #[must_use]
+    pub fn about(mut self, parameter: impl Into<String>) -> Self {
+        self.parameter.get_or_insert(parameter.into());
+        self
+    }
+
+    /// The parameter that it is about, if it is about one.
+    pub fn parameter(&self) -> Option<&str> {
+        self.parameter.as_deref()
     }
 
     /// The same without what to do about it.

@@ -1,9 +1,19 @@
-//! Ctrl-C: one flag that long native work polls, so that a run ends with its rows written and no half-made files.
+//! Ctrl-C and its kin: one flag that long native work polls, so that a run ends with its rows written and no half-made files.
 
 use crate::error::{Error, Result};
-use std::sync::atomic::{AtomicBool, Ordering};
+use crate::terminal;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::time::{Duration, Instant};
 
 static REQUESTED: AtomicBool = AtomicBool::new(false);
+/// The number of the signal that asked, 0 where none did.
+static SIGNAL: AtomicU8 = AtomicU8::new(0);
+
+/// Ctrl-C's signal, on every platform: what a shell adds 128 to for the status of a program that it ended.
+const SIGINT: u8 = 2;
+
+/// How long a sleep goes on before it looks again.
+const GLANCE: Duration = Duration::from_millis(50);
 
 /// Asks all long work to stop at its next convenient point.
 pub fn request() {
@@ -23,13 +33,47 @@ pub fn check() -> Result<()> {
     if requested() { Err(Error::new("interrupted")) } else { Ok(()) }
 }
 
-/// Makes Ctrl-C call [`request`]; a second Ctrl-C ends the process at once (exit status 130).
+/// Sleeps, unless it is interrupted.
+///
+/// # Errors
+/// As [`check`].
+pub fn sleep(duration: Duration) -> Result<()> {
+    let begun = Instant::now();
+    while let Some(left) = duration.checked_sub(begun.elapsed()).filter(|left| !left.is_zero()) {
+        check()?;
+        std::thread::sleep(left.min(GLANCE));
+    }
+    check()
+}
+
+/// What a shell reports for a program that the signal ended: 130 after Ctrl-C, 143 after a plain `kill`.
+pub fn status() -> u8 {
+    let signal = SIGNAL.load(Ordering::SeqCst);
+    128 + if signal == 0 { SIGINT } else { signal }
+}
+
+/// Makes Ctrl-C (and TERM and HUP, where there are signals) call [`request`]; the second one ends the process at once.
 pub fn install() {
-    // Only one handler can be installed in a process: a second call changes nothing, and that is what is wanted.
-    let _ = ctrlc::set_handler(|| {
-        if requested() {
-            std::process::exit(130);
+    #[cfg(unix)]
+    {
+        use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+        // Without the thread Ctrl-C ends the process as it does any other: nothing is lost but the last words.
+        if let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]) {
+            let listen = move || signals.forever().for_each(|signal| heard(u8::try_from(signal).unwrap_or(self::SIGINT)));
+            let _ = std::thread::Builder::new().name("signals".to_owned()).spawn(listen);
         }
-        request();
-    });
+    }
+    #[cfg(not(unix))]
+    {
+        // Only one handler can be installed in a process: a second call changes nothing, and that is what is wanted.
+        let _ = ctrlc::set_handler(|| heard(SIGINT));
+    }
+}
+
+fn heard(signal: u8) {
+    if SIGNAL.swap(signal, Ordering::SeqCst) != 0 {
+        std::process::exit(i32::from(status()));
+    }
+    request();
+    terminal::note("stopping: what is being measured ends first; once more ends it at once");
 }

@@ -6,7 +6,7 @@
 //! ```text
 //! cli
 //! script                          the only place that knows both a model and a chart
-//! runtime   manifest   artifact   statistics   linear_algebra
+//! runtime   manifest   artifact   statistics   thresholds   linear_algebra
 //! model
 //! gpu
 //! error     source      interrupt   terminal   progress
@@ -26,6 +26,7 @@ pub mod linear_algebra;
 pub mod manifest;
 pub mod runtime;
 pub mod statistics;
+pub mod thresholds;
 
 pub mod cli;
 pub mod script;

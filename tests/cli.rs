@@ -17,6 +17,10 @@ fn alone_it_shows_its_help() {
     Commands:
       script    Run a script: a .rhai file, or a built-in one by its name
       run       Run an experiment: a target of a YAML manifest
+      report    Make the artifacts of a run again, finished or not, from the rows that it has
+      compare   Compare runs: cells of equal values, and what has changed beyond the noise
+      merge     Make one run of the shards of it that several machines have measured
+      slurm     Submit an experiment to Slurm: a job array of its shards, and a merge that waits for it
       generate  Continue a prompt; the text streams to standard output
       devices   List the adapters, what they can do, and which one is used
       inspect   Show a model's architecture, its tensors, and the bytes per token of each cache kind
@@ -42,6 +46,14 @@ fn alone_it_shows_its_help() {
 
     `caramba MANIFEST.yml` is short for `caramba run MANIFEST.yml`. Results go to standard output, everything else
     to standard error.
+
+    Exit status:
+      0    success
+      1    a mistake, or a failure
+      2    a wrong command line
+      3    a threshold or a check failed
+      4    not everything could be measured
+      130  Ctrl-C (143: a plain kill)
     "#);
 }
 
@@ -70,6 +82,14 @@ fn every_verb_has_a_help() {
           --describe         Say what the script does and which values it takes, but don't run it
       -h, --help             Print help
 
+    Cells:
+          --resume <DIR>  Go on with a run that was ended: measure what is missing in its directory, and nothing
+                          twice
+          --shard <I/N>   Measure only the i-th of n shares of the cells; `caramba merge` makes one run of all
+      -o, --output <DIR>  The directory above the run's [default: artifacts]
+          --cells         List the cells that would be measured, but measure none
+          --json          With --cells: a line of JSON for each
+
     Device:
           --device <NAME|NUMBER>  The adapter to use: a part of its name, or its number in `caramba devices`
           --backend <BACKEND>     The graphics API to reach it by [possible values: vulkan, metal, dx12, gl]
@@ -94,6 +114,14 @@ fn every_verb_has_a_help() {
           --target <NAME>  The target to run [default: the manifest's default, or its only target]
           --dry-run        Check the manifest and say what would be done, but do nothing
       -h, --help           Print help
+
+    Cells:
+          --resume <DIR>  Go on with a run that was ended: measure what is missing in its directory, and nothing
+                          twice
+          --shard <I/N>   Measure only the i-th of n shares of the cells; `caramba merge` makes one run of all
+      -o, --output <DIR>  The directory above the run's [default: artifacts]
+          --cells         List the cells that would be measured, but measure none
+          --json          With --cells: a line of JSON for each
 
     Device:
           --device <NAME|NUMBER>  The adapter to use: a part of its name, or its number in `caramba devices`
@@ -349,7 +377,7 @@ fn the_script_api_is_at_hand() {
 fn a_script_says_what_it_takes() {
     let told = caramba(&["script", "fidelity", "--describe"]);
     assert!(told.contains("Returns `passed`, `failures` in words"), "{told}");
-    assert!(told.contains("  dataset        required (text)   a .npy file of token ids\n"), "{told}");
+    assert!(told.contains("  dataset        required (text)           a .npy file of token ids\n"), "{told}");
     // The list of scripts grows: it isn't kept here.
     let told = caramba(&["script", "fidelty.rhai"]);
     assert!(

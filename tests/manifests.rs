@@ -39,7 +39,7 @@ entrypoints: {default: paper, short: paper}
     std::fs::write(directory.path().join("teacher.gguf"), "").unwrap();
     let plan = shown(&caramba_in(directory.path(), &["m.yml", "--dry-run"]));
     insta::assert_snapshot!(plan, @r"
-    exit code 0
+    exit code 1
     paper of m.yml
     A pair.
 
@@ -63,11 +63,14 @@ entrypoints: {default: paper, short: paper}
 
     verification: kvcache of teacher, student
       min_reduction_ratio  3
+    error: teacher.gguf: the file is empty
+      help: fetch or copy it again
     ");
     assert_eq!(plan, shown(&caramba_in(directory.path(), &["run", "--dry-run", "m.yml", "--target", "short"])));
     insta::assert_snapshot!(shown(&caramba_in(directory.path(), &["check", "m.yml"])), @r"
-    exit code 0
-    m.yml: no mistakes found in the target paper
+    exit code 1
+    error: teacher.gguf: the file is empty
+      help: fetch or copy it again
     ");
     insta::assert_snapshot!(shown(&caramba_in(directory.path(), &["run", "m.yml", "--target", "papr"])), @r"
     exit code 1
@@ -87,7 +90,7 @@ entrypoints: {default: paper, short: paper}
 #[test]
 fn presets_are_known_everywhere() {
     insta::assert_snapshot!(caramba(&["config/presets/llama32_1b_dba.yml", "--target", "quick", "--dry-run"]), @r"
-    exit code 0
+    exit code 1
     quick of config/presets/llama32_1b_dba.yml
     A short look before the long run.
 
@@ -106,6 +109,11 @@ fn presets_are_known_everywhere() {
     benchmark memory: memory of teacher, student
       sequence_lengths    [512]
       quantization_modes  [fp16, q8, q4]
+    error: config/presets/llama32_1b_dba.yml:60:3: there is no model at models/Llama-3.2-1B
+       |
+    60 |   teacher: ${teacher}
+       |   ^^^^^^^
+      help: check the path: it is relative to the current directory, or to the manifest's
     ");
     insta::assert_snapshot!(caramba(&["check", "full_paper"]), @r"
     exit code 0
@@ -132,7 +140,7 @@ fn mistakes_in_a_manifest_are_shown_where_they_are() {
       |
     7 |   benchmark:
       |   ^^^^^^^^^
-      help: did you mean `benchmarks`? known are: type, name, description, notes, models, runs, benchmarks, verify, system, backend, task, data, objective, trainer, train, seed, defaults
+      help: did you mean `benchmarks`? known are: type, name, description, notes, models, runs, benchmarks, verify, thresholds, system, backend, task, data, objective, trainer, train, seed, defaults
     ");
     insta::assert_snapshot!(mistake("benchmarks:\n- id: a\n  config: {type: x}\n  models: [m]\n  repeat: 3"), @r"
     exit code 1
@@ -273,7 +281,8 @@ verify: {{type: fidelity, dataset: models/austen/heldout.npy, block_size: 16, ba
     ));
     std::fs::create_dir(directory.path().join("training")).unwrap();
     let (code, told) = run(directory.path());
-    assert_eq!(code, 0, "{told}");
+    // The target's check fails.
+    assert_eq!(code, 3, "{told}");
     let run = artifacts(directory.path(), "m");
     assert_eq!(std::fs::read_to_string(run.join("distill.log")).unwrap(), "step 1\ndone\n");
     let measured: Vec<[String; 3]> =
@@ -302,17 +311,17 @@ fn a_training_program_that_fails_is_told() {
              out{more}}}\nbenchmarks:\n- {{id: memory, config: {{type: memory, sequence_lengths: [16]}}, models: [student]}}\n"
         )
     };
-    let told = |directory: &tempfile::TempDir| {
+    let told = |directory: &tempfile::TempDir, status| {
         let (code, told) = run(directory.path());
-        assert_eq!(code, 1, "{told}");
+        assert_eq!(code, status, "{told}");
         let name = artifacts(directory.path(), "m").file_name().unwrap().to_string_lossy().into_owned();
         assert!(name.ends_with(".partial"), "{name}");
         told.replace(&name, "RUN")
     };
     let directory = manifest(&body("seq 1 30; echo out of memory >&2; exit 3", ""));
-    insta::assert_snapshot!(told(&directory), @r"
+    insta::assert_snapshot!(told(&directory, 1), @r"
     running distill; its log is artifacts/RUN/distill.log
-    what was measured so far is in artifacts/RUN
+    what was measured so far is in artifacts/RUN; go on with: caramba m.yml --resume artifacts/RUN
     error: `seq 1 30; echo out of memory >&2; exit 3` ended with status 3
       help: its log is artifacts/RUN/distill.log; it ends with
         20
@@ -330,21 +339,20 @@ fn a_training_program_that_fails_is_told() {
     ");
     let log = std::fs::read_to_string(artifacts(directory.path(), "m").join("distill.log")).unwrap();
     assert!(log.starts_with("1\n2\n") && log.ends_with("30\nout of memory\n"), "{log}");
-    insta::assert_snapshot!(told(&manifest(&body("true", ""))), @r"
+    insta::assert_snapshot!(told(&manifest(&body("true", "")), 1), @r"
     running distill; its log is artifacts/RUN/distill.log
-    what was measured so far is in artifacts/RUN
+    what was measured so far is in artifacts/RUN; go on with: caramba m.yml --resume artifacts/RUN
     error: the run `distill` ended, and there is no checkpoint at out
       help: its log is artifacts/RUN/distill.log
     ");
     // What fails fast ends the experiment before it measures.
     let student = concat!(env!("CARGO_MANIFEST_DIR"), "/models/austen-dba");
     let directory = manifest(&body(&format!("cp -r {student} out"), ", verify: {type: kvcache, min_reduction_ratio: 3, fail_fast: true}"));
-    insta::assert_snapshot!(told(&directory), @r"
+    insta::assert_snapshot!(told(&directory, 3), @r"
     running distill; its log is artifacts/RUN/distill.log
-    kvcache of student against teacher
     warning: kvcache: the reduction of the fp16 cache is 2.00: expected at least 3.0
-    what was measured so far is in artifacts/RUN
-    error: the check `kvcache` fails, and the manifest says `fail_fast`
+    what was measured so far is in artifacts/RUN; go on with: caramba m.yml --resume artifacts/RUN
+    error: the check kvcache fails, and the manifest says fail_fast: the reduction of the fp16 cache is 2.00: expected at least 3.0
       help: train the student further, or widen its paths
     ");
     assert_eq!(rows(&artifacts(directory.path(), "m"), "kvcache.csv").len(), 3);
@@ -363,7 +371,7 @@ verify: {type: compare, dataset: models/austen/heldout.npy}
     );
     let (code, told) = run(directory.path());
     assert_eq!(code, 0, "{told}");
-    assert!(told.contains("compare is left out: it compares a student with its teacher, and there is no teacher\n"), "{told}");
+    assert!(told.contains("compare is left out: it compares a student with its teacher, and there is no teacher"), "{told}");
     let run = artifacts(directory.path(), "m");
     assert_eq!(rows(&run, "memory.csv").iter().map(|row| row["model"].as_str()).collect::<Vec<_>>(), ["student"]);
     assert_eq!((report(&run)["checklist"].as_array().map(Vec::len), told.contains("Acceptance")), (Some(0), false));

@@ -91,6 +91,28 @@ impl CsvFile {
         CsvFile::on(file.at(path.display())?, path, columns)
     }
 
+    /// Writes the file anew with these rows, whole or not at all; a file that is there is replaced.
+    ///
+    /// # Errors
+    /// As [`CsvFile::create`] and [`CsvFile::add`].
+    pub fn replace(path: &Path, columns: &[impl AsRef<str>], rows: impl IntoIterator<Item = Vec<(String, Field)>>) -> Result<CsvFile> {
+        let file_name = path.file_name().unwrap_or_default().to_string_lossy();
+        let beside = path.with_file_name(format!(".{file_name}.new"));
+        if beside.exists() {
+            std::fs::remove_file(&beside).map_err(Error::from).at(beside.display())?;
+        }
+        let mut csv = CsvFile::create(&beside, columns)?;
+        for row in rows {
+            let ordered = csv.order(row).map_err(|error| error.at(format!("row {}", csv.rows + 1)).at(path.display()))?;
+            csv.writer.write_record(&ordered).map_err(|error| Error::new(error.to_string())).at(path.display())?;
+            csv.rows += 1;
+        }
+        csv.writer.flush().and_then(|()| sync(csv.writer.get_ref())).map_err(Error::from).at(path.display())?;
+        std::fs::rename(&beside, path).map_err(Error::from).at(path.display())?;
+        path.clone_into(&mut csv.path);
+        Ok(csv)
+    }
+
     fn on(file: File, path: &Path, columns: Vec<String>) -> Result<CsvFile> {
         let mut csv = CsvFile { path: path.to_owned(), columns, writer: csv::Writer::from_writer(file), rows: 0 };
         let header = csv.columns.clone();

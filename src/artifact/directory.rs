@@ -2,13 +2,14 @@
 
 use super::clock::Utc;
 use super::csv::{CsvFile, Field};
+use super::journal::Journal;
 use super::{json, write_atomically};
 use crate::error::{At, Error, Result};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 /// What a run in progress, or one that failed, is called: its final name and this.
 const PARTIAL: &str = ".partial";
@@ -16,7 +17,11 @@ const PARTIAL: &str = ".partial";
 /// Where a failed run says why.
 const FAILED: &str = "FAILED.txt";
 
-/// `artifacts/<experiment>_<YYYYMMDD_HHMMSS>/`, its time being the start of the run in UTC.
+/// Runs of one name that may begin in one second.
+const SAME_SECOND: usize = 1_000;
+
+/// `artifacts/<experiment>_<YYYYMMDD_HHMMSS>/`, its time being the start of the run in UTC; `..._2` and so on for others that began in that
+/// second.
 ///
 /// Until [`RunDirectory::finish`] it is called `... .partial`. A run that fails (or is dropped) keeps that name and its rows, and holds a
 /// file that says what happened.
@@ -25,6 +30,7 @@ pub struct RunDirectory {
     target: PathBuf,
     started: Utc,
     csvs: BTreeMap<String, CsvFile>,
+    journals: BTreeMap<String, Journal>,
     state: State,
 }
 
@@ -38,43 +44,61 @@ enum State {
 impl RunDirectory {
     /// Makes the directory of a run of `experiment` that starts now, in `parent` (made if need be).
     ///
-    /// A run of the same name that started in the same second has the name already: this one then takes the next second's.
-    ///
     /// # Errors
     /// An experiment whose name is no file name; a parent that cannot be made or written to.
     pub fn begin(parent: &Path, experiment: &str) -> Result<RunDirectory> {
-        let mut attempts_left = 3;
-        loop {
-            match RunDirectory::begin_at(parent, experiment, SystemTime::now()) {
-                Err(Begin::Taken(_)) if attempts_left > 0 => {
-                    attempts_left -= 1;
-                    std::thread::sleep(Duration::from_millis(1_000));
-                }
-                other => return other.map_err(Error::from),
-            }
-        }
+        RunDirectory::begin_at(parent, experiment, SystemTime::now())
     }
 
-    fn begin_at(parent: &Path, experiment: &str, time: SystemTime) -> Result<RunDirectory, Begin> {
+    fn begin_at(parent: &Path, experiment: &str, time: SystemTime) -> Result<RunDirectory> {
         check_name("experiment", experiment)?;
         let started = Utc::of(time);
-        let name = format!("{experiment}_{}", started.stamp());
-        let (target, path) = (parent.join(&name), parent.join(format!("{name}{PARTIAL}")));
         let unwritable = |error: std::io::Error, place: &Path| {
             let remedy = "choose a directory that you may write to";
-            Begin::Other(Error::new(format!("cannot make the run directory: {error}")).remedy(remedy).at(place.display()))
+            Error::new(format!("cannot make the run directory: {error}")).remedy(remedy).at(place.display())
         };
         std::fs::create_dir_all(parent).map_err(|error| unwritable(error, parent))?;
-        std::fs::create_dir(&path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::AlreadyExists => Begin::Taken(path.clone()),
-            _ => unwritable(error, &path),
-        })?;
-        // Looked at after the partial directory is ours: no other run can take the final name from here on.
-        if target.exists() {
+        for turn in 1..=SAME_SECOND {
+            let suffix = if turn == 1 { String::new() } else { format!("_{turn}") };
+            let name = format!("{experiment}_{}{suffix}", started.stamp());
+            let (target, path) = (parent.join(&name), parent.join(format!("{name}{PARTIAL}")));
+            match std::fs::create_dir(&path) {
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => continue,
+                other => other.map_err(|error| unwritable(error, &path))?,
+            }
+            // Looked at after the partial directory is ours: no other run can take the final name from here on.
+            if !target.exists() {
+                return Ok(RunDirectory::at(path, target, started));
+            }
             let _ = std::fs::remove_dir(&path);
-            return Err(Begin::Taken(target));
         }
-        Ok(RunDirectory { path, target, started, csvs: BTreeMap::new(), state: State::Open })
+        Err(Error::new(format!("{SAME_SECOND} runs of this name started in the same second")).remedy("start it again").at(parent.display()))
+    }
+
+    fn at(path: PathBuf, target: PathBuf, started: Utc) -> RunDirectory {
+        RunDirectory { path, target, started, csvs: BTreeMap::new(), journals: BTreeMap::new(), state: State::Open }
+    }
+
+    /// Opens the directory of a run that has ended, or was ended, to go on with it. `path` may be given with or without `.partial`.
+    ///
+    /// # Errors
+    /// There is no such directory.
+    pub fn reopen(path: &Path) -> Result<RunDirectory> {
+        let given = path.components().as_path().to_path_buf();
+        let with_partial = PathBuf::from(format!("{}{PARTIAL}", given.display()));
+        let path = if given.is_dir() { given } else { with_partial };
+        if !path.is_dir() {
+            let remedy = "give the directory of a run: artifacts/NAME_TIME.partial";
+            return Err(Error::new("there is no such run directory").remedy(remedy).at(path.with_extension("").display()));
+        }
+        let target = path.to_string_lossy().strip_suffix(PARTIAL).map_or_else(|| path.clone(), PathBuf::from);
+        let told = path.join(FAILED);
+        if told.exists() {
+            std::fs::remove_file(&told).map_err(Error::from).at(told.display())?;
+        }
+        let started =
+            std::fs::metadata(&path).and_then(|data| data.created().or_else(|_| data.modified())).unwrap_or_else(|_| SystemTime::now());
+        Ok(RunDirectory::at(path, target, Utc::of(started)))
     }
 
     /// Where the files are now: another path after [`RunDirectory::finish`].
@@ -124,6 +148,36 @@ impl RunDirectory {
         }
     }
 
+    /// Writes a CSV file anew, with other columns or rows than it had; rows can be added to it afterwards.
+    ///
+    /// # Errors
+    /// See [`CsvFile::replace`].
+    pub fn replace_csv(
+        &mut self,
+        name: &str,
+        columns: &[impl AsRef<str>],
+        rows: impl IntoIterator<Item = Vec<(String, Field)>>,
+    ) -> Result<()> {
+        let path = self.file(name)?;
+        // Some systems do not replace an open file.
+        self.csvs.remove(name);
+        let csv = CsvFile::replace(&path, columns, rows)?;
+        self.csvs.insert(name.to_owned(), csv);
+        Ok(())
+    }
+
+    /// Adds a line to the journal `name`; it is on the disk when this returns.
+    ///
+    /// # Errors
+    /// See [`Journal::open`] and [`Journal::add`].
+    pub fn add_line(&mut self, name: &str, entry: &impl Serialize) -> Result<()> {
+        let path = self.file(name)?;
+        if !self.journals.contains_key(name) {
+            self.journals.insert(name.to_owned(), Journal::open(&path)?);
+        }
+        self.journals.get_mut(name).map_or(Ok(()), |journal| journal.add(entry))
+    }
+
     /// Whether there is a CSV file `name` to add rows to.
     pub fn has_csv(&self, name: &str) -> bool {
         self.csvs.contains_key(name)
@@ -151,12 +205,13 @@ impl RunDirectory {
     /// The run has ended already; something of the final name has appeared. The directory then stays as it is.
     pub fn finish(&mut self) -> Result<PathBuf> {
         self.open()?;
-        if self.target.exists() {
+        if self.target != self.path && self.target.exists() {
             let message = format!("{} exists already; this run's files are complete in {}", self.target.display(), self.path.display());
             return Err(Error::new(message).remedy("move one of them"));
         }
         // Some systems do not rename a directory that holds an open file.
         self.csvs.clear();
+        self.journals.clear();
         std::fs::rename(&self.path, &self.target).map_err(Error::from).at(self.target.display())?;
         self.path.clone_from(&self.target);
         self.state = State::Finished;
@@ -179,11 +234,19 @@ impl RunDirectory {
             Utc::of(SystemTime::now()).iso()
         );
         self.csvs.clear();
+        self.journals.clear();
         let place = self.path.display();
         match write_atomically(&self.path.join(FAILED), text.as_bytes()) {
             Ok(()) => format!("what was measured so far is in {place}"),
             Err(error) => format!("what was measured so far is in {place} ({FAILED} could not be written: {})", error.message()),
         }
+    }
+
+    /// Leaves the directory as it is, neither finished nor failed: the run can be gone on with.
+    pub fn leave(&mut self) {
+        self.csvs.clear();
+        self.journals.clear();
+        self.state = State::Failed;
     }
 
     /// Takes the directory away if nothing was written into it. Returns whether it is gone: the run has then ended.
@@ -212,29 +275,6 @@ impl Drop for RunDirectory {
     }
 }
 
-/// Why a directory could not be begun.
-enum Begin {
-    Taken(PathBuf),
-    Other(Error),
-}
-
-impl From<Error> for Begin {
-    fn from(error: Error) -> Begin {
-        Begin::Other(error)
-    }
-}
-
-impl From<Begin> for Error {
-    fn from(begin: Begin) -> Error {
-        match begin {
-            Begin::Taken(path) => Error::new("a run of this name started in the same second")
-                .remedy("start it again, or give the experiment another name")
-                .at(path.display()),
-            Begin::Other(error) => error,
-        }
-    }
-}
-
 fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
@@ -252,10 +292,10 @@ fn check_name(what: &str, name: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::UNIX_EPOCH;
+    use std::time::{Duration, UNIX_EPOCH};
 
     fn begin(parent: &Path) -> Result<RunDirectory> {
-        RunDirectory::begin_at(parent, "paper", UNIX_EPOCH + Duration::from_secs(1_709_251_199)).map_err(Error::from)
+        RunDirectory::begin_at(parent, "paper", UNIX_EPOCH + Duration::from_secs(1_709_251_199))
     }
 
     fn names(directory: &Path) -> Vec<String> {
@@ -320,17 +360,45 @@ mod tests {
     }
 
     #[test]
-    fn two_runs_in_the_same_second() {
+    fn runs_in_the_same_second() {
         let temporary = tempfile::tempdir().unwrap();
         let mut first = begin(temporary.path()).unwrap();
-        assert!(begin(temporary.path()).err().unwrap().to_string().contains("same second"));
+        let _second = begin(temporary.path()).unwrap();
         first.finish().unwrap();
-        assert!(begin(temporary.path()).err().unwrap().to_string().contains("same second"));
-        assert_eq!(names(temporary.path()), ["paper_20240229_235959"]);
-        // The clock as it is: the second waits for its own second.
-        let one = RunDirectory::begin(temporary.path(), "same").unwrap();
-        let two = RunDirectory::begin(temporary.path(), "same").unwrap();
-        assert_ne!(one.path(), two.path());
+        let mut third = begin(temporary.path()).unwrap();
+        third.finish().unwrap();
+        let expected = ["paper_20240229_235959", "paper_20240229_235959_2.partial", "paper_20240229_235959_3"];
+        assert_eq!(names(temporary.path()), expected);
+        // Many at once, as a script of the shell starts them.
+        let parent = temporary.path().join("many");
+        let begun: Vec<PathBuf> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| begin(&parent).unwrap().finish().unwrap())).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!(begun.iter().collect::<std::collections::BTreeSet<_>>().len(), 8, "{begun:?}");
+    }
+
+    #[test]
+    fn a_run_is_gone_on_with() {
+        let temporary = tempfile::tempdir().unwrap();
+        let mut run = begin(temporary.path()).unwrap();
+        run.add_line("cells.jsonl", &1).unwrap();
+        run.create_csv("a.csv", &["n"]).unwrap();
+        run.add_row("a.csv", [("n", 1)]).unwrap();
+        run.fail("killed");
+        drop(run);
+        let path = temporary.path().join("paper_20240229_235959");
+        let mut run = RunDirectory::reopen(&path).unwrap();
+        run.add_line("cells.jsonl", &2).unwrap();
+        run.replace_csv("a.csv", &["n", "m"], [vec![("n".to_owned(), Field::from(1)), ("m".to_owned(), Field::from(2))]]).unwrap();
+        run.add_row("a.csv", [("n", 3), ("m", 4)]).unwrap();
+        assert_eq!(run.finish().unwrap(), path);
+        assert_eq!(std::fs::read_to_string(path.join("cells.jsonl")).unwrap(), "1\n2\n");
+        assert_eq!(std::fs::read_to_string(path.join("a.csv")).unwrap(), "n,m\n1,2\n3,4\n");
+        assert_eq!(names(&path), ["a.csv", "cells.jsonl"]);
+        // A run that is finished keeps its name.
+        assert_eq!(RunDirectory::reopen(&path).unwrap().finish().unwrap(), path);
+        assert!(RunDirectory::reopen(&temporary.path().join("nothing")).is_err());
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod clock;
 pub mod csv;
 mod directory;
 mod font;
+pub mod journal;
 pub mod json;
 pub mod latex;
 pub mod number;
@@ -20,4 +21,10 @@ pub use atomic::write as write_atomically;
 pub use chart::{BarPanels, LineChart};
 pub use csv::{CsvFile, Field};
 pub use directory::RunDirectory;
+pub use journal::Journal;
 pub use table::Table;
+
+/// Now, as a report has it: `2026-11-24T17:15:02Z`.
+pub fn now() -> String {
+    clock::Utc::of(std::time::SystemTime::now()).iso()
+}

@@ -3,14 +3,19 @@
 mod api;
 mod check;
 mod columns;
+mod compare;
 mod describe;
 mod devices;
 mod generate;
 mod inspect;
+mod measuring;
+mod merge;
 mod model;
 mod plan;
+mod report;
 mod run;
 mod script;
+mod slurm;
 mod tokenize;
 
 use crate::error::Result;
@@ -28,8 +33,6 @@ use std::process::ExitCode;
 const SUCCESS: u8 = 0;
 const FAILURE: u8 = 1;
 const USAGE: u8 = 2;
-/// What a shell reports for a program that Ctrl-C ended.
-const INTERRUPTED: u8 = 130;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().effects(Effects::BOLD))
@@ -44,7 +47,15 @@ Examples:
   caramba generate model.gguf \"The sea was\"           text, as it is made
   caramba inspect model.gguf                          what is in a model, and what its cache costs
 
-`caramba MANIFEST.yml` is short for `caramba run MANIFEST.yml`. Results go to standard output, everything else to standard error.";
+`caramba MANIFEST.yml` is short for `caramba run MANIFEST.yml`. Results go to standard output, everything else to standard error.
+
+Exit status:
+  0    success
+  1    a mistake, or a failure
+  2    a wrong command line
+  3    a threshold or a check failed
+  4    not everything could be measured
+  130  Ctrl-C (143: a plain kill)";
 
 /// Turns a research idea about attention into a paper's evidence, on any GPU.
 #[derive(Debug, Parser)]
@@ -86,6 +97,10 @@ impl DeviceOptions {
 enum Verb {
     Script(script::Script),
     Run(run::Run),
+    Report(report::Report),
+    Compare(compare::Compare),
+    Merge(merge::Merge),
+    Slurm(slurm::Slurm),
     Generate(generate::Generate),
     Devices(devices::Devices),
     Inspect(inspect::Inspect),
@@ -111,7 +126,7 @@ pub fn main() -> ExitCode {
         Ok(status) => status,
         Err(error) => {
             terminal::show_error(&error);
-            if interrupt::requested() { INTERRUPTED } else { FAILURE }
+            if interrupt::requested() { interrupt::status() } else { FAILURE }
         }
     })
 }
@@ -123,6 +138,10 @@ impl Cli {
         match self.verb {
             Some(Verb::Script(verb)) => return verb.run(device),
             Some(Verb::Run(verb)) => return verb.run(device),
+            Some(Verb::Report(verb)) => return verb.run(),
+            Some(Verb::Compare(verb)) => return verb.run(),
+            Some(Verb::Merge(verb)) => return verb.run(),
+            Some(Verb::Slurm(verb)) => verb.run(),
             // With colour where there is a terminal, without elsewhere.
             None => terminal::print(&Cli::command().render_help().ansi().to_string()),
             Some(Verb::Generate(verb)) => verb.run(&device),
@@ -166,6 +185,12 @@ fn with_verb(mut typed: Vec<OsString>) -> Vec<OsString> {
 fn is_manifest(name: &str) -> bool {
     Path::new(name).extension().is_some_and(|extension| extension == "yml" || extension == "yaml")
         || manifest::PRESETS.iter().any(|(preset, _)| *preset == name)
+}
+
+/// Texts as a list in YAML, which is what `args` of a script are read from.
+fn list(texts: &[String]) -> String {
+    let quoted: Vec<String> = texts.iter().map(|text| format!("'{}'", text.replace('\'', "''"))).collect();
+    format!("[{}]", quoted.join(", "))
 }
 
 /// A cache kind's name, from the one table of them.

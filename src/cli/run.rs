@@ -1,5 +1,6 @@
 //! `caramba run`: a target of a manifest is run.
 
+use super::measuring::Measuring;
 use super::plan::plan;
 use crate::error::{Error, Result};
 use crate::gpu::DeviceChoice;
@@ -24,6 +25,8 @@ pub struct Run {
     /// Check the manifest and say what would be done, but do nothing
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    measuring: Measuring,
 }
 
 fn presets() -> String {
@@ -36,11 +39,11 @@ impl Run {
     pub fn run(self, device: DeviceChoice) -> Result<u8> {
         let experiment = manifest::open(&self.manifest)?.experiment(self.target.as_deref())?;
         if self.dry_run {
-            check_experiment(&experiment)?;
-            return terminal::print(&plan(&experiment)).map(|()| 0);
+            terminal::print(&plan(&experiment))?;
+            return check_experiment(&experiment).map(|()| 0);
         }
         has_commands(&experiment)?;
-        run_builtin(SCRIPT, &HostOptions { device, experiment: Some(experiment), ..HostOptions::default() })
+        run_builtin(SCRIPT, &HostOptions { experiment: Some(experiment), ..self.measuring.options(device) })
     }
 }
 

@@ -1,5 +1,6 @@
 //! `caramba script`: a Rhai script is run.
 
+use super::measuring::Measuring;
 use crate::error::Result;
 use crate::gpu::DeviceChoice;
 use crate::script::{self, HostOptions};
@@ -22,6 +23,8 @@ pub struct Script {
     /// What the script finds in `args.rest`
     #[arg(last = true)]
     args: Vec<String>,
+    #[command(flatten)]
+    measuring: Measuring,
 }
 
 impl Script {
@@ -30,7 +33,8 @@ impl Script {
         if self.describe {
             return terminal::print_line(script::describe(&self.file)?.trim_end()).map(|()| 0);
         }
-        script::run_file(&self.file, &HostOptions { device, set: self.set, args: self.args, experiment: None })
+        let options = HostOptions { set: self.set, args: self.args, ..self.measuring.options(device) };
+        script::run_file(&self.file, &options)
     }
 }
 

@@ -230,6 +230,11 @@ impl Gpu {
         self.wait_for(Some(submission))
     }
 
+    /// How many kernels it has made.
+    pub fn kernel_count(&self) -> usize {
+        self.kernels.made.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// Every variant made so far: the template and its parameters.
     pub fn variants(&self) -> Vec<(String, serde_json::Value)> {
         let made = self.kernels.made.lock().unwrap_or_else(PoisonError::into_inner);

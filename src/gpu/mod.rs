@@ -7,6 +7,7 @@ pub mod memo;
 pub mod memory;
 mod pipelines;
 pub mod probe;
+pub mod pulse;
 pub mod timing;
 
 pub use buffer::{Buffer, Usage};
@@ -14,6 +15,7 @@ pub use kernel::{Count, Counts, Kernel, Step};
 pub use memo::Memo;
 pub use memory::{Memory, Purpose};
 pub use probe::{Probe, Probed};
+pub use pulse::{Beat, Pulse};
 pub use timing::{KernelTime, Stopwatch};
 
 use crate::error::{Error, Result};

@@ -24,6 +24,8 @@ pub struct Experiment {
     pub benchmarks: Vec<Benchmark>,
     /// Those of the runs, then the target's own.
     pub verify: Vec<Verification>,
+    /// Comparisons such as `student.perplexity / teacher.perplexity < 1.05`; `None`: those that an upcycled student is accepted by.
+    pub thresholds: Option<Vec<String>>,
     /// Where keys stand: `models.NAME.KEY`, `runs.ID.KEY`, `benchmarks.ID.config.KEY`, `verify.INDEX.config.KEY`, and so on inwards
     /// (`.KEY` of a mapping, `.INDEX` of a list). See [`Experiment::point`].
     pub places: BTreeMap<String, Place>,
@@ -84,6 +86,8 @@ pub struct Benchmark {
 /// One check of how far a student is from its teacher.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Verification {
+    /// Its own, or its kind; the second one of a kind has a number.
+    pub id: String,
     /// The name of its script: `compare`, `fidelity`, ...
     pub kind: String,
     /// Its parameters and thresholds, without `type`, `models` and `fail_fast`: a mapping.

@@ -14,7 +14,10 @@ use std::sync::Arc;
 const TOP: &str = "version name notes description vars targets entrypoints defaults data system objective trainer train instrumentation";
 /// Keys of an experiment target; from `backend` on the wider platform's.
 const TARGET: &str =
-    "type name description notes models runs benchmarks verify system backend task data objective trainer train seed defaults";
+    "type name description notes models runs benchmarks verify thresholds system backend task data objective trainer train seed defaults";
+/// Keys of a run that are read, and those of the wider platform's trainer that could be taken for misspelt ones.
+const RUN: &str = "id command directory checkpoint model verify";
+const TRAINER: &str = "mode models";
 const BENCHMARK: &str = "id config models repeats description notes";
 /// Top-level keys that nobody here reads: variables are left alone in them.
 const UNREAD: &[&str] = &["instrumentation"];
@@ -182,6 +185,10 @@ impl<'a> Builder<'a> {
         if let Some(node) = section.get("verify") {
             self.verifications(node, None, &models, &mut verify)?;
         }
+        let thresholds = match section.get("thresholds") {
+            Some(node) => Some(self.thresholds(node, &models)?),
+            None => None,
+        };
         if runs.is_empty() && benchmarks.is_empty() && verify.is_empty() {
             let error = Error::new(format!("the target `{}` has nothing to do", target.name));
             return Err(source.point(target.place, error.remedy("give it `benchmarks`")));
@@ -195,6 +202,7 @@ impl<'a> Builder<'a> {
             runs,
             benchmarks,
             verify,
+            thresholds,
             places: self.places,
             directory: manifest.directory.clone(),
             source: Arc::clone(&manifest.source),
@@ -259,6 +267,7 @@ impl<'a> Builder<'a> {
                 return Err(self.manifest.twice("run", id, id_node.place, *first));
             }
             let here = format!("runs.{id}");
+            known_run_keys(source, &section)?;
             self.places.insert(here.clone(), node.place);
             self.remember(&here, section.entries());
             let directory = section.text("directory")?.map_or_else(PathBuf::new, |path| resolve(&self.manifest.directory, path));
@@ -309,6 +318,22 @@ impl<'a> Builder<'a> {
         Ok(benchmarks.into_iter().map(|(benchmark, _)| benchmark).collect())
     }
 
+    /// The target's thresholds, each a text that compares metrics of its models.
+    fn thresholds(&self, node: &'a Node, models: &[ModelSource]) -> Result<Vec<String>> {
+        let source = self.source();
+        let check = |node: &Node| {
+            let written = text(source, node, "a threshold")?;
+            let wrong = |error: Error| source.point(node.place, error);
+            for name in crate::thresholds::names(written).map_err(wrong)? {
+                if !models.iter().any(|model| model.name == name[0]) {
+                    return Err(wrong(unknown("model", &name[0], models.iter().map(|model| model.name.as_str()))));
+                }
+            }
+            Ok(written.to_owned())
+        };
+        list(source, node, "thresholds")?.iter().map(check).collect()
+    }
+
     /// The models that a list names. A teacher that the target doesn't have is left out: then only the student is measured.
     fn selected(&self, names: &Node, models: &[ModelSource]) -> Result<Vec<String>> {
         let source = self.source();
@@ -342,7 +367,10 @@ impl<'a> Builder<'a> {
         };
         for node in nodes {
             let section = Section::open(source, "verification", node)?;
-            let (kind, config) = typed(source, "verification", node, &["models", "fail_fast"])?;
+            let (kind, config) = typed(source, "verification", node, &["id", "models", "fail_fast"])?;
+            let same = into.iter().filter(|other| other.kind == kind).count();
+            let counted = if same == 0 { kind.clone() } else { format!("{kind}_{}", same + 1) };
+            let id = section.text("id")?.map_or(counted, String::from);
             let models = match section.get("models") {
                 Some(names) => self.selected(names, models)?,
                 // Without a teacher the list is short, and the check has nothing to compare with.
@@ -356,7 +384,7 @@ impl<'a> Builder<'a> {
             let here = format!("verify.{}", into.len());
             self.places.insert(here.clone(), node.place);
             self.remember(&format!("{here}.config"), section.entries());
-            into.push(Verification { kind, config, models, fail_fast, run: run.map(String::from) });
+            into.push(Verification { id, kind, config, models, fail_fast, run: run.map(String::from) });
         }
         Ok(())
     }
@@ -386,6 +414,24 @@ impl<'a> Builder<'a> {
             }
         }
     }
+}
+
+/// Refuses a key of a run that is nearly one of ours: `checkpiont` would measure the model that was there before. All others are settings of a
+/// trainer, which the report shows.
+fn known_run_keys(source: &Source, section: &Section) -> Result<()> {
+    for entry in section.entries() {
+        let near = |key: &&str| {
+            let distance = strsim::damerau_levenshtein(&entry.key, key);
+            (1..=1 + key.len() / 5).contains(&distance)
+        };
+        let ours = RUN.split(' ').any(|key| key == entry.key) || TRAINER.split(' ').any(|key| key == entry.key);
+        if !ours && let Some(meant) = RUN.split(' ').find(near) {
+            let error = Error::new(format!("unknown key of a run `{}`", entry.key));
+            let remedy = format!("did you mean `{meant}`? a setting of your trainer that is called like this goes under `train`");
+            return Err(source.point(entry.place, error.remedy(remedy)));
+        }
+    }
+    Ok(())
 }
 
 /// The `type` of a section, and all its other keys but `without`.

@@ -4,7 +4,7 @@
 use super::catalog::{Catalog, nearest};
 use super::failure::Answer;
 use super::host::Host;
-use super::modules;
+use super::modules::{self, Declared};
 use crate::error::Error;
 use rhai::{AST, ASTNode, Dynamic, Engine, EvalAltResult, Expr, FnCallExpr, Position, Stmt};
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,10 +66,15 @@ impl<'a> Checker<'a> {
             let imported = script.compile(engine, host)?;
             members.extend(self::members(&imported));
             let mut functions = functions(&imported);
-            if functions.get("run").is_some_and(|arities| arities.contains(&2)) {
+            if Declared::functions_of(&imported).is_benchmark() {
                 functions.entry("new".to_owned()).or_default().extend([0, 1]);
             }
             modules.insert(alias, functions);
+        }
+        // What `paper(...)` returns has methods that are written there.
+        if calls(ast, PAPER) {
+            let artifacts = modules::Script::built_in(PAPER_SCRIPT)?;
+            members.extend(self::members(&artifacts.compile(engine, host)?));
         }
         Ok(Checker { ast, catalog: Catalog::of(engine), own: functions(ast), members, modules })
     }
@@ -168,6 +173,23 @@ fn wrong_number(what: &str, name: &str, takes: &[usize], given: usize) -> Error 
 /// Whether a name is one that a person wrote (operators and the engine's own names have other characters).
 fn plain(name: &str) -> bool {
     name.chars().all(|c| c.is_alphanumeric() || c == '_')
+}
+
+/// The function that begins a run, and the script whose object it returns.
+const PAPER: &str = "paper";
+const PAPER_SCRIPT: &str = "artifacts";
+
+/// Whether a script calls a function of this name.
+fn calls(ast: &AST, name: &str) -> bool {
+    let mut found = false;
+    ast.walk(&mut |path| {
+        found |= match path.last() {
+            Some(ASTNode::Expr(Expr::FnCall(call, _)) | ASTNode::Stmt(Stmt::FnCall(call, _))) => call.name == name,
+            _ => false,
+        };
+        !found
+    });
+    found
 }
 
 fn functions(ast: &AST) -> BTreeMap<String, BTreeSet<usize>> {

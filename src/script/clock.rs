@@ -34,6 +34,19 @@ pub(super) mod api {
         super::Timer(Instant::now())
     }
 
+    /// Waits for so many seconds; Ctrl-C ends it.
+    #[rhai_fn(name = "sleep", return_raw, volatile)]
+    pub fn sleep(seconds: FLOAT) -> Answer<()> {
+        let wait = std::time::Duration::try_from_secs_f64(seconds.max(0.0));
+        Ok(interrupt::sleep(wait.map_err(|error| Error::new(format!("cannot sleep for {seconds} seconds: {error}")))?)?)
+    }
+
+    /// Waits for so many seconds; Ctrl-C ends it.
+    #[rhai_fn(name = "sleep", return_raw, volatile)]
+    pub fn sleep_integer(seconds: INT) -> Answer<()> {
+        sleep(seconds as FLOAT)
+    }
+
     /// Milliseconds since it was started.
     #[rhai_fn(pure)]
     pub fn ms(timer: &mut Timer) -> FLOAT {

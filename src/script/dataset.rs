@@ -147,7 +147,11 @@ pub(super) mod api {
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub fn dataset(context: NativeCallContext, path: &str) -> Answer<Dataset> {
-        Ok(Dataset(Rc::new(File::open(&Host::of(&context)?.resolve(path)?).at(path)?)))
+        let host = Host::of(&context)?;
+        let found = host.resolve(path)?;
+        let dataset = Dataset(Rc::new(File::open(&found).at(path)?));
+        host.opened(&found);
+        Ok(dataset)
     }
 
     /// Where it is.

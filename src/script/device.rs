@@ -3,12 +3,15 @@
 use super::failure::Answer;
 use super::host::Host;
 use super::numbers::Numbers;
+use super::tokens::hex;
 use super::values::{Options, from_data};
 use crate::error::{Error, Result, unknown};
 use crate::gpu::memory::Usage;
-use crate::gpu::{AdapterSummary, Gpu, Probe, Purpose};
+use crate::gpu::{AdapterSummary, Gpu, Probe, Pulse, Purpose, Tuning};
 use rhai::plugin::*;
 use rhai::{Array, INT, Map};
+use sha2::{Digest, Sha256};
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// The device that models are on.
@@ -53,6 +56,10 @@ fn probe(device: &Device, what: &str, options: Map) -> Result<Map> {
     let probed = device.0.probe(probe, samples)?;
     Ok(Map::from_iter([("ms".into(), Dynamic::from(Numbers::from(probed.ms))), ("work".into(), bytes(probed.work))]))
 }
+
+/// A prepared pulse; copies are the same one.
+#[derive(Clone)]
+pub struct PulseOfDevice(Rc<Pulse>);
 
 #[export_module]
 pub(super) mod api {
@@ -108,6 +115,25 @@ pub(super) mod api {
         described(device.0.summary())
     }
 
+    /// How its kernels were chosen (`auto`, `rule`, `measure`, a file), how many it has made, and the `sha256` of all their parameters.
+    #[rhai_fn(get = "kernels", pure, return_raw)]
+    pub fn kernels(device: &mut Device) -> Answer<Map> {
+        let choice = match device.0.tuning() {
+            Tuning::Auto => "auto".to_owned(),
+            Tuning::Rule => "rule".to_owned(),
+            Tuning::Measure => "measure".to_owned(),
+            Tuning::File(path) => path.display().to_string(),
+        };
+        let mut made: Vec<String> =
+            device.0.variants().into_iter().map(|(template, parameters)| format!("{template} {parameters}")).collect();
+        made.sort();
+        Ok(Map::from_iter([
+            ("choice".into(), choice.into()),
+            ("made".into(), bytes(made.len() as u64)),
+            ("sha256".into(), hex(&Sha256::digest(made.join("\n").as_bytes())).into()),
+        ]))
+    }
+
     /// Bytes allocated on it: `live` and `peak`, each a map with `weights`, `cache`, `activations`, `scratch` and `total`; and
     /// `allocations`, how many were ever made. The peak's `total` is the largest sum, not the sum of the largest.
     ///
@@ -145,6 +171,30 @@ pub(super) mod api {
     #[rhai_fn(name = "probe", pure, return_raw, volatile)]
     pub fn probe(device: &mut Device, what: &str, options: Map) -> Answer<Map> {
         Ok(super::probe(device, what, options)?)
+    }
+
+    /// A prepared pulse of a device.
+    pub type PulseOfDevice = super::PulseOfDevice;
+
+    /// A pulse: a fixed piece of arithmetic and a fixed read, a few milliseconds each, that tell whether the machine itself has changed its speed
+    /// (heat, another program). It holds some memory while it is there.
+    ///
+    /// # Example
+    /// ```rhai,no_run
+    /// let pulse = device().pulse();
+    /// let beat = pulse.beat();
+    /// print(`${beat.arithmetic_ms} ms and ${beat.read_ms} ms`);
+    /// ```
+    #[rhai_fn(pure, return_raw, volatile)]
+    pub fn pulse(device: &mut Device) -> Answer<PulseOfDevice> {
+        Ok(PulseOfDevice(Rc::new(Pulse::new(&device.0)?)))
+    }
+
+    /// Runs both parts of a pulse: `arithmetic_ms` and `read_ms`.
+    #[rhai_fn(pure, return_raw, volatile)]
+    pub fn beat(pulse: &mut PulseOfDevice) -> Answer<Map> {
+        let beat = pulse.0.beat()?;
+        Ok(Map::from_iter([("arithmetic_ms".into(), beat.arithmetic_ms.into()), ("read_ms".into(), beat.read_ms.into())]))
     }
 
     /// Begins a new measurement of the peak, at what is live now.

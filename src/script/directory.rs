@@ -2,7 +2,7 @@
 
 use super::failure::Answer;
 use super::host::Host;
-use super::values::{described, to_data, to_field};
+use super::values::{described, from_data, to_data, to_field};
 use crate::artifact::{Field, RunDirectory};
 use crate::error::{At, Error, Result};
 use rhai::plugin::*;
@@ -59,9 +59,66 @@ pub(super) mod api {
     /// ```
     #[rhai_fn(name = "run_directory", return_raw, volatile)]
     pub fn begin_in(context: NativeCallContext, experiment: &str, parent: &str) -> Answer<RunDirectory> {
-        let run = Rc::new(RefCell::new(crate::artifact::RunDirectory::begin(Path::new(parent), experiment)?));
-        Host::of(&context)?.watch(&run);
+        let host = Host::of(&context)?;
+        host.acts("run_directory")?;
+        let run = Rc::new(RefCell::new(crate::artifact::RunDirectory::begin(
+            host.options.output.as_deref().unwrap_or(Path::new(parent)),
+            experiment,
+        )?));
+        host.watch(&run);
         Ok(Run(run))
+    }
+
+    /// Opens the directory of a run that has ended, or was ended, to go on with it.
+    #[rhai_fn(name = "reopen_run", return_raw, volatile)]
+    pub fn reopen(context: NativeCallContext, path: &str) -> Answer<RunDirectory> {
+        let host = Host::of(&context)?;
+        host.acts("reopen_run")?;
+        let run = Rc::new(RefCell::new(crate::artifact::RunDirectory::reopen(Path::new(path))?));
+        host.watch(&run);
+        Ok(Run(run))
+    }
+
+    /// The lines of a run's journal: an array of what was added with `add_line`, but for a last line that a kill has cut short.
+    #[rhai_fn(name = "read_journal", return_raw, volatile)]
+    pub fn read_journal(path: &str) -> Answer<Array> {
+        Ok(crate::artifact::journal::read(Path::new(path))?.iter().map(from_data).collect())
+    }
+
+    /// Adds a line to a journal of JSON lines; it is on the disk when this returns.
+    #[rhai_fn(pure, return_raw, volatile)]
+    pub fn add_line(run: &mut RunDirectory, name: &str, entry: Dynamic) -> Answer<()> {
+        let data = to_data(&entry).at(name)?;
+        Ok(run.0.borrow_mut().add_line(name, &data)?)
+    }
+
+    /// Writes a CSV file anew: all of it, or nothing. Rows are maps; what one does not have is left empty.
+    #[rhai_fn(pure, return_raw, volatile)]
+    pub fn replace_csv(run: &mut RunDirectory, name: &str, columns: Array, rows: Array) -> Answer<()> {
+        let columns = columns_of(&columns)?;
+        let mut lines = Vec::with_capacity(rows.len());
+        for (index, row) in rows.iter().enumerate() {
+            let row = row.as_map_ref().map_err(|kind| Error::new(format!("row {index} is a {kind}: expected a map")).at(name))?;
+            let field = |column: &String| -> Result<(String, Field)> {
+                let value = row.get(column.as_str()).map_or(Ok(Field::Empty), to_field);
+                Ok((column.clone(), value.at(format!("column `{column}`"))?))
+            };
+            lines.push(columns.iter().map(field).collect::<Result<Vec<_>>>().at(name)?);
+        }
+        Ok(run.0.borrow_mut().replace_csv(name, &columns, lines)?)
+    }
+
+    /// Says how this run can be gone on with, should it be ended before it is finished.
+    #[rhai_fn(name = "resumable", pure, return_raw, volatile)]
+    pub fn resumable(context: NativeCallContext, run: &mut RunDirectory) -> Answer<()> {
+        let host = Host::of(&context)?;
+        let path = run.0.borrow().path().display().to_string();
+        let command = host.command();
+        *host.resumable.borrow_mut() = (!command.is_empty()).then(|| match host.options.resume {
+            Some(_) => command,
+            None => format!("{command} --resume {path}"),
+        });
+        Ok(())
     }
 
     /// Where its files are now: another path after `finish`.
@@ -118,6 +175,12 @@ pub(super) mod api {
     #[rhai_fn(pure, return_raw, volatile)]
     pub fn finish(run: &mut RunDirectory) -> Answer<String> {
         Ok(run.0.borrow_mut().finish()?.display().to_string())
+    }
+
+    /// Leaves a run as it is: it can still be gone on with.
+    #[rhai_fn(name = "leave", pure, volatile)]
+    pub fn leave(run: &mut RunDirectory) {
+        run.0.borrow_mut().leave();
     }
 
     /// Ends the run without success: its rows stay, with a file that says why. Returns a sentence that says where.

@@ -3,8 +3,8 @@
 use super::host::{Host, HostTag};
 use super::modules::Resolver;
 use super::{
-    attention, bundle, charts, clock, dataset, device, directory, files, language, matrix, model, modules, numbers, pairs, parameters,
-    progress, session, statistics, text, tokens, weights,
+    attention, bundle, cells, charts, clock, dataset, device, directory, files, language, matrix, model, model_file, modules, numbers,
+    pairs, parameters, progress, session, statistics, text, thresholds, tokens, weights,
 };
 use crate::{interrupt, terminal};
 use rhai::{Dynamic, Engine, Map, Module, OptimizationLevel, Scope, Token};
@@ -21,6 +21,11 @@ pub(super) struct Section {
 /// Everything a script can call beyond the language itself: one line a module. The documentation follows this order.
 pub(super) const SECTIONS: &[Section] = &[
     Section { title: "Models", about: "Loaded on the device, with their tokenizer.", module: model::module },
+    Section {
+        title: "Model files",
+        about: "A model that is read but not on the device yet: enough to see what is wrong.",
+        module: model_file::module,
+    },
     Section { title: "Attention", about: "Defined by a script: docs/attention.md.", module: attention::module },
     Section { title: "Bundled models", about: "Inside the binary.", module: bundle::module },
     Section { title: "Sessions", about: "Sequences of tokens with their cache.", module: session::module },
@@ -38,6 +43,8 @@ pub(super) const SECTIONS: &[Section] = &[
     Section { title: "Clocks", about: "Time on the host, and repeated runs.", module: clock::module },
     Section { title: "Parameters", about: "What `--set` and manifests give to a script.", module: parameters::module },
     Section { title: "Benchmarks", about: "Scripts that measure.", module: modules::module },
+    Section { title: "Cells", about: "What a run consists of, and what is known of one.", module: cells::module },
+    Section { title: "Thresholds", about: "What results are held against.", module: thresholds::module },
     Section { title: "Run directories", about: "What a run leaves behind.", module: directory::module },
     Section { title: "Charts and tables", about: "Drawn, typeset and printed.", module: charts::module },
     Section { title: "Files", about: "Text, JSON, JSON lines, YAML.", module: files::module },

@@ -15,7 +15,10 @@ use std::io::Read;
 use std::path::Path;
 
 fn text_of(context: &NativeCallContext, path: &str) -> Answer<String> {
-    let bytes = std::fs::read(Host::of(context)?.resolve(path)?).at(path)?;
+    let host = Host::of(context)?;
+    let found = host.resolve(path)?;
+    let bytes = std::fs::read(&found).at(path)?;
+    host.opened(&found);
     let text = String::from_utf8(bytes).map_err(|error| {
         let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|&&byte| byte == b'\n').count();
         Error::new(format!("line {line} is no UTF-8 text")).at(path).remedy("convert the file to UTF-8")
@@ -30,7 +33,7 @@ fn json_of(text: &str) -> Result<Dynamic> {
     Ok(from_data(&data))
 }
 
-fn hash(path: &Path) -> Result<String> {
+pub(super) fn hash(path: &Path) -> Result<String> {
     let mut file = std::fs::File::open(path)?;
     let mut hasher = Sha256::new();
     let mut chunk = vec![0; 1 << 20];
@@ -81,13 +84,15 @@ pub(super) mod api {
 
     /// Writes a file of text: whole or not at all. A file that is there is replaced.
     #[rhai_fn(return_raw, volatile)]
-    pub fn write_text(path: &str, text: &str) -> Answer<()> {
+    pub fn write_text(context: NativeCallContext, path: &str, text: &str) -> Answer<()> {
+        Host::of(&context)?.acts("write_text")?;
         Ok(write_atomically(Path::new(path), text.as_bytes())?)
     }
 
     /// Writes a JSON file: whole or not at all.
     #[rhai_fn(return_raw, volatile)]
-    pub fn write_json(path: &str, value: Dynamic) -> Answer<()> {
+    pub fn write_json(context: NativeCallContext, path: &str, value: Dynamic) -> Answer<()> {
+        Host::of(&context)?.acts("write_json")?;
         Ok(json::write(Path::new(path), &to_data(&value).at(path)?)?)
     }
 
@@ -102,6 +107,12 @@ pub(super) mod api {
         Ok(json::text(&to_data(&value)?)?)
     }
 
+    /// A value as JSON text in one line.
+    #[rhai_fn(return_raw)]
+    pub fn one_line(value: Dynamic) -> Answer<String> {
+        Ok(json::value(&to_data(&value)?)?.0.to_string())
+    }
+
     /// Whether there is a file or directory of this name, looked for as `load` and `dataset` do.
     #[rhai_fn(return_raw, volatile)]
     pub fn exists(context: NativeCallContext, path: &str) -> Answer<bool> {
@@ -113,10 +124,16 @@ pub(super) mod api {
         Path::new(path).file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned())
     }
 
+    /// A file's name without its directory: `SmolLM2.gguf` of `models/SmolLM2.gguf`.
+    pub fn file_name(path: &str) -> String {
+        Path::new(path).file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+    }
+
     /// The SHA-256 of a file, in hexadecimal.
     #[rhai_fn(return_raw, volatile)]
     pub fn file_hash(context: NativeCallContext, path: &str) -> Answer<String> {
-        Ok(hash(&Host::of(&context)?.resolve(path)?).at(path)?)
+        let host = Host::of(&context)?;
+        Ok(host.resolve(path).and_then(|found| host.file_hash(&found)).at(path)?)
     }
 
     /// The SHA-256 of the manifest that is being run, in hexadecimal; `()` without one.

@@ -1,21 +1,21 @@
 //! What the native functions of one script run share: what the command line asked for, the device (opened when it is first
 //! needed), the texts of all scripts (errors show their lines), and the run directories that are still open.
 
-use super::HostOptions;
-use super::bundle;
 use super::failure::Answer;
+use super::modules::Declared;
 use super::pairs::{self, Insertion};
-use super::parameters::Parameters;
+use super::{HostOptions, Purpose, bundle, files, values};
 use crate::artifact::RunDirectory;
-use crate::error::{Error, Result};
+use crate::error::{At, Error, Result};
 use crate::gpu::{DeviceChoice, Gpu};
 use crate::terminal;
-use rhai::{NativeCallContext, Position};
+use rhai::{Map, NativeCallContext, Position};
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// One script run.
 pub(super) struct Host {
@@ -26,14 +26,41 @@ pub(super) struct Host {
     pub(super) directory: Option<PathBuf>,
     /// What the script gave to `exit`, if it has called it.
     pub(super) exit: Cell<Option<u8>>,
+    /// The status that caramba is to end with when the script has ended by itself.
+    pub(super) status: Cell<u8>,
     gpu: OnceCell<Arc<Gpu>>,
     /// Why standard output could not be written, if that has happened.
     lost: RefCell<Option<Error>>,
     sources: RefCell<BTreeMap<String, Source>>,
     /// What the scripts that were loaded declare.
-    declared: RefCell<BTreeMap<String, Rc<Parameters>>>,
+    declared: RefCell<BTreeMap<String, Rc<Declared>>>,
     runs: RefCell<Vec<Rc<RefCell<RunDirectory>>>>,
+    /// Hashes of files, by path, with the length and time of the file that was read.
+    hashes: RefCell<BTreeMap<PathBuf, (FileState, String)>>,
+    /// The command that goes on with the run that is open, where it can be gone on with.
+    pub(super) resumable: RefCell<Option<String>>,
+    sink: RefCell<Option<Sink>>,
+    /// What was said once, and need not be said again.
+    told: RefCell<BTreeSet<String>>,
+    /// Datasets and files that were opened since somebody last asked.
+    opened: RefCell<BTreeSet<PathBuf>>,
 }
+
+/// Where rows go that a script emits.
+pub(super) struct Sink {
+    pub(super) run: Rc<RefCell<RunDirectory>>,
+    /// The cell whose rows they are.
+    pub(super) key: String,
+    /// More values of each: the model's name, the number of the repetition.
+    pub(super) about: Map,
+    pub(super) rows: Vec<Map>,
+}
+
+/// The journal that emitted rows go to.
+pub(super) const JOURNAL: &str = "cells.jsonl";
+
+/// What tells that a file has changed.
+type FileState = (u64, Option<SystemTime>);
 
 /// Opens the chosen adapter, and says so when it is a software one: it is slow, and one should know why.
 ///
@@ -72,11 +99,17 @@ impl Host {
             main,
             directory,
             exit: Cell::new(None),
+            status: Cell::new(0),
             gpu: OnceCell::new(),
             lost: RefCell::default(),
             sources: RefCell::default(),
             declared: RefCell::default(),
             runs: RefCell::default(),
+            hashes: RefCell::default(),
+            resumable: RefCell::default(),
+            told: RefCell::default(),
+            sink: RefCell::default(),
+            opened: RefCell::default(),
         })
     }
 
@@ -120,12 +153,84 @@ impl Host {
         self.sources.borrow().get(name).cloned()
     }
 
-    pub(super) fn declare(&self, script: &str, parameters: Rc<Parameters>) {
-        self.declared.borrow_mut().insert(script.to_owned(), parameters);
+    pub(super) fn declare(&self, script: &str, declared: Rc<Declared>) {
+        self.declared.borrow_mut().insert(script.to_owned(), declared);
     }
 
-    pub(super) fn declared(&self, script: &str) -> Option<Rc<Parameters>> {
+    pub(super) fn declared(&self, script: &str) -> Option<Rc<Declared>> {
         self.declared.borrow().get(script).cloned()
+    }
+
+    /// Refuses what has effects where nothing of anybody's is to run: while a script or a manifest is only checked.
+    ///
+    /// # Errors
+    /// `what` (`run_command`) is not done while checking.
+    pub(super) fn acts(&self, what: &str) -> Result<()> {
+        if self.options.purpose == Purpose::Run {
+            return Ok(());
+        }
+        let remedy = "call it in a function that measures, not at the top of the script, in PARAMETERS, cells or check";
+        Err(Error::new(format!("`{what}` is not called while a script is only checked")).remedy(remedy))
+    }
+
+    /// The SHA-256 of a file, in hexadecimal. It is read again only where its length or time has changed.
+    pub(super) fn file_hash(&self, path: &Path) -> Result<String> {
+        let data = std::fs::metadata(path)?;
+        let state = (data.len(), data.modified().ok());
+        if let Some((known, hash)) = self.hashes.borrow().get(path)
+            && *known == state
+        {
+            return Ok(hash.clone());
+        }
+        let hash = files::hash(path)?;
+        self.hashes.borrow_mut().insert(path.to_owned(), (state, hash.clone()));
+        Ok(hash)
+    }
+
+    /// Emitted rows go to `sink` from here on; returns those that have gone to the one before.
+    pub(super) fn receive(&self, sink: Option<Sink>) -> Vec<Map> {
+        self.sink.replace(sink).map_or_else(Vec::new, |before| before.rows)
+    }
+
+    /// Takes a row of the cell that is being measured: it is in the journal when this returns.
+    ///
+    /// # Errors
+    /// A full disk; a value that is no data.
+    pub(super) fn emit(&self, row: Map) -> Result<()> {
+        let mut sink = self.sink.borrow_mut();
+        // A benchmark that is run by hand has nobody who takes its rows.
+        let Some(sink) = sink.as_mut() else { return Ok(()) };
+        let mut line = sink.about.clone();
+        line.insert("key".into(), sink.key.clone().into());
+        line.insert("partial".into(), true.into());
+        line.insert("row".into(), row.clone().into());
+        sink.run.borrow_mut().add_line(JOURNAL, &values::to_data(&line.into()).at("emit")?)?;
+        sink.rows.push(row);
+        Ok(())
+    }
+
+    /// The command line, as it can be typed again.
+    pub(super) fn command(&self) -> String {
+        let quoted = |word: &String| {
+            let plain = !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || "-_./=:,@%+".contains(c));
+            if plain { word.clone() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+        };
+        self.options.command.iter().map(quoted).collect::<Vec<_>>().join(" ")
+    }
+
+    /// Whether this is asked for the first time of `what`.
+    pub(super) fn first_time(&self, what: &str) -> bool {
+        self.told.borrow_mut().insert(what.to_owned())
+    }
+
+    /// Remembers that a file was opened: whoever reports a result names it.
+    pub(super) fn opened(&self, path: &Path) {
+        self.opened.borrow_mut().insert(path.to_owned());
+    }
+
+    /// The files that were opened since this was last asked.
+    pub(super) fn take_opened(&self) -> BTreeSet<PathBuf> {
+        std::mem::take(&mut *self.opened.borrow_mut())
     }
 
     /// A path that a script was given: relative to the current directory; to the manifest's where nothing is there; a bundled file where
@@ -143,10 +248,20 @@ impl Host {
         self.runs.borrow_mut().push(Rc::clone(run));
     }
 
+    /// A run that was begun and neither finished nor given up.
+    pub(super) fn unfinished(&self) -> Option<PathBuf> {
+        self.runs.borrow().iter().map(|run| run.borrow()).find(|run| run.is_open()).map(|run| run.path().to_owned())
+    }
+
     /// Ends every open run without success; says where their rows are. Runs without any leave nothing behind.
     pub(super) fn fail_runs(&self, reason: &Error) -> Vec<String> {
         let runs = std::mem::take(&mut *self.runs.borrow_mut());
         let open = runs.into_iter().filter(|run| run.borrow().is_open() && !run.borrow_mut().discard_if_empty());
-        open.map(|run| run.borrow_mut().fail(reason)).collect()
+        let said = open.map(|run| run.borrow_mut().fail(reason));
+        let resumed = |sentence: String| match self.resumable.borrow().as_ref() {
+            Some(command) => format!("{sentence}; go on with: {command}"),
+            None => sentence,
+        };
+        said.map(resumed).collect()
     }
 }

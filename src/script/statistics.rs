@@ -2,7 +2,7 @@
 
 use super::failure::Answer;
 use super::values::{Options, floats};
-use crate::error::unknown;
+use crate::error::{Result, unknown};
 use crate::statistics::{self, Interval, Resampling, Statistic};
 use rhai::plugin::*;
 use rhai::{FLOAT, INT, Map};
@@ -13,6 +13,15 @@ fn interval_map(interval: Interval) -> Map {
 
 fn optional(interval: Option<Interval>) -> Dynamic {
     interval.map_or(Dynamic::UNIT, |interval| interval_map(interval).into())
+}
+
+fn resampling(options: &mut Options) -> Result<Resampling> {
+    let plain = Resampling::default();
+    Ok(Resampling {
+        level: options.float("level")?.unwrap_or(plain.level),
+        resamples: options.count("resamples")?.unwrap_or(plain.resamples),
+        seed: options.integer("seed")?.map_or(plain.seed, |seed| seed as u64),
+    })
 }
 
 #[export_module]
@@ -103,7 +112,6 @@ pub(super) mod api {
     /// ```
     #[rhai_fn(name = "bootstrap", return_raw)]
     pub fn bootstrap(values: Dynamic, options: Map) -> Answer<Map> {
-        let plain = Resampling::default();
         let mut options = Options::new("bootstrap option", options);
         let statistic = match options.take("of") {
             None => Statistic::Mean,
@@ -117,11 +125,7 @@ pub(super) mod api {
                 _ => return Err(crate::Error::new("`of` is a statistic's name or a proportion").into()),
             },
         };
-        let resampling = Resampling {
-            level: options.float("level")?.unwrap_or(plain.level),
-            resamples: options.count("resamples")?.unwrap_or(plain.resamples),
-            seed: options.integer("seed")?.map_or(plain.seed, |seed| seed as u64),
-        };
+        let resampling = resampling(&mut options)?;
         options.finish()?;
         Ok(interval_map(statistics::bootstrap(&floats(&values)?, statistic, &resampling)?))
     }
@@ -142,6 +146,90 @@ pub(super) mod api {
             ("interval".into(), optional(found.interval)),
             ("pairs".into(), (found.pairs as INT).into()),
             ("differs".into(), found.differs().into()),
+        ]))
+    }
+
+    /// How much larger A is than B, measured in the same rounds: `ratio` (the median of `a[i] / b[i]`), `interval` (95 %, bootstrapped over rounds;
+    /// Student's for fewer than ten rounds; `()` for one), `pairs` and `differs` (the interval leaves 1 out).
+    ///
+    /// # Example
+    /// ```rhai
+    /// let slower = round_ratio([11.0, 22.1, 33.2], [10.0, 20.0, 30.0]);
+    /// assert(slower.differs && slower.ratio > 1.09 && slower.ratio < 1.12, "a tenth, in every round");
+    /// ```
+    #[rhai_fn(name = "round_ratio", return_raw)]
+    pub fn round_ratio(a: Dynamic, b: Dynamic) -> Answer<Map> {
+        round_ratio_with(a, b, Map::new())
+    }
+
+    /// As `round_ratio(a, b)`; options as those of `bootstrap`: `level`, `resamples`, `seed`.
+    #[rhai_fn(name = "round_ratio", return_raw)]
+    pub fn round_ratio_with(a: Dynamic, b: Dynamic, options: Map) -> Answer<Map> {
+        let mut options = Options::new("round_ratio option", options);
+        let resampling = resampling(&mut options)?;
+        options.finish()?;
+        let found = statistics::round_ratio(&floats(&a)?, &floats(&b)?, &resampling)?;
+        Ok(Map::from_iter([
+            ("ratio".into(), found.ratio.into()),
+            ("interval".into(), optional(found.interval)),
+            ("pairs".into(), (found.pairs as INT).into()),
+            ("differs".into(), found.differs().into()),
+        ]))
+    }
+
+    /// How much larger A is than B on the same samples: `difference` (the mean of `a[i] - b[i]`), `interval` (95 %, bootstrapped over the samples;
+    /// `()` for one), `pairs` and `differs` (the interval leaves 0 out). Options: `group` (1: so many neighbours are drawn together, since
+    /// samples that overlap are no independent witnesses), and those of `bootstrap`.
+    ///
+    /// # Example
+    /// ```rhai
+    /// let found = paired_difference([3.02, 4.03, 5.01, 2.02], [3.0, 4.0, 5.0, 2.0], #{ seed: 1 });
+    /// assert(found.differs && (found.difference - 0.02).abs() < 1e-9, "little, but always");
+    /// ```
+    #[rhai_fn(name = "paired_difference", return_raw)]
+    pub fn paired_difference(a: Dynamic, b: Dynamic, options: Map) -> Answer<Map> {
+        let mut options = Options::new("paired_difference option", options);
+        let group = options.count("group")?.unwrap_or(1);
+        let resampling = resampling(&mut options)?;
+        options.finish()?;
+        let found = statistics::paired_difference(&floats(&a)?, &floats(&b)?, group, &resampling)?;
+        Ok(Map::from_iter([
+            ("difference".into(), found.difference.into()),
+            ("interval".into(), optional(found.interval)),
+            ("pairs".into(), (found.pairs as INT).into()),
+            ("differs".into(), found.differs().into()),
+        ]))
+    }
+
+    /// Two ways of answering the same questions, right or wrong: `difference` (the share that A has right, less B's), `interval` (95 %), `p`
+    /// (McNemar's exact test), `only_a`, `only_b` and `pairs`.
+    ///
+    /// # Example
+    /// ```rhai
+    /// let found = mcnemar([true, true, true, false], [true, false, false, false]);
+    /// assert(found.difference == 0.5 && found.only_a == 2 && found.p > 0.49, "two of four, which says little");
+    /// ```
+    #[rhai_fn(name = "mcnemar", return_raw)]
+    pub fn mcnemar(a: rhai::Array, b: rhai::Array) -> Answer<Map> {
+        let truths = |values: &rhai::Array| -> Answer<Vec<bool>> {
+            let truth = |value: &Dynamic| match value.as_bool() {
+                Ok(truth) => Ok(truth),
+                Err(_) => {
+                    Err(crate::Error::new(format!("an answer is {}: expected true or false", super::super::values::described(value)))
+                        .into())
+                }
+            };
+            values.iter().map(truth).collect()
+        };
+        let found = statistics::mcnemar(&truths(&a)?, &truths(&b)?, 0.95)?;
+        let count = |value: usize| Dynamic::from(value as INT);
+        Ok(Map::from_iter([
+            ("difference".into(), found.difference.into()),
+            ("interval".into(), interval_map(found.interval).into()),
+            ("p".into(), found.p.into()),
+            ("only_a".into(), count(found.only[0])),
+            ("only_b".into(), count(found.only[1])),
+            ("pairs".into(), count(found.pairs)),
         ]))
     }
 

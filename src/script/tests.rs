@@ -324,7 +324,7 @@ fn a_script_with_parameters_is_a_benchmark() {
        |
      1 | benchmark("lib", #{});
        | ^
-      help: declare `const PARAMETERS = #{ ... }` and `fn run(model, config)` in it
+      help: give it `const PARAMETERS = #{ ... }` and `fn measure(model, cell, config)`, or `fn run(model, config)`
     "#);
     let (_directory, path) = directory(&[("needle.rhai", &format!("// Is a fact found again?\n// At depth.\n{needle}"))]);
     insta::assert_snapshot!(describe(&path).unwrap(), @r"

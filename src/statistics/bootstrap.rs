@@ -6,6 +6,7 @@
 use super::summary::{check_proportion, position, quantile_of_sorted, sorted};
 use super::{Interval, at_least_two, check, check_level, sum};
 use crate::error::{Error, Result};
+use crate::interrupt;
 use statrs::distribution::{ContinuousCDF, Normal};
 
 /// What is estimated from a sample.
@@ -53,10 +54,11 @@ pub fn bootstrap(values: &[f64], statistic: Statistic, resampling: &Resampling) 
     let mut sample = vec![0.0; values.len()];
     let mut replicates: Vec<f64> = (0..resampling.resamples)
         .map(|_| {
+            interrupt::check()?;
             sample.fill_with(|| sorted_values[random.below(sorted_values.len())]);
-            statistic.of_unsorted(&mut sample)
+            Ok(statistic.of_unsorted(&mut sample))
         })
-        .collect();
+        .collect::<Result<_>>()?;
     replicates.sort_unstable_by(f64::total_cmp);
 
     let below = replicates.partition_point(|&replicate| replicate < estimate);
@@ -124,10 +126,10 @@ impl Statistic {
 
 /// Sebastiano Vigna's SplitMix64 (<https://prng.di.unimi.it/splitmix64.c>): ten lines whose output no dependency can change under a
 /// published number.
-struct SplitMix64(u64);
+pub(crate) struct SplitMix64(pub(crate) u64);
 
 impl SplitMix64 {
-    fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -136,7 +138,7 @@ impl SplitMix64 {
     }
 
     /// An index below `count`. The bias of the multiplication (D. Lemire, 2019) is below `count / 2^64`: nothing here.
-    fn below(&mut self, count: usize) -> usize {
+    pub(crate) fn below(&mut self, count: usize) -> usize {
         ((u128::from(self.next()) * count as u128) >> 64) as usize
     }
 }

@@ -6,12 +6,15 @@
 mod bootstrap;
 mod interval;
 mod outliers;
+mod paired;
 mod ratio;
 mod summary;
 
+pub(crate) use bootstrap::SplitMix64;
 pub use bootstrap::{Resampling, Statistic, bootstrap};
 pub use interval::{Interval, mean_interval};
 pub use outliers::{outlier_warning, outliers};
+pub use paired::{McNemar, PairedDifference, mcnemar, paired_difference, round_ratio};
 pub use ratio::{PairedRatio, paired_ratio};
 pub use summary::{Summary, mean, median, quantile, standard_deviation, sum, summary, weighted_mean};
 

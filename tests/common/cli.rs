@@ -47,7 +47,8 @@ pub fn rows(run: &Path, file: &str) -> Vec<BTreeMap<String, String>> {
     lines.map(|line| header.iter().cloned().zip(line).collect()).collect()
 }
 
-/// Whether a line depends on the machine: that a software adapter is used, and the progress that a slow one shows.
+/// Whether a line depends on the machine: that a software adapter is used, the progress that a slow one shows, how long something may take, and
+/// whether another program has disturbed it.
 pub fn in_passing(line: &str) -> bool {
-    line.starts_with("no GPU is used: ") || line.contains(" %)")
+    line.starts_with("no GPU is used: ") || line.contains(" %)") || line.contains(" to measure") || line.contains("changed its speed")
 }

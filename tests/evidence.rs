@@ -1,0 +1,671 @@
+//! What a run says is what it has measured, and what it has measured is not lost: sentences, statuses, kills, shards.
+
+mod common;
+
+use common::cli::{artifacts, caramba_in, in_passing, report, rows, shown};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A directory with these files in it.
+fn directory(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        std::fs::write(directory.path().join(name), text).unwrap();
+    }
+    directory
+}
+
+/// A manifest of one target on the bundled pair, whose further keys are `body`.
+fn manifest(body: &str) -> String {
+    let target: String = body.trim_matches('\n').lines().map(|line| format!("  {line}\n")).collect();
+    format!(
+        "version: 2\nname: m\ntargets:\n- type: experiment\n  name: t\n  models: {{teacher: models/austen, student: models/austen-dba}}\n  \
+         runs: []\n{target}"
+    )
+}
+
+fn run(directory: &Path, arguments: &[&str]) -> (i32, String) {
+    let output = caramba_in(directory, arguments);
+    (output.status.code().unwrap_or(-1), shown(&output))
+}
+
+fn number(row: &BTreeMap<String, String>, column: &str) -> f64 {
+    row[column].parse().unwrap_or_else(|_| panic!("{column}: {row:?}"))
+}
+
+const PERPLEXITY: &str = "type: perplexity, dataset: models/austen/heldout.npy, block_size: 64, num_batches: 3";
+
+#[test]
+fn captions_say_what_was_measured() {
+    let directory = directory(&[]);
+    let short = [
+        "quantization_modes=[q8]",
+        "prompt_lengths=[16]",
+        "generation_lengths=[4]",
+        "sequence_lengths=[32]",
+        "block_size=48",
+        "num_batches=3",
+        "warmup_runs=0",
+        "timed_runs=3",
+        "checks=[]",
+    ];
+    let set: Vec<&str> = short.iter().flat_map(|value| ["--set", value]).collect();
+    let (_, told) = run(directory.path(), &[&["script", "full_paper.rhai"], set.as_slice()].concat());
+    let run = artifacts(directory.path(), "full_paper");
+    let tables = std::fs::read_to_string(run.join("tables.tex")).unwrap();
+    for text in [&told, &tables] {
+        assert!(text.contains("q8 cache") && !text.contains("fp16") && !text.contains("q4"), "{text}");
+        // 1024 elements a token in blocks of 34 bytes for 32; what an fp16 cache would take was not measured.
+        assert!(text.contains("1088") && !text.contains("2048"), "{text}");
+    }
+}
+
+/// `../shared/cases/evidence/mixed.yml`: three benchmarks, three kinds of cache.
+#[test]
+fn each_headline_has_its_own_conditions() {
+    let text = manifest(&format!(
+        "benchmarks:\n- {{id: p, config: {{{PERPLEXITY}, cache_kind: q8}}, models: [teacher, student]}}\n- {{id: l, config: {{type: latency, \
+         prompt_lengths: [16, 32], generation_lengths: [4], timed_runs: 3, max_runs: 3, warmup_runs: 1, cache_kind: q4_0}}, models: [teacher, \
+         student]}}\n- {{id: m, config: {{type: memory, sequence_lengths: [64], quantization_modes: [f16]}}, models: [teacher, student]}}"
+    ));
+    let directory = directory(&[("m.yml", &text)]);
+    let (code, told) = run(directory.path(), &["m.yml"]);
+    assert_eq!(code, 3, "{told}");
+    for line in [
+        "Perplexity: q8 cache, blocks of 64, on heldout.npy.",
+        "Throughput (tok/s): prompt of 32, 4 generated, q4 cache.",
+        "KV-Cache (MB), Peak memory (MB), KV-Cache (bytes/tok): 64 tokens, fp16 cache.",
+    ] {
+        assert!(told.contains(line), "{line}: {told}");
+    }
+    let run = artifacts(directory.path(), "m");
+    // One name for a kind in every file.
+    assert!(rows(&run, "latency.csv").iter().all(|row| row["cache_kind"] == "q4"));
+    assert!(rows(&run, "memory.csv").iter().all(|row| row["quantization"] == "fp16"));
+    assert!(!told.contains("saves"), "{told}");
+}
+
+/// `../shared/cases/evidence/mixed2.yml`: the teacher with another prompt and cache than the student.
+#[test]
+fn unlike_is_not_compared_with_like() {
+    let latency = "type: latency, generation_lengths: [4], timed_runs: 3, max_runs: 3, warmup_runs: 1";
+    let text = manifest(&format!(
+        "benchmarks:\n- {{id: l, config: {{{latency}, prompt_lengths: [64]}}, models: [teacher]}}\n- {{id: l2, config: {{{latency}, \
+         prompt_lengths: [16], cache_kind: q8}}, models: [student]}}"
+    ));
+    let directory = directory(&[("m.yml", &text)]);
+    let (code, told) = run(directory.path(), &["m.yml"]);
+    assert_eq!(code, 3, "{told}");
+    assert!(told.contains("not comparable: prompt of 64 against 16") && told.contains("fp16 against q8 cache"), "{told}");
+    assert!(!told.contains("pass ") && !told.contains("2.0"), "{told}");
+    let report = report(&artifacts(directory.path(), "m"));
+    assert_eq!(report["checklist"][0]["passed"], Value::Null);
+    assert_eq!(report["summary"]["ratios"]["student"].as_object().unwrap().keys().collect::<Vec<_>>(), ["to"]);
+    // A table of nothing is no table.
+    assert!(!std::fs::read_to_string(artifacts(directory.path(), "m").join("tables.tex")).unwrap().contains("tab:acceptance"));
+}
+
+/// Arms take turns, one is measured twice, and nothing is claimed below what those two differ by.
+#[test]
+fn arms_are_sampled_in_rounds() {
+    let text = manifest(
+        "benchmarks:\n- {id: l, config: {type: latency, prompt_lengths: [16], generation_lengths: [4], timed_runs: 4, max_runs: 6, cache_kinds: \
+         [fp16, q8]}, models: [teacher, student]}",
+    );
+    let directory = directory(&[("m.yml", &text)]);
+    run(directory.path(), &["m.yml"]);
+    let report = report(&artifacts(directory.path(), "m"));
+    let record = &report["benchmarks"][0];
+    let arms = record["raw"]["arms"].as_array().unwrap();
+    let named = |arm: &Value| (arm["model"].clone(), arm["cell"]["cache_kind"].clone(), arm["twin"].clone());
+    let expected = [
+        ("teacher", "fp16", false),
+        ("teacher", "q8", false),
+        ("student", "fp16", false),
+        ("student", "q8", false),
+        ("teacher", "fp16", true),
+    ];
+    assert_eq!(arms.iter().map(named).collect::<Vec<_>>(), expected.map(|(model, kind, twin)| (model.into(), kind.into(), twin.into())));
+    let rounds = record["raw"]["rounds"].as_u64().unwrap() as usize;
+    assert!((4..=6).contains(&rounds), "{rounds}");
+    for arm in arms {
+        assert_eq!(arm["samples"]["tokens_per_sec"].as_array().unwrap().len(), rounds);
+        assert!(arm["warmup"].as_u64().unwrap() >= 3, "{arm}");
+    }
+    // The ratio in the report is the geometric mean of the rounds' own ratios (there are fewer than ten).
+    let speeds = |index: usize| arms[index]["samples"]["tokens_per_sec"].as_array().unwrap().iter().map(|value| value.as_f64().unwrap());
+    let expected = (speeds(2).zip(speeds(0)).map(|(student, teacher)| (student / teacher).ln()).sum::<f64>() / rounds as f64).exp();
+    let found = report["summary"]["ratios"]["student"]["tokens_per_sec"].as_f64().unwrap();
+    assert!((found / expected - 1.0).abs() < 1e-9, "{found} is not {expected}");
+    assert_eq!(report["summary"]["controls"].as_array().unwrap().iter().filter(|control| control["metric"] == "tokens_per_sec").count(), 1);
+    // A row agrees with itself.
+    for row in rows(&artifacts(directory.path(), "m"), "latency.csv") {
+        let speed = number(&row, "gen_len") * 1000.0 / (number(&row, "prefill_ms") + number(&row, "decode_ms"));
+        assert!((speed / number(&row, "tokens_per_sec") - 1.0).abs() < 1e-12, "{row:?}");
+    }
+}
+
+#[test]
+fn samples_are_compared_in_pairs() {
+    let text = manifest(&format!(
+        "benchmarks:\n- {{id: p, config: {{{PERPLEXITY}, cache_kinds: [fp16, q8]}}, models: [teacher, student], repeats: 2}}"
+    ));
+    let text = text.replace("num_batches: 3", "num_batches: 8");
+    let directory = directory(&[("m.yml", &text)]);
+    let (code, told) = run(directory.path(), &["m.yml"]);
+    let run = artifacts(directory.path(), "m");
+    let report = report(&run);
+    let arm = &report["summary"]["arms"].as_array().unwrap()[0];
+    assert_eq!((&arm["model"], &arm["arm"], &arm["against"]), (&"teacher".into(), &"q8 cache".into(), &"fp16 cache".into()));
+    let float = |value: &Value| value.as_f64().unwrap_or_else(|| panic!("{value}"));
+    let width = float(&arm["high"]) - float(&arm["low"]);
+    // What the two have in common is most of what each of them varies by.
+    let row = &rows(&run, "perplexity.csv")[0];
+    let alone = (number(row, "perplexity_high") - number(row, "perplexity_low")) / number(row, "perplexity");
+    assert!(width < alone / 20.0, "{width} and {alone}");
+    // Two decimals at least, and as many of a ratio as its interval deserves.
+    let whole = float(&report["summary"]["models"]["teacher"]["perplexity"]);
+    assert!(told.contains(&format!("{whole:.2}")) && code == 0, "{code} {told}");
+    assert_eq!(rows(&run, "perplexity.csv").len(), 8);
+}
+
+const OWN: &str = r#"
+const PARAMETERS = #{ steps: [1, 2, 3], slow: false };
+fn cells(config) { grid(#{ step: config.steps }) }
+fn measure(model, cell, config) {
+    if cell.step == 2 && exists("broken") { fail("it broke at two", "mend it"); }
+    if config.slow { sleep(30); }
+    #{ found: cell.step > 1, score: cell.step * 1.5 }
+}
+"#;
+
+const EMITS: &str = r#"
+fn run(model, config) {
+    for row in 1..=5 {
+        if row == 3 { fail("the third one fails"); }
+        emit(#{ row: row, value: row * 0.5 });
+    }
+    #{ benchmark_id: "emits", metrics: #{ score: 1.0 } }
+}
+"#;
+
+#[test]
+fn a_failure_is_a_row_and_the_others_go_on() {
+    let text = manifest(
+        "benchmarks:\n- {id: emits, config: {type: emits}, models: [student]}\n- {id: own, config: {type: own}, models: [teacher, student], \
+         repeats: 2}\nthresholds: [\"student.score > 1\"]",
+    );
+    let directory = directory(&[("m.yml", &text), ("own.rhai", OWN), ("emits.rhai", EMITS), ("broken", "")]);
+    let (code, told) = run(directory.path(), &["m.yml"]);
+    assert_eq!(code, 4, "{told}");
+    let first = artifacts(directory.path(), "m");
+    let own = rows(&first, "own.csv");
+    assert_eq!(own.len(), 12);
+    for row in &own {
+        assert_eq!(row["error"].contains("it broke at two"), row["step"] == "2", "{row:?}");
+    }
+    // What was handed over before the failure is kept, and the failure is a row.
+    let emitted = rows(&first, "emits.csv");
+    assert_eq!(emitted.iter().map(|row| row["row"].as_str()).collect::<Vec<_>>(), ["1", "2", ""]);
+    assert!(emitted[2]["error"].contains("the third one fails"), "{emitted:?}");
+
+    // What has failed is measured again, and nothing else.
+    std::fs::remove_file(directory.path().join("broken")).unwrap();
+    let journal = std::fs::read_to_string(first.join("cells.jsonl")).unwrap();
+    let (code, told) = run(directory.path(), &["m.yml", "--resume", &first.display().to_string()]);
+    assert_eq!(code, 4, "emits still fails: {told}");
+    let now = std::fs::read_to_string(first.join("cells.jsonl")).unwrap();
+    let cells = |text: &str| text.lines().filter(|line| line.contains("\"id\":\"own\"")).count();
+    assert_eq!((cells(&journal), cells(&now)), (12, 16));
+    assert!(rows(&first, "own.csv").iter().all(|row| row["error"].is_empty()));
+    assert_eq!(rows(&first, "own.csv").len(), 12);
+    // Chart, table, headline and threshold of a benchmark that says nothing of them.
+    assert!(first.join("own.png").is_file() && std::fs::read_to_string(first.join("tables.tex")).unwrap().contains("tab:own"));
+    let report = report(&first);
+    assert_eq!((&report["checklist"][0]["value"], &report["checklist"][0]["passed"]), (&3.0.into(), &true.into()));
+}
+
+#[test]
+fn what_has_changed_is_not_mixed() {
+    let text = manifest("benchmarks:\n- {id: own, config: {type: own}, models: [student]}\n");
+    let directory = directory(&[("m.yml", &text), ("own.rhai", OWN), ("broken", "")]);
+    let (code, _) = run(directory.path(), &["m.yml"]);
+    assert_eq!(code, 4);
+    let first = artifacts(directory.path(), "m").display().to_string();
+    std::fs::write(directory.path().join("own.rhai"), format!("{OWN}\n// changed\n")).unwrap();
+    let (code, told) = run(directory.path(), &["m.yml", "--resume", &first]);
+    assert_eq!(code, 1);
+    assert!(told.contains("something has changed: the script") && told.contains("0 of its 3 units would be the same"), "{told}");
+    std::fs::write(directory.path().join("own.rhai"), OWN).unwrap();
+    std::fs::write(directory.path().join("m.yml"), text.replace("{type: own}", "{type: own, steps: [1, 2]}")).unwrap();
+    let (code, told) = run(directory.path(), &["m.yml", "--resume", &first]);
+    assert!(code == 1 && told.contains("the manifest; the parameters of own"), "{told}");
+}
+
+/// `../shared/cases/evidence/checkpoint.yml`, and a script beside the manifest that stands in for a built-in one.
+#[test]
+fn results_name_what_measured_them() {
+    let latency = "const PARAMETERS = #{};\nfn measure(model, cell, config) { #{ speed: 1.0 } }\n";
+    let text = manifest(&format!(
+        "benchmarks:\n- {{id: p, config: {{{PERPLEXITY}, checkpoint: models/austen}}, models: [student]}}\n- {{id: l, config: {{type: latency}}, \
+         models: [student]}}"
+    ));
+    let directory = directory(&[("m.yml", &text), ("latency.rhai", latency)]);
+    let (_, told) = run(directory.path(), &["m.yml"]);
+    assert!(told.contains("latency.rhai is used in place of the built-in benchmark latency"), "{told}");
+    assert!(told.contains("warning: p: student: what is measured is ") && told.contains("austen"), "{told}");
+    let report = report(&artifacts(directory.path(), "m"));
+    let of = |id: &str| report["benchmarks"].as_array().unwrap().iter().find(|record| record["id"] == id).unwrap().clone();
+    let sha256 = |path: &str| {
+        caramba::model::Model::open(Path::new(path), &caramba::model::OpenOptions::default()).unwrap().hashes().unwrap()[0].sha256.clone()
+    };
+    let teacher = concat!(env!("CARGO_MANIFEST_DIR"), "/models/austen");
+    let measured = &of("p")["subjects"]["student"];
+    let files: Vec<&str> = measured["files"].as_array().unwrap().iter().map(|file| file["sha256"].as_str().unwrap()).collect();
+    assert!(files.contains(&sha256(teacher).as_str()), "{measured}");
+    assert_eq!(measured["bytes_per_token"]["fp16"], 2048);
+    // The dataset, too, and the script.
+    assert!(of("p")["opened"][0]["path"].as_str().unwrap().ends_with("heldout.npy"), "{}", of("p")["opened"]);
+    let script = &of("l")["script"];
+    assert_eq!((&script["origin"], &script["replaces"]), (&"file".into(), &true.into()));
+    assert_eq!(of("p")["script"]["origin"], "bundled");
+    for key in ["began", "ended", "host", "load_before", "load_after", "device", "kernels"] {
+        assert!(!of("p")[key].is_null() || key.starts_with("load"), "{key}");
+    }
+}
+
+#[test]
+fn two_benchmarks_of_one_type_are_told_apart() {
+    let text = manifest(&format!(
+        "benchmarks:\n- {{id: ppl_a, config: {{{PERPLEXITY}}}, models: [teacher, student]}}\n- {{id: ppl_b, config: {{{PERPLEXITY}, stride: 32}}, \
+         models: [teacher, student]}}\nthresholds: [\"student.ppl_b.perplexity < 100\", \"student.perplexity < 100\"]"
+    ));
+    let directory = directory(&[("m.yml", &text)]);
+    let (code, told) = run(directory.path(), &["m.yml"]);
+    assert_eq!(code, 3, "{told}");
+    assert!(told.contains("Perplexity (ppl_a)") && told.contains("Perplexity (ppl_b)"), "{told}");
+    assert!(told.contains("measured by ppl_a and ppl_b: say which"), "{told}");
+    let run = artifacts(directory.path(), "m");
+    for (file, stride) in [("ppl_a.csv", "64"), ("ppl_b.csv", "32")] {
+        let found = rows(&run, file);
+        assert!(found.len() == 2 && found.iter().all(|row| row["stride"] == stride), "{found:?}");
+    }
+    let all: Vec<String> = rows(&run, "perplexity.csv").iter().map(|row| row["benchmark"].clone()).collect();
+    assert_eq!(all, ["ppl_a", "ppl_a", "ppl_b", "ppl_b"]);
+    let tables = std::fs::read_to_string(run.join("tables.tex")).unwrap();
+    assert!(tables.contains("tab:ppl_a") || tables.contains(r"tab:ppl\_a"), "{tables}");
+}
+
+/// Everything that would have been found after hours: each with what the message must name.
+#[test]
+fn mistakes_are_told_before_anything_is_measured() {
+    let yaml = |regex: &str, aggregation: &str| {
+        format!(
+            "benchmark:\n  id: c\n  scoring: {{aggregation: {aggregation}}}\n  data:\n  - {{prompt: a, validation: {{type: regex, pattern: '{regex}'}}}}\n"
+        )
+    };
+    let whole =
+        |target: &str| format!("version: 2\ntargets:\n- type: experiment\n  name: t\n  runs: [{{id: r, command: touch ran}}]\n{target}");
+    let of = |benchmark: &str| {
+        whole(&format!(
+            "  models: {{student: models/austen-dba, teacher: models/austen}}\n  benchmarks:\n  - {{id: b, config: {{{benchmark}}}, models: [student]}}\n"
+        ))
+    };
+    let model = |model: &str| {
+        whole(&format!(
+            "  models: {{student: {model}}}\n  benchmarks:\n  - {{id: b, config: {{type: memory, sequence_lengths: [16]}}, models: [student]}}\n"
+        ))
+    };
+    let data = "dataset: models/austen/heldout.npy";
+    for (text, place, named) in [
+        (of(&format!("type: perplexity, {data}, block_size: 64, cache_kind: q9")), "m.yml:8:", "unknown cache kind `q9`"),
+        (of("type: perplexity, dataset: nowhere.npy, block_size: 64"), "", "nowhere.npy"),
+        (of(&format!("type: perplexity, {data}, block_size: 4096")), "m.yml:8:", "longer than the context of austen-dba, 512"),
+        (of("type: latency, prompt_lengths: [510], generation_lengths: [64]"), "m.yml:8:", "more than the context of austen-dba, 512"),
+        (of("type: latency, prompt_lengths: [], generation_lengths: [64]"), "m.yml:8:", "prompt_lengths is empty"),
+        (of("type: memory, sequence_lengths: [0]"), "m.yml:8:", "a text of 0 tokens holds nothing"),
+        (of("type: memory, sequence_lengths: [16], quantization_modes: [fp8]"), "m.yml:8:", "unknown cache kind `fp8`"),
+        (of("type: custom, file: regex.yml"), "", "regex.yml: data[0]: validation"),
+        (of("type: custom, file: aggregation.yml"), "", "unknown aggregation `mean`"),
+        (of("type: perplexty"), "m.yml:8:", "there is no benchmark of type `perplexty`"),
+        (model("{path: models/austen-dba, weights: q9}"), "m.yml:6:", "unknown kind of weights `q9`"),
+        (model("{path: models/austen-dba, wieghts: q8}"), "m.yml:6:", "unknown model option `wieghts`"),
+        (model("models/austin"), "m.yml:6:", "there is no model at models/austin"),
+        (
+            of(&format!("type: perplexity, {data}, block_size: 64"))
+                + "  verify: {type: compare, dataset: models/austen/heldout.npy, logits: {max_mean: 1}}\n",
+            "m.yml:9:",
+            "unknown threshold \"max_mean\" of logits",
+        ),
+        (
+            of(&format!("type: perplexity, {data}, block_size: 64")) + "  verify: {type: eval, cases: cases.yml}\n",
+            "",
+            "case 1 is of the unknown kind \"chioce\"",
+        ),
+        (
+            of(&format!("type: perplexity, {data}, block_size: 64")) + "  thresholds: [\"student.perplexity / teachr.perplexity < 2\"]\n",
+            "m.yml:9:",
+            "unknown model `teachr`",
+        ),
+        (
+            of(&format!("type: perplexity, {data}, block_size: 64")) + "  thresholds: [\"student.perplexity\"]\n",
+            "m.yml:9:",
+            "has 0 comparisons",
+        ),
+        // `../shared/cases/evidence/run_key.yml`
+        (
+            of(&format!("type: perplexity, {data}, block_size: 64")).replace("command: touch ran", "command: touch ran, checkpiont: out"),
+            "m.yml:5:",
+            "did you mean `checkpoint`?",
+        ),
+    ] {
+        let files = [
+            ("m.yml", text.as_str()),
+            ("regex.yml", &yaml("(", "all_pass")),
+            ("aggregation.yml", &yaml("a", "mean")),
+            ("cases.yml", "- {kind: chioce, prompt: a, answer: b}\n"),
+        ];
+        let directory = directory(&files);
+        for arguments in [&["check", "m.yml"][..], &["run", "m.yml", "--dry-run"], &["run", "m.yml"]] {
+            let (code, told) = run(directory.path(), arguments);
+            assert_eq!(code, 1, "{arguments:?}: {told}\n{text}");
+            assert!(told.contains(named) && told.contains(&format!("error: {place}")), "{arguments:?}: {told}\n{text}");
+        }
+        assert!(!directory.path().join("ran").exists() && !directory.path().join("artifacts").exists(), "{text}");
+    }
+}
+
+#[test]
+fn the_status_says_how_it_ended() {
+    let own = [("own.rhai", OWN)];
+    let status = |files: &[(&str, &str)], arguments: &[&str]| run(directory(files).path(), arguments);
+    // `../shared/cases/evidence/verify_only.yml`
+    let verify = manifest("verify:\n- {type: kvcache, min_reduction_ratio: 1.5}");
+    assert_eq!(status(&[("m.yml", &verify)], &["m.yml"]).0, 0);
+    assert_eq!(status(&[("m.yml", &verify.replace("1.5", "2.5"))], &["m.yml"]).0, 3);
+    let threshold =
+        |text: &str| manifest(&format!("benchmarks: [{{id: own, config: {{type: own}}, models: [student]}}]\nthresholds: [\"{text}\"]"));
+    assert_eq!(status(&[own[0], ("m.yml", &threshold("student.score < 3.5"))], &["m.yml"]).0, 0);
+    assert_eq!(status(&[own[0], ("m.yml", &threshold("student.score < 2.5"))], &["m.yml"]).0, 3);
+    // Without samples a threshold is not passed.
+    let (code, told) = status(&[own[0], ("m.yml", &threshold("student.spede < 2.5"))], &["m.yml"]);
+    assert!(code == 3 && told.contains("not measured: student.spede"), "{told}");
+    let (code, told) = status(&own, &["script", "own.rhai", "--set", "steps=[]"]);
+    assert!(code == 1 && told.contains("steps is empty: own would measure nothing"), "{told}");
+    // Said, and not passed over.
+    let (code, told) = status(&own, &["script", "own.rhai"]);
+    assert!(code == 0 && told.contains("no model is given: the bundled one, austen, is measured"), "{told}");
+    let swallows = OWN.replace("slow: false", "slow: false, model: \"\"");
+    let (code, told) = status(&[("own.rhai", &swallows)], &["script", "own.rhai", "--set", "model=models/austen"]);
+    assert!(code == 1 && told.contains("its parameter `model` has the name of what is measured"), "{told}");
+    let forgets = "import \"artifacts\" as artifacts;\nlet paper = artifacts::begin(\"forgets\");\npaper.add(\"m\", #{ benchmark_id: \"b\", rows: [#{ a: 1 }] });\n";
+    let (code, told) = status(&[("a.rhai", forgets)], &["script", "a.rhai"]);
+    assert!(code == 1 && told.contains("its run was not finished"), "{told}");
+    let yaml = "benchmark:\n  id: c\n  data: [{prompt: It is, max_tokens: 4, validation: {type: whitelist, patterns: [xylophone]}}]\n";
+    let (code, told) = status(&[("c.yml", yaml)], &["script", "custom.rhai", "--set", "file=c.yml"]);
+    assert!(code == 3 && told.contains("does not pass"), "{told}");
+}
+
+/// A program that was started and is to be disturbed.
+struct Started(Child);
+
+impl Started {
+    fn new(directory: &Path, arguments: &[&str]) -> Started {
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin("caramba"));
+        command.current_dir(directory).args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Started(command.spawn().unwrap())
+    }
+
+    #[cfg(unix)]
+    fn signal(&self, name: &str) {
+        assert!(Command::new("kill").args([&format!("-{name}"), &self.0.id().to_string()]).status().unwrap().success());
+    }
+
+    fn status(&mut self) -> i32 {
+        self.0.wait().unwrap().code().unwrap_or(-1)
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Waits until something is so.
+fn until(what: &str, mut so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !so() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn signals_are_heard_and_have_their_status() {
+    let bootstrap = "let values = numbers();\nfor index in 0..200 { values.push(index * 1.0); }\nwrite_text(\"begun\", \"\");\nloop { values.bootstrap(#{ of: \"median\", resamples: 10000000 }); }";
+    for (name, text) in [
+        ("sleep", "write_text(\"begun\", \"\");\nsleep(60);".to_owned()),
+        ("loop", "write_text(\"begun\", \"\");\nloop { }".to_owned()),
+        ("bootstrap", bootstrap.to_owned()),
+    ] {
+        for (signal, status) in [("INT", 130), ("TERM", 143)] {
+            let directory = directory(&[("a.rhai", &text)]);
+            let mut started = Started::new(directory.path(), &["script", "a.rhai"]);
+            until(name, || directory.path().join("begun").exists());
+            let asked = Instant::now();
+            started.signal(signal);
+            assert_eq!(started.status(), status, "{name}, {signal}");
+            assert!(asked.elapsed() < Duration::from_millis(1500), "{name}, {signal}: {:?}", asked.elapsed());
+        }
+    }
+}
+
+#[test]
+fn many_at_once_have_directories_of_their_own() {
+    let directory = directory(&[("own.rhai", OWN)]);
+    let mut all: Vec<Started> = (0..8).map(|_| Started::new(directory.path(), &["script", "own.rhai"])).collect();
+    assert!(all.iter_mut().all(|started| started.status() == 0));
+    let finished = std::fs::read_dir(directory.path().join("artifacts")).unwrap().map(|entry| entry.unwrap().path());
+    let complete = finished.filter(|path| rows(path, "own.csv").len() == 3 && path.join("report.json").is_file());
+    assert_eq!(complete.count(), 8);
+}
+
+/// Every benchmark, briefly.
+fn everything() -> String {
+    manifest(&format!(
+        "benchmarks:\n- {{id: p, config: {{{PERPLEXITY}, cache_kinds: [fp16, q8]}}, models: [teacher, student], repeats: 2}}\n- {{id: l, config: {{type: \
+         latency, prompt_lengths: [16, 32], generation_lengths: [4], timed_runs: 3, max_runs: 3, warmup_runs: 1}}, models: [teacher, \
+         student]}}\n- {{id: m, config: {{type: memory, sequence_lengths: [32, 64], quantization_modes: [fp16, q4]}}, models: [teacher, \
+         student]}}\n- {{id: own, config: {{type: own}}, models: [student]}}\nverify: [{{type: kvcache, min_reduction_ratio: 1.5}}]\nthresholds: \
+         [\"student.perplexity < 100\"]"
+    ))
+}
+
+/// A run's rows without what is timed, in their order.
+fn untimed(run: &Path) -> BTreeMap<String, Vec<String>> {
+    let timed = |column: &str| ["_ms", "per_sec", "runs", "warmup", "disturbed", "token_ms"].iter().any(|part| column.contains(part));
+    let files = ["perplexity.csv", "latency.csv", "memory.csv", "own.csv", "kvcache.csv"];
+    let kept = |row: BTreeMap<String, String>| {
+        let kept: Vec<String> =
+            row.into_iter().filter(|(column, _)| !timed(column)).map(|(column, value)| format!("{column}={value}")).collect();
+        kept.join(",")
+    };
+    files.iter().map(|file| ((*file).to_owned(), rows(run, file).into_iter().map(kept).collect())).collect()
+}
+
+fn partial(directory: &Path) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(directory.join("artifacts")).ok()?;
+    entries.map(|entry| entry.unwrap().path()).find(|path| path.to_string_lossy().ends_with(".partial"))
+}
+
+/// Killed at random moments and gone on with, a run has the rows that it has undisturbed: none lost, none doubled. `CARAMBA_KILLS=20` kills more often.
+#[cfg(unix)]
+#[test]
+fn a_killed_run_is_gone_on_with() {
+    let kills: u64 = std::env::var("CARAMBA_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(4);
+    let files = [("m.yml", everything()), ("own.rhai", OWN.to_owned())];
+    let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    let quiet = directory(&files);
+    let (code, told) = run(quiet.path(), &["m.yml"]);
+    assert_eq!(code, 0, "{told}");
+    let expected = untimed(&artifacts(quiet.path(), "m"));
+
+    let disturbed = directory(&files);
+    let mut done = 0;
+    for kill in 0..kills {
+        let resume = partial(disturbed.path()).map(|path| path.display().to_string());
+        let mut arguments = vec!["run", "m.yml"];
+        arguments.extend(resume.iter().flat_map(|path| ["--resume", path.as_str()]));
+        let mut started = Started::new(disturbed.path(), &arguments);
+        // A little later each time, at moments that nobody has chosen.
+        let lines = || {
+            partial(disturbed.path())
+                .map_or(0, |path| std::fs::read_to_string(path.join("cells.jsonl")).unwrap_or_default().lines().count())
+        };
+        until("a unit is measured", || lines() > done || started.0.try_wait().unwrap().is_some());
+        std::thread::sleep(Duration::from_millis(37 * (kill * 7 % 11)));
+        let _ = started.0.kill();
+        let _ = started.status();
+        done = lines();
+        if partial(disturbed.path()).is_none() {
+            break;
+        }
+    }
+    if let Some(path) = partial(disturbed.path()) {
+        // Whatever rows there are make a report.
+        let (code, told) = run(disturbed.path(), &["report", &path.display().to_string()]);
+        assert!(code == 4 && told.contains("units are not measured yet"), "{code}: {told}");
+        let (code, told) = run(disturbed.path(), &["run", "m.yml", "--resume", &path.display().to_string()]);
+        assert_eq!(code, 0, "{told}");
+    }
+    assert_eq!(untimed(&artifacts(disturbed.path(), "m")), expected);
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_says_how_to_go_on() {
+    let text = manifest("benchmarks: [{id: own, config: {type: own, slow: true}, models: [student]}]");
+    let directory = directory(&[("m.yml", &text), ("own.rhai", &OWN.replace("if config.slow", "if config.slow && cell.step > 1"))]);
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin("caramba"));
+    let child = command.current_dir(directory.path()).args(["run", "m.yml"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let started = Started(child);
+    until("the first cell", || partial(directory.path()).is_some_and(|path| path.join("own.csv").is_file()));
+    started.signal("INT");
+    let mut started = started;
+    let output = {
+        let mut text = String::new();
+        std::io::Read::read_to_string(started.0.stderr.as_mut().unwrap(), &mut text).unwrap();
+        text
+    };
+    assert_eq!(started.status(), 130);
+    let path = partial(directory.path()).unwrap();
+    assert!(output.contains("go on with: caramba run m.yml --resume artifacts/m_"), "{output}");
+    assert_eq!(rows(&path, "own.csv").len(), 1);
+}
+
+#[test]
+fn shards_make_one_run() {
+    let files = [("m.yml", everything()), ("own.rhai", OWN.to_owned())];
+    let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    let directory = directory(&files);
+    let (code, listed) = run(directory.path(), &["run", "m.yml", "--cells", "--json"]);
+    assert_eq!(code, 0, "{listed}");
+    let cells: Vec<Value> = listed.lines().filter(|line| line.starts_with('{')).map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(!directory.path().join("artifacts").exists());
+    let (code, told) = run(directory.path(), &["m.yml"]);
+    assert_eq!(code, 0, "{told}");
+    let expected = untimed(&artifacts(directory.path(), "m"));
+    let mut shards = Vec::new();
+    for shard in ["1/3", "2/3", "3/3"] {
+        let output = format!("shards/{}", &shard[..1]);
+        let (code, told) = run(directory.path(), &["run", "m.yml", "--shard", shard, "--output", &output]);
+        assert_eq!(code, 0, "{told}");
+        let path = std::fs::read_dir(directory.path().join(&output)).unwrap().next().unwrap().unwrap().path();
+        shards.push(path.display().to_string());
+    }
+    let measured: usize =
+        shards.iter().map(|path| std::fs::read_to_string(Path::new(path).join("cells.jsonl")).unwrap().lines().count()).sum();
+    assert_eq!(measured, cells.len());
+    let merge = |shards: &[&str], output: &str| run(directory.path(), &[&["merge"], shards, &["--output", output]].concat());
+    let all: Vec<&str> = shards.iter().map(String::as_str).collect();
+    let (code, told) = merge(&all, "merged");
+    assert_eq!(code, 0, "{told}");
+    let merged = std::fs::read_dir(directory.path().join("merged")).unwrap().next().unwrap().unwrap().path();
+    assert_eq!(untimed(&merged), expected);
+    // One missing, one doubled, one of another plan.
+    let (code, told) = merge(&all[..2], "missing");
+    assert!(code == 4 && told.contains("warning: missing: ") && told.contains("units are not measured yet"), "{told}");
+    let (code, told) = merge(&[all[0], all[1], all[0]], "doubled");
+    assert!(code == 1 && told.contains("a unit is there twice"), "{told}");
+    std::fs::write(directory.path().join("m.yml"), everything().replace("num_batches: 3", "num_batches: 4")).unwrap();
+    run(directory.path(), &["run", "m.yml", "--shard", "3/3", "--output", "shards/other"]);
+    let other = std::fs::read_dir(directory.path().join("shards/other")).unwrap().next().unwrap().unwrap().path();
+    let (code, told) = merge(&[all[0], all[1], &other.display().to_string()], "unlike");
+    assert!(code == 1 && told.contains("is no shard of the same run") && told.contains("the parameters of p"), "{told}");
+
+    // Two runs side by side: the same samples, and timings within their noise.
+    let first = artifacts(directory.path(), "m").display().to_string();
+    let (code, told) = run(directory.path(), &["compare", &first, &merged.display().to_string(), "--output", "compared"]);
+    assert_eq!(code, 0, "{told}");
+    assert!(told.lines().any(|line| line.starts_with("p ") && line.ends_with("the same")), "{told}");
+    assert!(!in_passing(&told) || told.contains("numbers compared"), "{told}");
+    let compared = std::fs::read_dir(directory.path().join("compared")).unwrap().next().unwrap().unwrap().path();
+    assert!(compared.join("compare.csv").is_file() && compared.join("compare.png").is_file());
+}
+
+/// A regression is found, and ends without success where that was asked for.
+#[test]
+fn a_regression_is_found() {
+    let own = "const PARAMETERS = #{};\nconst METRICS = #{ loss: #{ better: \"lower\", compare: \"log\", samples: \"losses\" } };\nfn measure(model, cell, config) {\n    let worse = if exists(\"worse\") { 0.01 } else { 0.0 };\n    let losses = numbers([3.0 + worse, 3.5 + worse * 1.1, 2.5 + worse * 0.9, 4.0 + worse]);\n    #{ loss: losses.mean().exp(), raw: #{ losses: losses } }\n}\n";
+    let directory = directory(&[("own.rhai", own)]);
+    run(directory.path(), &["script", "own.rhai", "--output", "a"]);
+    std::fs::write(directory.path().join("worse"), "").unwrap();
+    run(directory.path(), &["script", "own.rhai", "--output", "b"]);
+    let only =
+        |parent: &str| std::fs::read_dir(directory.path().join(parent)).unwrap().next().unwrap().unwrap().path().display().to_string();
+    let (a, b) = (only("a"), only("b"));
+    let (code, told) = run(directory.path(), &["compare", &a, &b, "--fail-on-regression"]);
+    assert!(code == 3 && told.contains("worse") && told.contains("1 have become worse"), "{told}");
+    assert_eq!(run(directory.path(), &["compare", &a, &b]).0, 0);
+    assert_eq!(run(directory.path(), &["compare", &b, &a, "--fail-on-regression"]).0, 0);
+}
+
+/// A full disk ends a run with a sentence, and once there is room the run is gone on with.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_loses_nothing() {
+    let files = [("m.yml", everything()), ("own.rhai", OWN.to_owned())];
+    let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    let directory = directory(&files);
+    let small = directory.path().join("artifacts");
+    std::fs::create_dir(&small).unwrap();
+    let mounted =
+        |options: &str| Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(&small).stderr(Stdio::null()).status();
+    if !mounted("size=64k").is_ok_and(|status| status.success()) {
+        println!("a small disk can be made by root only");
+        return;
+    }
+    let (code, told) = run(directory.path(), &["m.yml"]);
+    let again = mounted("remount,size=16m").unwrap().success();
+    let path = partial(directory.path());
+    let resumed = path.as_ref().map(|path| run(directory.path(), &["m.yml", "--resume", &path.display().to_string()]));
+    let found = path.as_ref().map(|_| untimed(&artifacts(directory.path(), "m")));
+    let _ = Command::new("umount").arg(&small).status();
+    assert!(code == 1 && told.contains("free some space"), "{code}: {told}");
+    assert!(again && resumed.as_ref().is_some_and(|(code, _)| *code == 0), "{resumed:?}");
+    let quiet = super_quiet(&files);
+    assert_eq!(found.unwrap(), quiet);
+}
+
+#[cfg(target_os = "linux")]
+fn super_quiet(files: &[(&str, &str)]) -> BTreeMap<String, Vec<String>> {
+    let quiet = directory(files);
+    run(quiet.path(), &["m.yml"]);
+    untimed(&artifacts(quiet.path(), "m"))
+}
