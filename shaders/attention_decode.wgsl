@@ -11,6 +11,7 @@ Parameters: as attention_prefill; tile_heads (query heads at once), split (posit
 64-bit words).
 -#}
 {% import "cache.wgsl" as cache %}
+{% import "attention_seam.wgsl" as seams %}
 {% set tiles = heads // kv_heads // tile_heads %}
 {% set key_width = sem + geo %}
 {% set most_words = load_words if subgroup else 1 %}
@@ -112,15 +113,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     workgroupBarrier();
 {% endif %}
 {% for h in range(tile_heads) %}
-    var most{{ h }} = -3.0e38;
+    var most{{ h }} = HIDDEN;
     var total{{ h }} = 0.0;  // of this lane's own positions
 {% for turn in range(v_turns) %}{% for j in range(v_each) %}
     var sum{{ h }}_{{ turn }}_{{ j }} = 0.0;
 {% endfor %}{% endfor %}
 {% endfor %}
-    for (var tile = begin; tile < end; tile += {{ workgroup }}u) {
+    {{ seams.loop(seam, "tile", "begin", workgroup, "position", "position") }} {
         let mine = tile + local;
-        let token = sequence * call.context + min(mine, end - 1u);
+        let token = token_of(sequence, min(mine, end - 1u));
 {% for h in range(tile_heads) %}
         var score{{ h }} = 0.0;
 {% endfor %}
@@ -129,7 +130,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {%- endif %}
 {{ add_scores("geometric", parts.geometric, sem) }}
 {%- for h in range(tile_heads) %}
-        score{{ h }} = select(-3.0e38, score{{ h }}, mine < end);
+        score{{ h }} = score_of(score{{ h }}, mine < end, position, mine, head + {{ h }}u, sequence);
 {% endfor %}
 {% if subgroup %}
 {% for h in range(tile_heads) %}
@@ -149,15 +150,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {% endfor %}
 {% endif %}
 {% for h in range(tile_heads) %}
-        let fade{{ h }} = exp(most{{ h }} - peak{{ h }});
+        let fade{{ h }} = fade_of(most{{ h }}, peak{{ h }});
         most{{ h }} = peak{{ h }};
-        let weight{{ h }} = select(0.0, exp(score{{ h }} - peak{{ h }}), mine < end);
+        let weight{{ h }} = weight_of(score{{ h }}, peak{{ h }});
         total{{ h }} = total{{ h }} * fade{{ h }} + weight{{ h }};
 {% for turn in range(v_turns) %}{% for j in range(v_each) %}
         sum{{ h }}_{{ turn }}_{{ j }} *= fade{{ h }};
 {% endfor %}{% endfor %}
 {% endfor %}
-        let tile_token = sequence * call.context + tile;
 {#- Adds w0, w1, ... times the values of `value_token`. -#}
 {% macro add_values() %}
 {% for turn in range(v_turns) %}
@@ -189,7 +189,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {% if subgroup %}
 {% for j in range(0, workgroup, slots) %}
         {
-            let value_token = sequence * call.context + min(tile + {{ j }}u{{ " + slot" if slots > 1 }}, end - 1u);
+            let value_token = token_of(sequence, min(tile + {{ j }}u{{ " + slot" if slots > 1 }}, end - 1u));
 {% for h in range(tile_heads) %}
 {% if slots == 1 %}
             let w{{ h }} = subgroupBroadcast(weight{{ h }}, {{ j }}u);
@@ -209,7 +209,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {% endfor %}
         workgroupBarrier();
         for (var j = 0u; j < min({{ workgroup }}u, end - tile); j++) {
-            let value_token = tile_token + j;
+            let value_token = token_of(sequence, tile + j);
 {% for h in range(tile_heads) %}
             let w{{ h }} = shared_score[{{ h * workgroup }}u + j];
 {% endfor %}
@@ -237,7 +237,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
 {% endfor %}
 {% endif %}
-{% if null_attn %}
+{% if seam.null %}
     // The null key and value belong to the first split.
     if (group.z == 0u) {
 {% for h in range(tile_heads) %}
@@ -248,8 +248,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 score += query_element(row, head, {{ h * key_width }}u + e) * nulls[null_at + e];
             }
             let peak = max(most{{ h }}, score);
-            let fade = exp(most{{ h }} - peak);
-            let weight = exp(score - peak);
+            let fade = fade_of(most{{ h }}, peak);
+            let weight = weight_of(score, peak);
             most{{ h }} = peak;
             total{{ h }} = total{{ h }} * fade + weight;
 {% for turn in range(v_turns) %}{% for j in range(v_each) %}
@@ -270,8 +270,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {% endfor %}
 {% else %}
         let to{{ h }} = row * {{ out_stride }}u + (head + {{ h }}u) * {{ value }}u + e;
+        let divisor{{ h }} = divisor_of(total{{ h }}, most{{ h }}, head + {{ h }}u);
 {% for j in range(v_each) %}
-        out[to{{ h }} + {{ j }}u] = sum{{ h }}_{{ turn }}_{{ j }} / total{{ h }};
+        out[to{{ h }} + {{ j }}u] = sum{{ h }}_{{ turn }}_{{ j }} / divisor{{ h }};
 {% endfor %}
 {% endif %}
 {% endfor %}

@@ -1,7 +1,7 @@
 {#-
 attention_decode_bindings: what attention_decode and attention_shared are given.
 
-Before it: cache, most_words (that a lane loads at once), key_width.
+Before it: cache, seams, most_words (that a lane loads at once), key_width.
 -#}
 // Token rows of this call; positions of a sequence; sequences times context; room for splits.
 struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
@@ -11,10 +11,12 @@ struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
 // Final: [rows, {{ out_stride }}]. Partial: [rows, heads, splits, value + 2], the last two the largest score and the sum of weights.
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
 {% for name, part in parts | items %}
-{{ cache.reader(name, part, cache.unit(part, most_words) | int, wide) }}
+{{ cache.reader(name, part, cache.unit(part, most_words) | int, wide, ring) }}
 {%- endfor %}
-{% if null_attn %}
-@group(0) @binding({{ null_binding }}) var<storage, read> nulls: array<f32>;  // [heads, sem + geo + value]
+{{ cache.places(ring) }}
+{{- seams.declare(seam, heads // kv_heads, tile_heads) }}
+{% if seam.null %}
+@group(0) @binding({{ seam.null_binding }}) var<storage, read> nulls: array<f32>;  // [heads, sem + geo + value]
 {% endif %}
 
 // Element `i` of the queries [tile_heads, sem + geo] of heads `head` and on.

@@ -7,15 +7,11 @@
 {% for name, part in parts | items %}
     let {{ name }}_from = kv_head * {{ part.head }}u;
 {% endfor %}
-{% if window > 0 %}
-    let oldest = select(0u, position - {{ window - 1 }}u, position >= {{ window }}u);
-{% else %}
-    let oldest = 0u;
-{% endif %}
+    let oldest = oldest_seen(position);
 {% if split > 0 %}
-    let begin = max(oldest, group.z * {{ split }}u);
+    let begin = next_key(group.z * {{ split }}u, oldest);
     let end = min(position + 1u, (group.z + 1u) * {{ split }}u);
 {% else %}
-    let begin = oldest;
+    let begin = next_key(0u, oldest);
     let end = position + 1u;
 {% endif %}

@@ -10,12 +10,12 @@ by element.
 {#- Words of them; 0: they do not begin with a word. -#}
 {% macro words(part) %}{{ (size(part) | int) // (cache.per_word(part.kind) | int) if part.head % (size(part) | int) == 0 else 0 }}{% endmacro %}
 {#- `NAME_fetch(t, at, e)` of a part. -#}
-{% macro elements(name, part) %}
+{% macro elements(name, part, ring) %}
 {% set per = cache.per_word(part.kind) | int %}
 {% set size = size(part) | int %}
 {% set words = words(part) | int %}
 {% set result = "mat2x4<f32>" if size == 8 else "vec4<f32>" %}
-{{ cache.reader(name, part, [words, 1] | max) }}
+{{ cache.reader(name, part, [words, 1] | max, false, ring) }}
 // Elements `e` to `e + {{ size - 1 }}` of the head that begins at element `at` of token `t`, the last one again behind it.
 fn {{ name }}_fetch(t: u32, at: u32, e: u32) -> {{ result }} {
 {% if words > 0 %}

@@ -1,10 +1,12 @@
 {#-
-attention_merge: puts the splits of attention_decode together: each weighs as much as exp(its largest score) times its sum of weights.
+attention_merge: puts the splits of attention_decode together: each weighs as much as exp(its largest score) times its sum of weights, or 1 where the
+normaliser knows no largest score.
 
 Grid: (heads, rows, 1).
 
-Parameters: heads, value, split, out_stride, workgroup.
+Parameters: heads, value, split, out_stride, workgroup, seam (see attention_seam.wgsl).
 -#}
+{% import "attention_seam.wgsl" as seams %}
 {% set turns = (value + workgroup - 1) // workgroup %}
 // Token rows of this call; positions of a sequence; sequences times context; room for splits.
 struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
@@ -12,7 +14,7 @@ struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
 @group(0) @binding(1) var<storage, read> rows: array<vec2<u32>>;  // (sequence, position)
 @group(0) @binding(2) var<storage, read> partial: array<f32>;  // [rows, heads, splits, value + 2]
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;  // [rows, {{ out_stride }}]
-
+{{ seams.declare(seam, 1, 1) }}
 // One for each of so many splits, or of the workgroup's lanes.
 var<workgroup> shared_value: array<f32, {{ workgroup }}>;
 
@@ -22,13 +24,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let row = group.y;
     let used = min(rows[row].y / {{ split }}u + 1u, call.splits);
     let start = (row * {{ heads }}u + head) * call.splits * {{ value + 2 }}u;
-    var mine = -3.0e38;
+    var mine = HIDDEN;
     for (var s = local; s < used; s += {{ workgroup }}u) {
         mine = max(mine, partial[start + s * {{ value + 2 }}u + {{ value }}u]);
     }
     shared_value[local] = mine;
     workgroupBarrier();
-    var most = -3.0e38;
+    var most = HIDDEN;
     for (var i = 0u; i < min(used, {{ workgroup }}u); i++) {
         most = max(most, shared_value[i]);
     }
@@ -40,7 +42,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let count = min(used - first, {{ workgroup }}u);
         workgroupBarrier();
         if (local < count) {
-            shared_value[local] = exp(partial[start + (first + local) * {{ value + 2 }}u + {{ value }}u] - most);
+            shared_value[local] = fade_of(partial[start + (first + local) * {{ value + 2 }}u + {{ value }}u], most);
         }
         workgroupBarrier();
         for (var i = 0u; i < count; i++) {
@@ -52,9 +54,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {% endfor %}
         }
     }
+    let divisor = divisor_of(total, most, head);
 {% for turn in range(turns) %}
     if ({{ turn * workgroup }}u + local < {{ value }}u) {
-        out[row * {{ out_stride }}u + head * {{ value }}u + {{ turn * workgroup }}u + local] = sum{{ turn }} / total;
+        out[row * {{ out_stride }}u + head * {{ value }}u + {{ turn * workgroup }}u + local] = sum{{ turn }} / divisor;
     }
 {% endfor %}
 }

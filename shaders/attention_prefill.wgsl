@@ -2,17 +2,17 @@
 attention_prefill: out[t, h] = sum_p softmax_p(q[t, h] . k[p]) v[p] over the visible positions p of row t's sequence, each lane owning one row t.
 
 A key or value is fetched once for all rows of a tile: by the lanes of a subgroup, a unit of words each, and handed on by broadcasts; without subgroups every
-lane loads it (all from one address). The softmax runs along (Milakov and Gimelshein, "Online normalizer calculation for softmax", 2018), so no score
-is ever stored; keys are taken {{ keys }} at a time, which makes rescaling rare.
+lane loads it (all from one address). The softmax runs along, so no score is ever stored; keys are taken {{ keys }} at a time, which makes rescaling rare.
 
 All rows of a tile of {{ workgroup }} are of one sequence (the host sees to it).
 
 Grid: (heads, row tiles, 1).
 
-Parameters: stride (of qkv), out_stride, heads, kv_heads, sem, geo, value, workgroup, subgroup, keys, window (0: all), null_attn, load_words (that a lane of a
-subgroup loads at once, at most), wide (load 64-bit words), parts.
+Parameters: stride (of qkv), out_stride, heads, kv_heads, sem, geo, value, workgroup, subgroup, keys, seam (see attention_seam.wgsl), load_words (that a lane of a
+subgroup loads at once, at most), wide (load 64-bit words), ring (see cache.wgsl), parts.
 -#}
 {% import "cache.wgsl" as cache %}
+{% import "attention_seam.wgsl" as seams %}
 {% set group_size = heads // kv_heads %}
 {% set most_words = load_words if subgroup else 1 %}
 {#- Sums that a score is made of: one alone would wait for itself. -#}
@@ -24,10 +24,12 @@ struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
 @group(0) @binding(2) var<storage, read> qkv: array<f32>;  // [rows, {{ stride }}]: q_sem, q_geo first
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;  // [rows, {{ out_stride }}]
 {% for name, part in parts | items %}
-{{ cache.reader(name, part, cache.unit(part, most_words) | int, wide) }}
+{{ cache.reader(name, part, cache.unit(part, most_words) | int, wide, ring) }}
 {%- endfor %}
-{% if null_attn %}
-@group(0) @binding({{ null_binding }}) var<storage, read> nulls: array<f32>;  // [heads, sem + geo + value]
+{{ cache.places(ring) }}
+{{- seams.declare(seam, group_size, 1) }}
+{% if seam.null %}
+@group(0) @binding({{ seam.null_binding }}) var<storage, read> nulls: array<f32>;  // [heads, sem + geo + value]
 {% endif %}
 {#- Fetches elements [0, width) of a head of a part of token `t` and gives each to `use(i, f32 expression)`. -#}
 {% macro each_element(name, part, t, tag) %}
@@ -114,15 +116,15 @@ fn main(
 {% for i in range(geo) %}
     let qg{{ i }} = geometric_query[{{ i }}];
 {% endfor %}
-{% if null_attn %}
+{% if seam.null %}
     let null_at = head * {{ sem + geo + value }}u;
     var most = 0.0{% for i in range(sem) %} + qs{{ i }} * nulls[null_at + {{ i }}u]{% endfor %}{% for i in range(geo) %} + qg{{ i }} * nulls[null_at + {{ sem + i }}u]{% endfor %};
-    var total = 1.0;
+    var total = weight_of(most, most);
 {% for i in range(value) %}
-    var sum{{ i }} = nulls[null_at + {{ sem + geo + i }}u];
+    var sum{{ i }} = total * nulls[null_at + {{ sem + geo + i }}u];
 {% endfor %}
 {% else %}
-    var most = -3.0e38;
+    var most = HIDDEN;
     var total = 0.0;
 {% for i in range(value) %}
     var sum{{ i }} = 0.0;
@@ -134,18 +136,13 @@ fn main(
     for (var r = first + 1u; r <= last_row; r++) {
         end = max(end, select(0u, rows[r].y + 1u, rows[r].x == sequence));
     }
-{% if window > 0 %}
-    let begin = select(0u, rows[first].y - {{ window - 1 }}u, rows[first].y >= {{ window }}u);
-    let oldest = select(0u, position - {{ window - 1 }}u, position >= {{ window }}u);
-{% else %}
-    let begin = 0u;
-{% endif %}
+    let oldest = oldest_seen(rows[first].y);
     if (sequence == 0xffffffffu) {
         end = 0u;
     }
-    for (var key = begin; key < end; key += {{ keys }}u) {
+    {{ seams.loop(seam, "key", "next_key(0u, oldest)", keys, "rows[first].y", "end - 1u") }} {
 {% for j in range(keys) %}
-        let token{{ j }} = sequence * call.context + min(key + {{ j }}u, end - 1u);
+        let token{{ j }} = token_of(sequence, min(key + {{ j }}u, end - 1u));
 {% for c in range(chains) %}
         var score{{ j }}_{{ c }} = 0.0;
 {% endfor %}
@@ -161,21 +158,21 @@ fn main(
 {%- for i in range(geo) %}
         score{{ j }}_{{ i % chains }} = fma(qg{{ i }}, g{{ j }}_{{ i }}, score{{ j }}_{{ i % chains }});
 {% endfor %}
-        let seen{{ j }} = key + {{ j }}u <= position && key + {{ j }}u < end{{ " && key + " ~ j ~ "u >= oldest" if window > 0 else "" }};
-        let score{{ j }} = select(-3.0e38, {% for c in range(chains) %}{{ " + " if c }}score{{ j }}_{{ c }}{% endfor %}, seen{{ j }});
+        let seen{{ j }} = is_seen(position, key + {{ j }}u) && key + {{ j }}u < end;
+        let score{{ j }} = score_of({% for c in range(chains) %}{{ " + " if c }}score{{ j }}_{{ c }}{% endfor %}, seen{{ j }}, position, key + {{ j }}u, head, sequence);
 {% endfor %}
         var peak = most;
 {% for j in range(keys) %}
         peak = max(peak, score{{ j }});
 {% endfor %}
-        let fade = exp(most - peak);
+        let fade = fade_of(most, peak);
         most = peak;
         total *= fade;
 {% for i in range(value) %}
         sum{{ i }} *= fade;
 {% endfor %}
 {% for j in range(keys) %}
-        let weight{{ j }} = select(0.0, exp(score{{ j }} - peak), seen{{ j }});
+        let weight{{ j }} = weight_of(score{{ j }}, peak);
         total += weight{{ j }};
 {{ each_element("value", parts.value, "token" ~ j, "v" ~ j ~ "_") }}
 {%- for i in range(value) %}
@@ -185,9 +182,10 @@ fn main(
     }
     if (is_row) {
         let to = row * {{ out_stride }}u + head * {{ value }}u;
+        let divisor = divisor_of(total, most, head);
         var results: array<f32, {{ value }}>;
 {% for i in range(value) %}
-        results[{{ i }}] = sum{{ i }} / total;
+        results[{{ i }}] = sum{{ i }} / divisor;
 {% endfor %}
         for (var i = 0u; i < {{ value }}u; i++) {
             out[to + i] = results[i];

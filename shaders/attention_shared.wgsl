@@ -10,6 +10,7 @@ Grid: (kv_heads * head tiles, rows, splits), with and without attention_merge be
 Parameters: as attention_decode; lanes (of a team: a power of two, at most a subgroup), keys (positions of a team at once). Workgroup memory: teams * (value + 2 * tile_heads) words.
 -#}
 {% import "cache.wgsl" as cache %}
+{% import "attention_seam.wgsl" as seams %}
 {% set tiles = heads // kv_heads // tile_heads %}
 {% set key_width = sem + geo %}
 {% set most_words = load_words %}
@@ -79,12 +80,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let {{ name }}_query{{ h }}_{{ turn }}_{{ e }} = select(0.0, query_element(row, head, {{ h * key_width + start + e }}u + {{ name }}_lane{{ turn }} * {{ each(part) }}u), {{ turn * lanes }}u + lane < {{ part.head // (each(part) | int) }}u);
 {% endfor %}{% endfor %}{% endfor %}
 {% endfor %}
-{% if null_attn %}
+{% if seam.null %}
     // The null key and value belong to the first team of the first split.
     let has_null = group.z == 0u && team == 0u;
 {% endif %}
 {% for h in range(tile_heads) %}
-{% if null_attn %}
+{% if seam.null %}
     let null_at{{ h }} = (head + {{ h }}u) * {{ key_width + value }}u;
     var null_score{{ h }} = 0.0;
 {% for name, start in key_parts %}{% set part = parts[name] %}
@@ -95,20 +96,20 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {% for shift in shifts %}{% if shift < lanes %}
     null_score{{ h }} += subgroupShuffleXor(null_score{{ h }}, {{ shift }}u);
 {% endif %}{% endfor %}
-    var most{{ h }} = select(-3.0e38, null_score{{ h }}, has_null);
-    var total{{ h }} = select(0.0, 1.0, has_null);
+    var most{{ h }} = select(HIDDEN, null_score{{ h }}, has_null);
+    var total{{ h }} = select(0.0, weight_of(null_score{{ h }}, null_score{{ h }}), has_null);
 {% else %}
-    var most{{ h }} = -3.0e38;
+    var most{{ h }} = HIDDEN;
     var total{{ h }} = 0.0;
 {% endif %}
 {% for turn in range(v_turns) %}{% for e in range(v_each) %}
-    var sum{{ h }}_{{ turn }}_{{ e }} = {{ "select(0.0, nulls[null_at" ~ h ~ " + " ~ (key_width + e) ~ "u + value_lane" ~ turn ~ " * " ~ v_each ~ "u], has_null)" if null_attn else "0.0" }};
+    var sum{{ h }}_{{ turn }}_{{ e }} = {{ "total" ~ h ~ " * nulls[null_at" ~ h ~ " + " ~ (key_width + e) ~ "u + value_lane" ~ turn ~ " * " ~ v_each ~ "u]" if seam.null else "0.0" }};
 {% endfor %}{% endfor %}
 {% endfor %}
-    for (var tile = begin; tile < end; tile += {{ teams * keys }}u) {
+    {{ seams.loop(seam, "tile", "begin", teams * keys, "position", "position") }} {
 {% for n in range(keys) %}
-        let seen{{ n }} = tile + {{ n * teams }}u + team < end;
-        let token{{ n }} = sequence * call.context + min(tile + {{ n * teams }}u + team, end - 1u);
+        let key{{ n }} = tile + {{ n * teams }}u + team;
+        let token{{ n }} = token_of(sequence, min(key{{ n }}, end - 1u));
 {% for h in range(tile_heads) %}
         var score{{ n }}_{{ h }} = 0.0;
 {% endfor %}
@@ -122,9 +123,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {% for shift in shifts %}{% if shift < lanes %}
         score{{ n }}_{{ h }} += subgroupShuffleXor(score{{ n }}_{{ h }}, {{ shift }}u);
 {% endif %}{% endfor %}
-        peak{{ h }} = max(peak{{ h }}, select(-3.0e38, score{{ n }}_{{ h }}, seen{{ n }}));
+        score{{ n }}_{{ h }} = score_of(score{{ n }}_{{ h }}, key{{ n }} < end, position, key{{ n }}, head + {{ h }}u, sequence);
+        peak{{ h }} = max(peak{{ h }}, score{{ n }}_{{ h }});
 {% endfor %}
-        let fade{{ h }} = exp(most{{ h }} - peak{{ h }});
+        let fade{{ h }} = fade_of(most{{ h }}, peak{{ h }});
         most{{ h }} = peak{{ h }};
         total{{ h }} *= fade{{ h }};
 {% for turn in range(v_turns) %}{% for e in range(v_each) %}
@@ -133,7 +135,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {% endfor %}
 {% for n in range(keys) %}
 {% for h in range(tile_heads) %}
-        let weight{{ n }}_{{ h }} = select(0.0, exp(score{{ n }}_{{ h }} - peak{{ h }}), seen{{ n }});
+        let weight{{ n }}_{{ h }} = weight_of(score{{ n }}_{{ h }}, peak{{ h }});
         total{{ h }} += weight{{ n }}_{{ h }};
 {% endfor %}
 {% for turn in range(v_turns) %}
@@ -162,9 +164,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     var all{{ h }} = 0.0;
     for (var i = 0u; i < {{ teams }}u; i++) {
-        all{{ h }} += exp(team_most[i * {{ tile_heads }}u + {{ h }}u] - peak{{ h }}) * team_total[i * {{ tile_heads }}u + {{ h }}u];
+        all{{ h }} += fade_of(team_most[i * {{ tile_heads }}u + {{ h }}u], peak{{ h }}) * team_total[i * {{ tile_heads }}u + {{ h }}u];
     }
-    let part{{ h }} = exp(most{{ h }} - peak{{ h }});
+    let part{{ h }} = fade_of(most{{ h }}, peak{{ h }});{{ "" if split > 0 else "
+    let divisor" ~ h ~ " = divisor_of(all" ~ h ~ ", peak" ~ h ~ ", head + " ~ h ~ "u);" }}
 {% for turn in range(v_turns) %}
     if ({{ turn * lanes }}u + lane < {{ v_units }}u) {
 {% for e in range(v_each) %}
@@ -179,7 +182,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         for (var i = 0u; i < {{ teams }}u; i++) {
             sum += team_sum[i * {{ value }}u + e];
         }
-        out[{{ to }} + e] = sum{{ "" if split > 0 else " / all" ~ h }};
+        out[{{ to }} + e] = sum{{ "" if split > 0 else " / divisor" ~ h }};
     }
 {% if split > 0 %}
     if (local == 0u) {

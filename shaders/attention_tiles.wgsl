@@ -24,6 +24,8 @@ Bytes of workgroup memory, with fours(n) = ceil(n / 4) and eights(n) = n rounded
   not keep   16 * (max(8 * (tile_rows + tile_keys), 16 * tile_keys) + tile_rows / 4 * tile_keys)
 -#}
 {% import "attention_fetch.wgsl" as fetch %}
+{% import "attention_seam.wgsl" as seams %}
+{% import "cache.wgsl" as cache %}
 {% import "loops.wgsl" as loops %}
 {% set group_size = heads // kv_heads %}
 {% set lanes_along = workgroup // 16 %}
@@ -48,13 +50,15 @@ struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
 @group(0) @binding(2) var<storage, read> qkv: array<{{ "vec4<f32>" if wide else "f32" }}>;  // [rows, {{ stride }}]: q_sem, q_geo first
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;  // [rows, {{ out_stride }}]
 {% for name, part in parts | items %}
-{{ fetch.elements(name, part) }}
+{{ fetch.elements(name, part, ring) }}
 {%- endfor %}
 {% for name, width, _, _, first, _ in key_parts %}
 {{ fetch.queries(name, width, first, stride, wide) }}
 {%- endfor %}
-{% if null_attn %}
-@group(0) @binding({{ null_binding }}) var<storage, read> nulls: array<f32>;  // [heads, sem + geo + value]
+{{ cache.places(ring) }}
+{{- seams.declare(seam, group_size, 1) }}
+{% if seam.null %}
+@group(0) @binding({{ seam.null_binding }}) var<storage, read> nulls: array<f32>;  // [heads, sem + geo + value]
 {% endif %}
 // Queries [{{ tile_rows }}, {{ query_fours }}], then keys [{{ tile_keys }}, {{ block_fours }}]; values [{{ tile_keys }}, 16] from {{ values_at }} on. The order of a key's vec4s is turned by
 // its number, that of a query's by its four's: so lanes that read the same of different rows meet different banks.
@@ -85,7 +89,7 @@ fn sum_of_lanes(at: u32) -> vec4<f32> {
                 let i = item / {{ row_items }}u;
                 let v = item % {{ row_items }}u * {{ each }}u;
                 let e = min({{ from }} + v, {{ all - each }}u) * 4u;
-                let elements = {{ name }}_fetch(sequence * call.context + min(key + i, end - 1u), kv_head * {{ part.head }}u, e);
+                let elements = {{ name }}_fetch(token_of(sequence, min(key + i, end - 1u)), kv_head * {{ part.head }}u, e);
 {% for x in range(each) %}
                 tile[{{ values_at ~ "u + i * 16u + v + " ~ x ~ "u" if name == "value" else keys_at ~ "u + i * " ~ block_fours ~ "u + ((v + " ~ x ~ "u) ^ (i & 7u))" }}] = elements{{ "[" ~ x ~ "]" if each > 1 else "" }};
 {% endfor %}
@@ -104,16 +108,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let row{{ n }} = first + four{{ n }} * 4u;
     let weights{{ n }} = four{{ n }} * {{ tile_keys }}u;
     let position{{ n }} = vec4<u32>({% for r in four_rows %}{{ ", " if r else "" }}position_of(row{{ n }} + {{ r }}u){% endfor %});
-{% if window > 0 %}
-    let oldest{{ n }} = select(vec4<u32>(), position{{ n }} - {{ window - 1 }}u, position{{ n }} >= vec4<u32>({{ window }}u));
-{% endif %}
-    var most{{ n }} = vec4<f32>(-3.0e38);
+    var most{{ n }} = vec4<f32>(HIDDEN);
     var total{{ n }} = vec4<f32>();  // of this lane's own keys
 {% for b in value_blocks %}{% for r in four_rows %}
     var sum{{ n }}_{{ b }}_{{ r }} = vec4<f32>();
 {% endfor %}{% endfor %}
 {% endfor %}
-{% if null_attn %}
+{% if seam.null %}
     // As if the null key had been the only one so far: each of the 16 lanes of a row scores some of its elements.
     let null_at = head * {{ sem + geo + value }}u;
 {% for n in fours %}
@@ -133,12 +134,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     workgroupBarrier();
 {% for n in fours %}
     most{{ n }} = sum_of_lanes(weights{{ n }});
-    total{{ n }} = vec4<f32>(select(0.0, 1.0, across == 0u));
+    let null_weight{{ n }} = weight_of4(most{{ n }}, most{{ n }});
+    total{{ n }} = select(vec4<f32>(), null_weight{{ n }}, across == 0u);
 {% endfor %}
 {% for b in value_blocks %}
     let null_value{{ b }} = vec4<f32>({% for j in range(4) %}{{ ", " if j else "" }}nulls[null_at + {{ sem + geo }}u + min(across * 4u + {{ b * 64 + j }}u, {{ value - 1 }}u)]{% endfor %});
 {% for n in fours %}{% for r in four_rows %}
-    sum{{ n }}_{{ b }}_{{ r }} = null_value{{ b }};
+    sum{{ n }}_{{ b }}_{{ r }} = null_weight{{ n }}[{{ r }}] * null_value{{ b }};
 {% endfor %}{% endfor %}
 {% endfor %}
 {% endif %}
@@ -147,7 +149,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var r = first + 1u; r < min(first + {{ tile_rows }}u, call.rows); r++) {
         end = max(end, select(0u, rows[r].y + 1u, rows[r].x == sequence));
     }
-    let begin = {{ "select(0u, rows[first].y - " ~ (window - 1) ~ "u, rows[first].y >= " ~ window ~ "u)" if window > 0 else "0u" }};
+    let oldest = oldest_seen(rows[first].y);
     if (sequence == 0xffffffffu) {
         end = 0u;
     }
@@ -160,7 +162,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
 {% endfor %}
 {% endif %}
-    for (var key = begin; key < end; key += {{ tile_keys }}u) {
+    {{ seams.loop(seam, "key", "next_key(0u, oldest)", tile_keys, "rows[first].y", "end - 1u") }} {
 {% for n in fours %}{% for j in lane_keys %}
         var score{{ n }}_{{ j }} = vec4<f32>();
 {% endfor %}{% endfor %}
@@ -197,9 +199,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {% for n in fours %}
         var peak{{ n }} = most{{ n }};
 {% for j in lane_keys %}
-{#- Where a key is older than the oldest, the difference wraps around to more than any other. -#}
-{% set back = " - oldest" ~ n if window > 0 else "" %}
-        score{{ n }}_{{ j }} = select(vec4<f32>(-3.0e38), score{{ n }}_{{ j }}, vec4<u32>(key + across + {{ j * 16 }}u){{ back }} <= position{{ n }}{{ back }});
+        score{{ n }}_{{ j }} = score_of4(score{{ n }}_{{ j }}, is_seen4(position{{ n }}, vec4<u32>(key + across + {{ j * 16 }}u)), position{{ n }}, key + across + {{ j * 16 }}u, head, sequence);
         peak{{ n }} = max(peak{{ n }}, score{{ n }}_{{ j }});
 {% endfor %}
         weights[weights{{ n }} + across] = peak{{ n }};
@@ -211,13 +211,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {% endfor %}
         }
         workgroupBarrier();
-        // Keys that a row doesn't see weigh nothing; in tiles before the first that it sees they weigh 1, and all of it fades to nothing there.
 {% for n in fours %}
-        let fade{{ n }} = exp(most{{ n }} - peak{{ n }});
+        let fade{{ n }} = fade_of4(most{{ n }}, peak{{ n }});
         most{{ n }} = peak{{ n }};
         total{{ n }} *= fade{{ n }};
 {% for j in lane_keys %}
-        let weight{{ n }}_{{ j }} = exp(score{{ n }}_{{ j }} - peak{{ n }});
+        let weight{{ n }}_{{ j }} = weight_of4(score{{ n }}_{{ j }}, peak{{ n }});
         total{{ n }} += weight{{ n }}_{{ j }};
         weights[weights{{ n }} + across + {{ j * 16 }}u] = weight{{ n }}_{{ j }};
 {% endfor %}
@@ -252,12 +251,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     // Lanes behind the last element have added up what was left in the tile.
 {% for n in fours %}
     total{{ n }} = sum_of_lanes(weights{{ n }});
+    let divisor{{ n }} = divisor_of4(total{{ n }}, most{{ n }}, head);
 {% for r in four_rows %}
     if (position{{ n }}[{{ r }}] != 0xffffffffu) {
         let to = (row{{ n }} + {{ r }}u) * {{ out_stride }}u + head * {{ value }}u + across * 4u;
 {% for b in value_blocks %}{% for j in range(4) %}
         if (across * 4u + {{ b * 64 + j }}u < {{ value }}u) {
-            out[to + {{ b * 64 + j }}u] = sum{{ n }}_{{ b }}_{{ r }}[{{ j }}] / total{{ n }}[{{ r }}];
+            out[to + {{ b * 64 + j }}u] = sum{{ n }}_{{ b }}_{{ r }}[{{ j }}] / divisor{{ n }}[{{ r }}];
         }
 {% endfor %}{% endfor %}
     }

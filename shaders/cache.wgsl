@@ -10,7 +10,11 @@ all its heads, padded to blocks of 32:
   q8    8                 signed bytes, four in a word       f16 per block: max abs / 127
   q4    4                 signed nibbles, eight in a word    f16 per block: max abs / 7
 
-The scales begin behind the codes of all `call.tokens` tokens. A part is described by {kind, width (all heads), head (width of one), blocks (of a token), binding}.
+The scales begin behind the codes of all tokens that there is room for. A part is described by {kind, width (all heads), head (width of one), blocks (of a
+token), binding}.
+
+A layer whose queries look back a bounded way keeps the latest positions in a ring, described by {first (positions that stay), length (of the ring), tokens
+(that there is room for in all)}; `ring` is null where every position has its place.
 -#}
 {% macro per_word(kind) %}{{ {"f32": 1, "f16": 2, "q8": 4, "q4": 8}[kind] }}{% endmacro %}
 {% macro block_words(kind) %}{{ {"f32": 32, "f16": 16, "q8": 8, "q4": 4}[kind] }}{% endmacro %}
@@ -26,8 +30,28 @@ The scales begin behind the codes of all `call.tokens` tokens. A part is describ
 {% endmacro %}
 {#- Neighbouring elements of a head that certainly share a scale. -#}
 {% macro scale_run(part) %}{{ 32 if part.head % 32 == 0 else (16 if part.head % 16 == 0 else 8) }}{% endmacro %}
+{#- Tokens that there is room for. -#}
+{% macro tokens(ring) %}{{ ring.tokens ~ "u" if ring else "call.tokens" }}{% endmacro %}
+{#- `token_of`: where a position of a sequence lies. -#}
+{% macro places(ring) %}
+// The token of a part that holds a position of a sequence.
+fn token_of(sequence: u32, position: u32) -> u32 {
+{% if ring %}
+    // Nothing else of the call may be read here, and its binding would be left out.
+    _ = call.rows;
+{% endif %}
+{% if ring and ring.first > 0 %}
+    let place = select({{ ring.first }}u + (position - {{ ring.first }}u) % {{ ring.length }}u, position, position < {{ ring.first }}u);
+    return sequence * {{ ring.first + ring.length }}u + place;
+{% elif ring %}
+    return sequence * {{ ring.length }}u + position % {{ ring.length }}u;
+{% else %}
+    return sequence * call.context + position;
+{% endif %}
+}
+{% endmacro %}
 {#- Functions to read part `name` in units of 1, 2 or 4 words, with `wide` as 64-bit words. -#}
-{% macro reader(name, part, unit=1, wide=false) %}
+{% macro reader(name, part, unit, wide, ring) %}
 {% set per = per_word(part.kind) | int %}
 {% set words = part.blocks * (block_words(part.kind) | int) %}
 {% set is_wide = wide and unit > 1 %}
@@ -58,7 +82,7 @@ fn {{ name }}_unit(t: u32, u: u32) -> {{ "u32" if unit == 1 else "vec" ~ unit ~ 
 {% if part.kind in ["q8", "q4"] %}
 // The scale of the block that holds element `e` of token `t`.
 fn {{ name }}_scale(t: u32, e: u32) -> f32 {
-    let half_word = call.tokens * {{ words * 2 }}u + t * {{ part.blocks }}u + e / 32u;
+    let half_word = {{ tokens(ring) }} * {{ words * 2 }}u + t * {{ part.blocks }}u + e / 32u;
     return unpack2x16float({{ name }}_at(half_word / 2u) >> (16u * (half_word & 1u))).x;
 }
 {% endif %}

@@ -13,7 +13,7 @@ see `Attention` in src/model/architecture.rs: queries leave here with 1/sqrt(wid
 One workgroup per row.
 
 Parameters: stride, heads, kv_heads, sem, geo, value, workgroup, rope, rope_semantic, qk_norm, eps, gate (`none`, `static`, `dynamic`),
-learned_temp, tie_qk, unroll (see loops.wgsl), parts {semantic?, geometric, value}, and the bindings of what is there.
+learned_temp, tie_qk, unroll (see loops.wgsl), ring (see cache.wgsl), parts {semantic?, geometric, value}, and the bindings of what is there.
 -#}
 {% import "cache.wgsl" as cache %}
 {% import "loops.wgsl" as loops %}
@@ -31,7 +31,8 @@ struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
 {% for name, part in parts | items %}
 @group(0) @binding({{ part.binding }}) var<storage, read_write> {{ name }}_cache: array<{{ "atomic<u32>" if part.kind in ["q8", "q4"] else "u32" }}>;
 {% endfor %}
-{% if rope %}
+{{ cache.places(ring) }}
+{%- if rope %}
 @group(0) @binding({{ rope_binding }}) var<storage, read> turns: array<vec2<f32>>;  // [geo / 2]: cosine, sine
 {% endif %}
 {% if rope_semantic %}
@@ -135,7 +136,7 @@ far into a head as pairs of `half` fit; up to three stages are done at once in r
             atomicStore(&{{ name }}_cache[word_at + w], word);
         }
         // Two scales share a word, and another workgroup may write the other one.
-        let half_word = call.tokens * {{ part.blocks * (cache.block_words(part.kind) | int) * 2 }}u + token * {{ part.blocks }}u + block;
+        let half_word = {{ cache.tokens(ring) }} * {{ part.blocks * (cache.block_words(part.kind) | int) * 2 }}u + token * {{ part.blocks }}u + block;
         let shift = 16u * (half_word & 1u);
         atomicAnd(&{{ name }}_cache[half_word / 2u], ~(0xffffu << shift));
         atomicOr(&{{ name }}_cache[half_word / 2u], (pack2x16float(vec2<f32>(scale, 0.0)) & 0xffffu) << shift);
@@ -150,7 +151,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         return;
     }
     let position = rows[row].y;
-    let token = rows[row].x * call.context + position;
+    let token = token_of(rows[row].x, position);
     let row_at = row * {{ stride }}u;
 {% if tie_qk %}
     for (var i = local; i < {{ heads * sem }}u; i += {{ workgroup }}u) {

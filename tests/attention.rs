@@ -3,16 +3,10 @@
 mod common;
 
 use caramba::gpu::DeviceChoice;
-use common::lab::{Lab, Random, assert_near, without_everything};
+use common::attention::{Attention, check_decode, tiled_rows};
+use common::lab::{Lab, without_everything};
 use common::twins::Layer;
-use serde_json::{Value, json};
-
-fn merged(mut a: Value, b: Value) -> Value {
-    if let (Value::Object(a), Value::Object(b)) = (&mut a, b) {
-        a.extend(b);
-    }
-    a
-}
+use serde_json::json;
 
 /// Layers for attention, and how many query heads decode takes at once.
 const ATTENDED: &[(Layer, usize)] = &[
@@ -34,111 +28,6 @@ fn is_tried(lab: &Lab, name: &str, index: usize) -> bool {
         "full" => true,
         "bare" => matches!(index, 2 | 3),
         _ => index == 3 && name == "decode",
-    }
-}
-
-/// Caches, queries and what is common to the attention kernels' parameters.
-struct Attention {
-    layer: Layer,
-    context: usize,
-    tokens: usize,
-    caches: Vec<Vec<u32>>,
-    nulls: Vec<f32>,
-    qkv: Vec<f32>,
-    stride: usize,
-    out_stride: usize,
-}
-
-impl Attention {
-    fn new(layer: Layer, rows: usize) -> Attention {
-        let mut random = Random(5);
-        let (context, sequences) = (50, 3);
-        let tokens = context * sequences;
-        let stride = layer.offsets()[5].next_multiple_of(32);
-        Attention {
-            layer,
-            context,
-            tokens,
-            caches: layer.parts().iter().map(|(_, part)| part.random(&mut random, tokens)).collect(),
-            nulls: random.floats(layer.heads * (layer.sem + layer.geo + layer.value)),
-            qkv: random.floats(rows * stride).iter().map(|x| 2.0 * x).collect(),
-            stride,
-            out_stride: (layer.heads * layer.value).next_multiple_of(32),
-        }
-    }
-
-    fn parameters(&self) -> Value {
-        let layer = &self.layer;
-        json!({
-            "stride": self.stride, "out_stride": self.out_stride, "heads": layer.heads, "kv_heads": layer.kv_heads, "sem": layer.sem, "geo": layer.geo,
-            "value": layer.value, "window": layer.window, "null_attn": layer.null_attn, "null_binding": 4 + self.caches.len(),
-            "parts": layer.part_parameters(4),
-        })
-    }
-
-    /// Runs one kernel over `rows` into `out`.
-    #[allow(clippy::too_many_arguments, reason = "a kernel is all of these")]
-    fn run(
-        &self,
-        lab: &Lab,
-        template: &str,
-        parameters: Value,
-        call: &caramba::gpu::Buffer,
-        rows: &[[u32; 2]],
-        out: &caramba::gpu::Buffer,
-        grid: [usize; 3],
-    ) {
-        let (rows, qkv, nulls) = (lab.words(rows.as_flattened()), lab.floats(&self.qkv), lab.floats(&self.nulls));
-        let caches: Vec<_> = self.caches.iter().map(|cache| lab.words(cache)).collect();
-        let mut bindings = vec![call, &rows, &qkv, out];
-        bindings.extend(&caches);
-        bindings.extend(self.layer.null_attn.then_some(&nulls));
-        lab.run(template, &merged(self.parameters(), parameters), &bindings, grid);
-    }
-
-    /// What `out` should hold, where it held `before`.
-    fn expected(&self, rows: &[[u32; 2]], before: &[f32]) -> Vec<f32> {
-        let mut expected = before.to_vec();
-        for (t, [sequence, position]) in rows.iter().enumerate().filter(|(_, [sequence, _])| *sequence != u32::MAX) {
-            let (query, first) = (&self.qkv[t * self.stride..(t + 1) * self.stride], *sequence as usize * self.context);
-            let out = self.layer.attend(query, *position as usize, first, self.tokens, &self.caches, &self.nulls);
-            expected[t * self.out_stride..t * self.out_stride + out.len()].copy_from_slice(&out);
-        }
-        expected
-    }
-}
-
-/// Rows for kernels that take a tile of `tile` rows of one sequence at a time.
-fn tiled_rows(tile: usize) -> Vec<[u32; 2]> {
-    // A sequence continued at position 13, over more than a tile; another from the beginning, in a tile of its own that it does not fill; a tile
-    // without any row; and one that ends before its tile does.
-    let mut rows: Vec<[u32; 2]> = (13..13 + tile as u32 + 3).map(|position| [2, position]).collect();
-    let filler = [u32::MAX, 49];
-    let fill = |rows: &mut Vec<[u32; 2]>| rows.resize(rows.len().next_multiple_of(tile), filler);
-    fill(&mut rows);
-    rows.extend((0..3).map(|position| [1, position]));
-    fill(&mut rows);
-    rows.resize(rows.len() + tile, filler);
-    rows.extend((0..6).map(|position| [0, position]));
-    rows
-}
-
-impl Attention {
-    /// Runs one of the kernels that take tiles of rows, beside the twin.
-    fn check_tiled(mut self, lab: &Lab, template: &str, parameters: Value, tile: usize, rows: &[[u32; 2]]) {
-        // What is behind a sequence's last position may be anything.
-        for sequence in 0..self.tokens / self.context {
-            let held = rows.iter().filter(|row| row[0] == sequence as u32).map(|row| row[1] as usize + 1).max().unwrap_or(0);
-            for ((_, part), cache) in self.layer.parts().iter().zip(&mut self.caches) {
-                (held..self.context).for_each(|position| part.spoil(cache, self.tokens, sequence * self.context + position));
-            }
-        }
-        let before = Random(9).floats((rows.len() + 1) * self.out_stride);
-        let out = lab.floats(&before);
-        let call = lab.call(rows.len(), self.context, self.tokens, 1);
-        let place = format!("{template} for {:?} on {} with {parameters}", self.layer, lab.name);
-        self.run(lab, template, parameters, &call, rows, &out, [self.layer.heads, rows.len().div_ceil(tile), 1]);
-        assert_near(&place, &lab.read::<f32>(&out), &self.expected(rows, &before), 1e-5);
     }
 }
 
@@ -198,9 +87,6 @@ fn tiles_attend_as_their_twin() {
     }
 }
 
-/// Sequences of very different lengths; the shortest ends long before the last split begins.
-const DECODED: [[u32; 2]; 3] = [[1, 3], [0, 49], [2, 16]];
-
 #[test]
 fn decode_attends_as_its_twin() {
     for lab in &Lab::all() {
@@ -240,32 +126,5 @@ fn cuts(index: usize) -> &'static [usize] {
         3 => &[0, 16],
         _ if index.is_multiple_of(2) => &[16],
         _ => &[0],
-    }
-}
-
-/// Decodes one row of each sequence, with the cache in one piece or in splits.
-fn check_decode(lab: &Lab, template: &str, layer: Layer, tile_heads: usize, form: &Value, cuts: &[usize]) {
-    let attention = Attention::new(layer, DECODED.len());
-    let before = Random(9).floats((DECODED.len() + 1) * attention.out_stride);
-    let expected = attention.expected(&DECODED, &before);
-    let tiles = layer.heads / tile_heads;
-    for &split in cuts {
-        let parameters = merged(form.clone(), json!({ "tile_heads": tile_heads, "split": split }));
-        let splits = if split > 0 { attention.context.div_ceil(split) } else { 1 };
-        let call = lab.call(DECODED.len(), attention.context, attention.tokens, splits);
-        let out = lab.floats(&before);
-        if split == 0 {
-            attention.run(lab, template, parameters, &call, &DECODED, &out, [tiles, DECODED.len(), 1]);
-        } else {
-            // What earlier calls left there must not matter.
-            let partial = lab.floats(&vec![f32::NAN; DECODED.len() * layer.heads * splits * (layer.value + 2)]);
-            attention.run(lab, template, parameters, &call, &DECODED, &partial, [tiles, DECODED.len(), splits]);
-            let parameters =
-                json!({ "heads": layer.heads, "value": layer.value, "split": split, "out_stride": attention.out_stride, "workgroup": 8 });
-            let bindings = [&call, &lab.words(DECODED.as_flattened()), &partial, &out];
-            lab.run("attention_merge.wgsl", &parameters, &bindings, [layer.heads, DECODED.len(), 1]);
-        }
-        let what = format!("{template} for {layer:?} as {form} in splits of {split} on {}", lab.name);
-        assert_near(&what, &lab.read::<f32>(&out), &expected, 1e-5);
     }
 }

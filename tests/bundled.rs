@@ -52,7 +52,7 @@ fn they_compute_what_pytorch_computed() {
     for (name, file) in PAIR {
         let expected = expected(file);
         let number = |key: &str| expected[key].as_u64().unwrap() as usize;
-        let options = LoadOptions { weights: WeightKind::Stored, progress: None };
+        let options = LoadOptions { weights: WeightKind::Stored, ..LoadOptions::default() };
         let network = Network::load(&gpu, Arc::new(open(name)), &options).unwrap_or_else(|error| panic!("{error}"));
         let mut session = session(&network, 1);
 
@@ -93,7 +93,7 @@ fn a_quantised_cache_costs_little() {
     let gpu = Gpu::open(&DeviceChoice::default()).unwrap_or_else(|error| panic!("{error}"));
     let tokens = held_out();
     for (name, _) in PAIR {
-        let options = LoadOptions { weights: WeightKind::Stored, progress: None };
+        let options = LoadOptions { weights: WeightKind::Stored, ..LoadOptions::default() };
         let network = Network::load(&gpu, Arc::new(open(name)), &options).unwrap_or_else(|error| panic!("{error}"));
         let loss = |kind: CacheKind| -> f64 {
             let options = SessionOptions { context: 512, sequences: 1, cache: CacheKinds::uniform(kind), chunk: None };
@@ -154,7 +154,7 @@ fn on_cooperative_matrices_they_say_the_same() {
     .enumerate()
     {
         let run = |gpu: &Arc<Gpu>| {
-            let options = LoadOptions { weights, progress: None };
+            let options = LoadOptions { weights, ..LoadOptions::default() };
             let network = Network::load(gpu, Arc::new(open(name)), &options).unwrap_or_else(|error| panic!("{error}"));
             let options = SessionOptions { context: 256, sequences: 1, cache: CacheKinds::uniform(CacheKind::F16), chunk: Some(64) };
             let mut session = Session::new(&network, &options).unwrap_or_else(|error| panic!("{error}"));
@@ -214,7 +214,7 @@ fn attending_in_other_forms_they_say_the_same() {
         [("austen", CacheKind::Q8), ("austen-dba", CacheKind::F16), ("austen-dba", CacheKind::Q4)].into_iter().enumerate()
     {
         let run = |gpu: &Arc<Gpu>| {
-            let options = LoadOptions { weights: WeightKind::Stored, progress: None };
+            let options = LoadOptions { weights: WeightKind::Stored, ..LoadOptions::default() };
             let network = Network::load(gpu, Arc::new(open(name)), &options).unwrap_or_else(|error| panic!("{error}"));
             let options = SessionOptions { context: 512, sequences: 1, cache: CacheKinds::uniform(kind), chunk: Some(64) };
             let mut session = Session::new(&network, &options).unwrap_or_else(|error| panic!("{error}"));

@@ -47,7 +47,7 @@ fn loaded(gpu: &Arc<Gpu>, model: &Arc<Model>, weights: WeightKind) -> Rc<Network
         }
     };
     let begun = Instant::now();
-    let options = LoadOptions { weights, progress: Some(&progress) };
+    let options = LoadOptions { weights, progress: Some(&progress), ..LoadOptions::default() };
     let network = Network::load(gpu, model.clone(), &options).unwrap_or_else(|error| panic!("{error}"));
     let seconds = begun.elapsed().as_secs_f64();
     let size: u64 = model.tensors.values().map(|tensor| tensor.stored_bytes() as u64).sum();

@@ -4,7 +4,8 @@ mod common;
 
 use caramba::gpu::{DeviceChoice, Gpu};
 use caramba::model::Model;
-use caramba::runtime::{CacheKind, CacheKinds, GenerateOptions, LoadOptions, Network, Session, SessionOptions, WeightKind};
+use caramba::runtime::{CacheKind, CacheKinds, GenerateOptions, LoadOptions, Network, Seam, Session, SessionOptions, WeightKind};
+use caramba::script::Reference;
 use common::fixtures::{open, relative_error};
 use common::lab::{Random, without_everything};
 use common::twins::format_parameters;
@@ -18,7 +19,7 @@ fn gpu(choice: &DeviceChoice) -> Arc<Gpu> {
 }
 
 fn network(gpu: &Arc<Gpu>, model: Model, weights: WeightKind) -> Rc<Network> {
-    Network::load(gpu, Arc::new(model), &LoadOptions { weights, progress: None }).unwrap_or_else(|error| panic!("{error}"))
+    Network::load(gpu, Arc::new(model), &LoadOptions { weights, ..LoadOptions::default() }).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn session(network: &Rc<Network>, kind: CacheKind, sequences: usize, context: usize) -> Session {
@@ -120,12 +121,33 @@ fn every_shader_translates() {
             let parts: serde_json::Map<String, Value> =
                 names.iter().zip(4..).map(|(name, at)| (name.to_string(), part(name, at))).collect();
             let parameters = json!({
-                "stride": 4096, "out_stride": 2048, "heads": 16, "kv_heads": 4, "sem": sem, "geo": head, "value": head, "window": window,
-                "null_attn": sem > 0, "null_binding": 4 + names.len(), "parts": parts,
+                "stride": 4096, "out_stride": 2048, "heads": 16, "kv_heads": 4, "sem": sem, "geo": head, "value": head, "ring": null,
+                "seam": Seam { window, null: sem > 0, null_binding: 4 + names.len(), ..Seam::default() }, "parts": parts,
                 "workgroup": workgroup, "tile_rows": tile_rows, "tile_keys": tile_keys, "keep": keep, "unroll": true,
             });
             variants.push(("attention_tiles.wgsl".into(), parameters));
         }
+    }
+    // With functions of a script, in one of each kernel.
+    let script = Reference::new(
+        "let table = [[0.5, 1.0], [2.0, 3.0]];
+        fn decay(x) { if x > 4 { return exp(-x / 2.0); } 1.0 / (1 + x) ** 1.5 }
+        attention(#{
+            score: |score, at| tanh(score) + sigmoid(score) * table[at.head % 2][at.key % 2] - decay(at.query - at.key) + round(log2(at.length)) + sqrt(at.layer + at.sequence),
+            mask: |at| at.query / 64 == at.key / 64 || at.head / 2 == 7,
+            sink: 0.5,
+        })",
+    )
+    .unwrap();
+    for template in ["attention_decode.wgsl", "attention_prefill.wgsl", "attention_shared.wgsl", "attention_tiles.wgsl"] {
+        let (_, parameters) = variants.iter().find(|(name, _)| name == template).unwrap();
+        let mut parameters = parameters.clone();
+        let heads = parameters["heads"].as_u64().unwrap() as usize;
+        let binding = 4 + parameters["parts"].as_object().unwrap().len();
+        let seam = script.hooks().seam(heads, false, 0, binding);
+        let map = script.hooks().map(512, heads, 1, 0).expect("blocks that are far apart");
+        parameters["seam"] = serde_json::to_value(map.seam(100, seam)).unwrap();
+        variants.push((template.to_owned(), parameters));
     }
     // Graphics cards get other forms of the products than the driver of this test, with other sizes of subgroups.
     for template in ["linear_lanes.wgsl", "linear_matrices.wgsl", "linear_shared.wgsl", "linear_tiles.wgsl"] {
@@ -146,7 +168,7 @@ fn every_shader_translates() {
                 let parameters = json!({
                     "format": format_parameters(format), "interleave": 1, "columns": 2048, "rows": 8192, "first": 0, "tokens": tokens, "lane_rows": 2, "workgroup": workgroup,
                     "subgroup": subgroup, "subgroups": subgroups, "wide": template == "linear_lanes.wgsl" && tokens == 8, "lanes": if subgroup > 0 { subgroup } else { workgroup }, "x_stride": 2048, "y_stride": 8192,
-                    "size": if tokens == 1 { 16 } else { 8 }, "epilogue": epilogue, "bias": epilogue == "store", "norm": epilogue != "add", "norm_width": 2048, "eps": 1e-5,
+                    "size": if tokens == 1 { 16 } else { 8 }, "epilogue": epilogue, "bias": epilogue == "store", "norm": epilogue != "add", "norm_width": 2048, "eps": 1e-5, "unroll": true,
                 });
                 variants.push((template.to_owned(), parameters));
             }
@@ -159,9 +181,11 @@ fn every_shader_translates() {
         "attention_decode_bindings.wgsl",
         "attention_decode_incoming.wgsl",
         "attention_fetch.wgsl",
+        "attention_seam.wgsl",
         "cache.wgsl",
         "linear_bindings.wgsl",
         "linear_incoming.wgsl",
+        "loops.wgsl",
         "weights.wgsl",
     ];
     let expected: Vec<&str> =

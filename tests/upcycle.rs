@@ -166,7 +166,7 @@ fn mistakes_are_told() {
 /// Mean cross-entropy of `tokens` in nats, on the device.
 fn cross_entropy(path: &Path, tokens: &[u32]) -> f64 {
     let gpu = Gpu::open(&DeviceChoice::default()).unwrap();
-    let network = Network::load(&gpu, Arc::new(open(path)), &LoadOptions { weights: WeightKind::F16, progress: None }).unwrap();
+    let network = Network::load(&gpu, Arc::new(open(path)), &LoadOptions { weights: WeightKind::F16, ..LoadOptions::default() }).unwrap();
     let wanted = SessionOptions { context: tokens.len(), sequences: 1, cache: CacheKinds::uniform(CacheKind::F16), chunk: None };
     let scores = Session::new(&network, &wanted).unwrap().score(&[tokens.to_vec()]).unwrap();
     let losses = &scores.log_probabilities[0];

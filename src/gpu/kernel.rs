@@ -18,6 +18,7 @@ pub const SHADERS: &[(&str, &str)] = &[
     ("attention_fetch.wgsl", include_str!("../../shaders/attention_fetch.wgsl")),
     ("attention_merge.wgsl", include_str!("../../shaders/attention_merge.wgsl")),
     ("attention_prefill.wgsl", include_str!("../../shaders/attention_prefill.wgsl")),
+    ("attention_seam.wgsl", include_str!("../../shaders/attention_seam.wgsl")),
     ("attention_shared.wgsl", include_str!("../../shaders/attention_shared.wgsl")),
     ("attention_tiles.wgsl", include_str!("../../shaders/attention_tiles.wgsl")),
     ("cache.wgsl", include_str!("../../shaders/cache.wgsl")),
@@ -93,23 +94,40 @@ impl Gpu {
     /// # Errors
     /// A shader that this device does not take.
     pub fn kernel(&self, template: &str, parameters: &serde_json::Value) -> Result<Arc<Kernel>> {
+        self.variant(template, parameters, false)
+    }
+
+    /// As [`Gpu::kernel`], with expressions of a script among the parameters: whatever they are, nothing outside a buffer is read.
+    ///
+    /// # Errors
+    /// A shader that this device does not take.
+    pub fn kernel_of_script(&self, template: &str, parameters: &serde_json::Value) -> Result<Arc<Kernel>> {
+        self.variant(template, parameters, true)
+    }
+
+    fn variant(&self, template: &str, parameters: &serde_json::Value, of_script: bool) -> Result<Arc<Kernel>> {
         let key = format!("{template} {parameters}");
         let mut made = self.kernels.made.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(kernel) = made.get(&key) {
             return Ok(kernel.clone());
         }
         let source = render_with(&self.kernels.templates, template, parameters)?;
-        let kernel = Arc::new(self.compile(template.trim_end_matches(".wgsl"), &source)?);
+        let kernel = Arc::new(self.compile(template.trim_end_matches(".wgsl"), &source, of_script)?);
         made.insert(key, kernel.clone());
         Ok(kernel)
     }
 
     /// Compiles one WGSL source with one entry point, `main`.
-    fn compile(&self, name: &str, source: &str) -> Result<Kernel> {
+    fn compile(&self, name: &str, source: &str, of_script: bool) -> Result<Kernel> {
         let scope = self.device().push_error_scope(wgpu::ErrorFilter::Validation);
         let descriptor = wgpu::ShaderModuleDescriptor { label: Some(name), source: wgpu::ShaderSource::Wgsl(source.into()) };
         let module = if self.checked {
             self.device().create_shader_module(descriptor)
+        } else if of_script {
+            let checks = wgpu::ShaderRuntimeChecks { bounds_checks: true, ..wgpu::ShaderRuntimeChecks::unchecked() };
+            // SAFETY: indices are checked, whatever a script has made of them. Loops are those of our templates alone, bounded by sizes that the host has
+            // checked: expressions of scripts have none.
+            unsafe { self.device().create_shader_module_trusted(descriptor, checks) }
         } else {
             // SAFETY: the sources are ours; every kernel is tested on odd shapes in the checked form too, with the same results, and its
             // loops are bounded by sizes that the host has checked. Bounds checks and loop counters cost up to a hundredfold.

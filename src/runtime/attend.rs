@@ -4,8 +4,10 @@
 //! (T. Dao and others, "Flash-Decoding for long-context inference", 2023). No form ever stores the scores.
 
 use super::attention_forms::{AttentionForm, Way};
+use super::hooks::{LayerHooks, LayerMap, Reach};
 use super::kv_cache::LayerCache;
 use super::plan::{Mode, When};
+use super::seam::Seam;
 use crate::error::Result;
 use crate::gpu::{Buffer, Count, Gpu, Step};
 use crate::model::Attention;
@@ -32,6 +34,12 @@ pub(super) struct Attend<'a> {
     pub cache: &'a LayerCache,
     /// `[heads, sem + geo + value]`
     pub nulls: Option<&'a Buffer>,
+    /// What a script says.
+    pub hooks: Option<&'a LayerHooks>,
+    /// Tiles that its mask hides.
+    pub map: Option<&'a LayerMap>,
+    /// How far queries look back, if not to the beginning.
+    pub reach: Option<Reach>,
     pub call: &'a Buffer,
     pub rows: &'a Buffer,
     /// `[rows, stride]`
@@ -110,11 +118,30 @@ impl Attend<'_> {
         let parts = self.step(gpu, template, with(split), partial, [tiles, Count::Rows(1), Count::Splits(form.split)])?;
         let parameters = json!({
             "heads": self.attention.heads, "value": self.attention.value, "split": split, "out_stride": self.out_stride, "workgroup": 64,
+            "seam": self.hooks.map_or_else(Seam::default, |hooks| hooks.hooks().merging_seam(4)),
         });
         let merge = gpu.kernel("attention_merge.wgsl", &parameters)?;
-        let bindings = vec![self.call.binding(), self.rows.binding(), partial.binding(), self.out.binding()];
+        let mut bindings = vec![self.call.binding(), self.rows.binding(), partial.binding(), self.out.binding()];
+        bindings.extend(self.hooks.filter(|hooks| hooks.hooks().has_logits()).map(|hooks| hooks.data.binding()));
         let merge = gpu.step("merge", &merge, bindings, [Count::Of(self.attention.heads as u32), Count::Rows(1), Count::Of(1)])?;
         Ok(vec![(When::UpTo(form.split), whole), (When::Beyond(form.split), parts), (When::Beyond(form.split), merge)])
+    }
+
+    /// What the kernels are told, with a null key at `binding`.
+    fn seam(&self, binding: usize) -> Seam {
+        let null = self.attention.null_attn;
+        let seam = match self.hooks {
+            Some(hooks) => hooks.seam(null, binding, binding + usize::from(null)),
+            None => Seam { null, null_binding: binding, ..Seam::default() },
+        };
+        let seam = match self.reach {
+            Some(Reach { window, first }) => Seam { window, first, ..seam },
+            None => seam,
+        };
+        match self.map {
+            Some(map) => map.seam(seam),
+            None => seam,
+        }
     }
 
     fn step(&self, gpu: &Gpu, template: &str, form: Value, out: &Buffer, grid: [Count; 3]) -> Result<Step> {
@@ -124,13 +151,23 @@ impl Attend<'_> {
             "stride": self.stride, "out_stride": self.out_stride,
             "heads": attention.heads, "kv_heads": attention.kv_heads,
             "sem": attention.sem, "geo": attention.geo, "value": attention.value,
-            "window": attention.window.unwrap_or(0), "null_attn": attention.null_attn, "null_binding": 4 + buffers.len(),
-            "parts": parts,
+            "seam": self.seam(4 + buffers.len()), "ring": self.cache.ring, "parts": parts,
         });
         let mut bindings = vec![self.call.binding(), self.rows.binding(), self.qkv.binding(), out.binding()];
         bindings.extend(buffers);
         bindings.extend(self.nulls.map(Buffer::binding));
-        gpu.step("attention", &gpu.kernel(template, &merged(parameters, form))?, bindings, grid)
+        // A split leaves the sink to the kernel that merges them.
+        let is_split = form["split"].as_u64().is_some_and(|split| split > 0);
+        let reads = |hooks: &&LayerHooks| if is_split { hooks.hooks().has_functions() } else { hooks.hooks().needs_data() };
+        if let Some(hooks) = self.hooks.filter(reads) {
+            bindings.push(self.map.map_or_else(|| hooks.data.binding(), |map| map.data.binding()));
+        }
+        let parameters = merged(parameters, form);
+        let kernel = match self.hooks {
+            Some(hooks) if hooks.hooks().has_functions() => gpu.kernel_of_script(template, &parameters)?,
+            _ => gpu.kernel(template, &parameters)?,
+        };
+        gpu.step("attention", &kernel, bindings, grid)
     }
 }
 

@@ -163,10 +163,11 @@ impl Attend<'_> {
         let mode = if self.mode == Mode::Decode { "decode" } else { "prefill" };
         let widths = if *sem > 0 { format!("{sem}+{geo}/{value}") } else { format!("{geo}/{value}") };
         let window = window.map(|window| format!(", window {window}")).unwrap_or_default();
+        let hooked = if self.hooks.is_some_and(|hooks| hooks.hooks().has_functions()) { ", as a script says" } else { "" };
         let positions = self.positions().next_power_of_two();
         let rows = self.measured_rows().next_power_of_two();
         format!(
-            "{FACT}{mode} {}, {heads} heads of {widths} on {kv_heads}{window}, {positions} positions, {rows} row{}",
+            "{FACT}{mode} {}, {heads} heads of {widths} on {kv_heads}{window}{hooked}, {positions} positions, {rows} row{}",
             self.cache.kinds().join("/"),
             if rows == 1 { "" } else { "s" }
         )

@@ -1,9 +1,11 @@
 //! A session's keys and values on the device: one buffer for each part of each layer.
 
+use super::hooks::Reach;
 use super::{CacheKind, CacheKinds, hadamard};
 use crate::error::{At, Error, Result};
 use crate::gpu::{Buffer, Gpu, Purpose, Usage};
 use crate::model::{Architecture, Attention, Model};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 /// Semantic keys, geometric keys or values of one layer; `shaders/cache.wgsl` has the layout.
@@ -18,8 +20,35 @@ pub(super) struct CachePart {
     blocks: usize,
 }
 
+/// Where positions lie that are not all kept: the first ones at their places, the latest in a ring. `shaders/cache.wgsl` has the layout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+pub struct Ring {
+    /// Positions that stay.
+    pub first: usize,
+    /// Positions of the ring.
+    pub length: usize,
+    /// Tokens of all sequences that there is room for.
+    pub tokens: usize,
+}
+
+impl Ring {
+    /// The ring for queries that look back so far, and come in chunks of so many: a chunk's keys are written before its first query looks back.
+    /// `None` where all positions take no more room.
+    pub fn new(reach: Reach, chunk: usize, sequences: usize, context: usize) -> Option<Ring> {
+        let length = reach.window + chunk.max(1) - 1;
+        (reach.first + length < context).then(|| Ring { first: reach.first, length, tokens: sequences * (reach.first + length) })
+    }
+
+    /// Whether everything that a query at position `length` or the one before it looks back to is still there when so many positions were written.
+    pub fn holds(self, reach: Reach, length: usize, written: usize) -> bool {
+        written <= self.first + self.length || length + self.length >= written + reach.window
+    }
+}
+
 /// The cache of one layer.
 pub(super) struct LayerCache {
+    /// `None`: every position has a place of its own.
+    pub ring: Option<Ring>,
     /// `None` in a standard layer.
     pub semantic: Option<CachePart>,
     pub geometric: CachePart,
@@ -76,11 +105,12 @@ impl CachePart {
 }
 
 impl LayerCache {
-    /// Room for `tokens` (sequences times context) tokens.
+    /// Room for `tokens` (sequences times context) tokens, or for those of a ring.
     ///
     /// # Errors
     /// More than the device has, or allows in one buffer.
-    pub fn new(gpu: &Gpu, model: &Model, index: usize, kinds: CacheKinds, tokens: usize) -> Result<LayerCache> {
+    pub fn new(gpu: &Gpu, model: &Model, index: usize, kinds: CacheKinds, tokens: usize, ring: Option<Ring>) -> Result<LayerCache> {
+        let tokens = ring.map_or(tokens, |ring| ring.tokens);
         let attention = &model.architecture.layers[index].attention;
         let nulls = transformed_nulls(gpu, model, index, parts(attention, kinds).map(|(kind, _)| kind))?;
         let [semantic, geometric, value] = parts(attention, kinds);
@@ -90,7 +120,7 @@ impl LayerCache {
                 .at(format!("layer {index}"))
         };
         let semantic = if attention.sem > 0 { Some(part("semantic keys", semantic)?) } else { None };
-        Ok(LayerCache { semantic, geometric: part("keys", geometric)?, value: part("values", value)?, nulls })
+        Ok(LayerCache { ring, semantic, geometric: part("keys", geometric)?, value: part("values", value)?, nulls })
     }
 
     /// The parts by name, bound from `binding` on; and their buffers in that order.

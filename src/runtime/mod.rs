@@ -6,6 +6,7 @@ pub mod cache;
 pub mod forms;
 mod generate;
 mod hadamard;
+pub mod hooks;
 mod kv_cache;
 mod linear;
 mod network;
@@ -13,18 +14,22 @@ mod pack;
 mod plan;
 mod profile;
 mod score;
+pub mod seam;
 mod session;
 mod tuning;
 mod weights;
 
 pub use attention_forms::{AttentionForm, Way};
 pub use cache::{CacheKind, CacheKinds};
-pub use kv_cache::bytes_per_token;
+pub use kv_cache::{Ring, bytes_per_token};
 pub use linear::{Form, Shape};
 pub use network::Network;
 pub use profile::{Prepared, Profile};
+pub use seam::Seam;
 pub use session::Session;
 pub use tuning::Measured;
+
+use std::rc::Rc;
 
 /// How weights are stored on the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -43,6 +48,8 @@ pub enum WeightKind {
 #[derive(Default)]
 pub struct LoadOptions<'a> {
     pub weights: WeightKind,
+    /// What a script says of each layer's attention; empty: nothing of any.
+    pub attention: &'a [Option<Rc<hooks::Hooks>>],
     /// Called with (bytes done, bytes in all) as weights arrive on the device.
     pub progress: Option<&'a dyn Fn(u64, u64)>,
 }

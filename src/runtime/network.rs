@@ -1,5 +1,6 @@
 //! A model whose weights are on the device.
 
+use super::hooks::LayerHooks;
 use super::weights::{Format, Matrix, Stream, load_vector};
 use super::{LoadOptions, WeightKind};
 use crate::error::{At, Error, Result};
@@ -19,6 +20,8 @@ pub struct Network {
     pub(super) final_norm: Buffer,
     /// `None`: the embedding is the head.
     head: Option<Matrix>,
+    /// What a script says of each layer's attention.
+    hooks: Vec<Option<LayerHooks>>,
 }
 
 /// One block's weights.
@@ -88,10 +91,16 @@ impl Network {
         let loader = Loader { stream: Stream::new(gpu, &report), model: &model, kind: options.weights };
         let place = model.path.display().to_string();
         let parts = loader.load().at(&place)?;
+        let hooks = LayerHooks::of_layers(gpu, &model, options.attention)?;
         gpu.flush()?;
         gpu.wait()?;
         let (embedding, layers, final_norm, head) = parts;
-        Ok(Rc::new(Network { gpu: gpu.clone(), weights: options.weights, embedding, layers, final_norm, head, model }))
+        Ok(Rc::new(Network { gpu: gpu.clone(), weights: options.weights, embedding, layers, final_norm, head, hooks, model }))
+    }
+
+    /// What a script says of a layer's attention.
+    pub(super) fn hooks(&self, layer: usize) -> Option<&LayerHooks> {
+        self.hooks.get(layer)?.as_ref()
     }
 
     pub fn gpu(&self) -> &Arc<Gpu> {

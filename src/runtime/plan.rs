@@ -1,6 +1,7 @@
 //! The steps of a forward pass over rows of tokens: made once per session, recorded at every call.
 
 use super::attend::Attend;
+use super::hooks::{LayerMap, Reach};
 use super::kv_cache::LayerCache;
 use super::linear::{Epilogue, Norm, Product};
 use super::network::{LayerWeights, Network, Offsets};
@@ -155,6 +156,10 @@ pub(super) struct Planner<'a> {
     pub history: &'a Buffer,
     pub activations: &'a Activations,
     pub caches: &'a [Rc<LayerCache>],
+    /// How far each layer's queries look back, if not to the beginning.
+    pub reaches: &'a [Option<Reach>],
+    /// Tiles that each layer's mask hides.
+    pub maps: &'a [Option<LayerMap>],
     pub turns: &'a TurnTables,
     /// Partial results of a split cache; decode only.
     pub partial: Option<&'a Buffer>,
@@ -231,6 +236,9 @@ impl Planner<'_> {
             attention,
             cache,
             nulls: cache.nulls.as_ref().or(weights.nulls.as_ref()),
+            hooks: self.network.hooks(index),
+            map: self.maps[index].as_ref(),
+            reach: self.reaches[index],
             call: self.call,
             rows: self.rows,
             qkv,
@@ -328,7 +336,7 @@ impl Planner<'_> {
             "extras_binding": optional[2],
             "qk_norm": attention.qk_norm, "eps": self.network.model().architecture.norm_eps,
             "gate": match attention.gate { Gate::None => "none", Gate::Static => "static", Gate::Dynamic => "dynamic" },
-            "learned_temp": attention.learned_temp, "tie_qk": attention.tie_qk, "unroll": !self.gpu().summary().software,
+            "learned_temp": attention.learned_temp, "tie_qk": attention.tie_qk, "unroll": !self.gpu().summary().software, "ring": self.caches[index].ring,
             "parts": parts,
         });
         let kernel = self.gpu().kernel("cache_write.wgsl", &parameters)?;

@@ -2,13 +2,14 @@
 
 use super::SessionOptions;
 use super::attend::{least_split, prefill_tile};
-use super::kv_cache::{LayerCache, uncached};
+use super::hooks::{self, LayerMap, Reach};
+use super::kv_cache::{LayerCache, Ring, uncached};
 use super::network::Network;
 use super::plan::{Activations, HeadCall, Mode, Plan, Planner, TurnTables, logits_stride};
 use crate::error::{Error, Result};
 use crate::gpu::{Buffer, Count, Counts, Gpu, Purpose, Step, Usage};
 use crate::interrupt;
-use crate::model::{Architecture, Model};
+use crate::model::{Architecture, Layer, Model};
 use serde_json::json;
 use std::cell::OnceCell;
 use std::collections::HashMap;
@@ -25,12 +26,18 @@ pub struct Session {
     uncached: bool,
     pub(super) activations: Activations,
     caches: Vec<Rc<LayerCache>>,
+    /// How far each layer's queries look back, if not to the beginning.
+    reaches: Vec<Option<Reach>>,
+    /// Tiles that each layer's mask hides.
+    maps: Vec<Option<LayerMap>>,
     turns: TurnTables,
     /// Tokens of every sequence: `[sequences, context + 1]`.
     pub(super) history: Buffer,
     /// Positions held, `[sequences]`: on the device for the sampler, and here.
     lengths_buffer: Buffer,
     lengths: Vec<usize>,
+    /// Positions written since a sequence was empty: what rings have lost depends on it.
+    written: Vec<usize>,
     /// The last position's residual stream of every sequence, `[sequences, x_stride]`, picked from a chunk's rows.
     #[expect(dead_code, reason = "steps are bound to it; the accounting needs it alive")]
     picked: Buffer,
@@ -91,7 +98,10 @@ impl Session {
                 }
             }
         }
-        let caches = layer_caches(gpu, network.model(), options, uncached)?;
+        let reach = |(index, layer): (usize, &Layer)| hooks::reach(&layer.attention, network.hooks(index), context);
+        let reaches: Vec<Option<Reach>> = architecture.layers.iter().enumerate().map(reach).collect();
+        let map = |index: usize| network.hooks(index).map_or(Ok(None), |hooks| hooks.map(gpu, context));
+        let maps = (0..architecture.layers.len()).map(map).collect::<Result<Vec<Option<LayerMap>>>>()?;
         let tile = prefill_tile(gpu) as usize;
         let chunk = if uncached {
             sequences * context.next_multiple_of(tile)
@@ -104,6 +114,7 @@ impl Session {
             return Err(Error::new(format!("{chunk} token rows at once are more than the device takes"))
                 .remedy("use a cache, or fewer sequences or a smaller context without one"));
         }
+        let caches = layer_caches(gpu, network.model(), options, (!uncached).then_some(&reaches), chunk)?;
         let activations = Activations::new(network, chunk)?;
         let buffer = |label: &str, words: usize, purpose| gpu.buffer(label, words as u64 * 4, purpose, Usage::Storage);
         let history = buffer("the tokens", sequences * (context + 1), Purpose::Scratch)?;
@@ -145,6 +156,8 @@ impl Session {
                 history: &history,
                 activations: &activations,
                 caches: &caches,
+                reaches: &reaches,
+                maps: &maps,
                 turns: &turns,
                 partial: partial.as_ref(),
                 captures: None,
@@ -181,10 +194,13 @@ impl Session {
             uncached,
             activations,
             caches,
+            reaches,
+            maps,
             turns,
             history,
             lengths_buffer,
             lengths: vec![0; sequences],
+            written: vec![0; sequences],
             picked,
             picked_rows,
             pick,
@@ -353,6 +369,7 @@ impl Session {
                     .at(format!("sequence {sequence}")));
             }
         }
+        self.restore()?;
         for (sequence, list) in tokens.iter().enumerate() {
             let at = sequence * (context + 1) + self.lengths[sequence];
             if !list.is_empty() {
@@ -360,8 +377,37 @@ impl Session {
             }
             self.lengths[sequence] += list.len();
         }
+        self.note_written();
         self.write_lengths();
         Ok(())
+    }
+
+    /// Computes sequences again whose rings have lost what the next query looks back to: they were longer once.
+    fn restore(&mut self) -> Result<()> {
+        let holds = |sequence: usize| {
+            let rings = self.caches.iter().zip(&self.reaches).filter_map(|(cache, reach)| Some((cache.ring?, (*reach)?)));
+            rings.into_iter().all(|(ring, reach)| ring.holds(reach, self.lengths[sequence], self.written[sequence]))
+        };
+        let lost: Vec<usize> = (0..self.lengths.len()).filter(|&sequence| !holds(sequence)).collect();
+        if lost.is_empty() {
+            return Ok(());
+        }
+        let starts: Vec<usize> = self.lengths.iter().enumerate().map(|(at, &length)| if lost.contains(&at) { 0 } else { length }).collect();
+        for chunk in self.chunks(&self.rows_from(&starts)) {
+            interrupt::check()?;
+            self.run_chunk(chunk, |_, _| Ok(()))?;
+        }
+        self.gpu().wait()?;
+        for sequence in lost {
+            self.written[sequence] = self.lengths[sequence];
+        }
+        Ok(())
+    }
+
+    fn note_written(&mut self) {
+        for (written, &length) in self.written.iter_mut().zip(&self.lengths) {
+            *written = if length == 0 { 0 } else { length.max(*written) };
+        }
     }
 
     pub(super) fn write_lengths(&self) {
@@ -372,6 +418,7 @@ impl Session {
     /// What the device's sampler has counted already.
     pub(super) fn note_lengths(&mut self, lengths: Vec<usize>) {
         self.lengths = lengths;
+        self.note_written();
     }
 
     pub(super) fn lengths_buffer(&self) -> &Buffer {
@@ -380,6 +427,7 @@ impl Session {
 
     pub(super) fn set_lengths(&mut self, lengths: Vec<usize>) {
         self.lengths = lengths;
+        self.note_written();
         self.write_lengths();
     }
 
@@ -457,6 +505,8 @@ impl Session {
             history: &self.history,
             activations: &self.activations,
             caches: &self.caches,
+            reaches: &self.reaches,
+            maps: &self.maps,
             turns: &self.turns,
             partial: None,
             captures,
@@ -479,7 +529,14 @@ fn check_options(architecture: &Architecture, options: &SessionOptions) -> Resul
 }
 
 /// One cache per layer; without a cache, keys and values live for one layer of one call, and layers of the same shape share them.
-fn layer_caches(gpu: &Gpu, model: &Model, options: &SessionOptions, uncached: bool) -> Result<Vec<Rc<LayerCache>>> {
+/// `reaches`: how far each layer's queries look back where there is a cache; those that look back a bounded way get a ring.
+fn layer_caches(
+    gpu: &Gpu,
+    model: &Model,
+    options: &SessionOptions,
+    reaches: Option<&Vec<Option<Reach>>>,
+    chunk: usize,
+) -> Result<Vec<Rc<LayerCache>>> {
     let architecture = &model.architecture;
     let tokens = options.sequences * options.context;
     let mut shared: HashMap<[usize; 4], Rc<LayerCache>> = HashMap::new();
@@ -491,8 +548,10 @@ fn layer_caches(gpu: &Gpu, model: &Model, options: &SessionOptions, uncached: bo
             caches.push(cache.clone());
             continue;
         }
-        let cache = Rc::new(LayerCache::new(gpu, model, index, options.cache, tokens)?);
-        if uncached {
+        let reach = reaches.and_then(|reaches| reaches[index]);
+        let ring = reach.and_then(|reach| Ring::new(reach, chunk, options.sequences, options.context));
+        let cache = Rc::new(LayerCache::new(gpu, model, index, options.cache, tokens, ring)?);
+        if reaches.is_none() {
             shared.insert(shape, cache.clone());
         }
         caches.push(cache);

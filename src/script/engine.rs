@@ -3,8 +3,8 @@
 use super::host::{Host, HostTag};
 use super::modules::Resolver;
 use super::{
-    bundle, cells, charts, clock, dataset, device, directory, files, language, matrix, model, model_file, modules, numbers, pairs,
-    parameters, progress, session, statistics, text, thresholds, tokens, weights,
+    attention, bundle, cells, charts, clock, dataset, device, directory, files, language, matrix, model, model_file, modules, numbers,
+    pairs, parameters, progress, session, statistics, text, thresholds, tokens, weights,
 };
 use crate::{interrupt, terminal};
 use rhai::{Dynamic, Engine, Map, Module, OptimizationLevel, Scope, Token};
@@ -26,6 +26,7 @@ pub(super) const SECTIONS: &[Section] = &[
         about: "A model that is read but not on the device yet: enough to see what is wrong.",
         module: model_file::module,
     },
+    Section { title: "Attention", about: "Defined by a script: docs/attention.md.", module: attention::module },
     Section { title: "Bundled models", about: "Inside the binary.", module: bundle::module },
     Section { title: "Sessions", about: "Sequences of tokens with their cache.", module: session::module },
     Section { title: "The device", about: "What it is, and what is allocated on it.", module: device::module },

@@ -15,3 +15,18 @@ impl From<Error> for Box<EvalAltResult> {
         Box::new(kind(Dynamic::from(error), Position::NONE))
     }
 }
+
+/// The same with its error of caramba changed, if it is one.
+#[allow(clippy::boxed_local, reason = "it comes in the box that rhai puts every error in")]
+pub(super) fn changed(error: Box<EvalAltResult>, change: impl FnOnce(Error) -> Error) -> Box<EvalAltResult> {
+    match *error {
+        EvalAltResult::ErrorRuntime(value, position) => {
+            let value = match value.read_lock::<Error>().map(|error| (*error).clone()) {
+                Some(error) => Dynamic::from(change(error)),
+                None => value,
+            };
+            Box::new(EvalAltResult::ErrorRuntime(value, position))
+        }
+        other => Box::new(other),
+    }
+}

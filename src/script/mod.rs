@@ -1,11 +1,13 @@
 //! The Rhai host: the engine and its limits, and one module for each thing a script can hold.
 
+mod attention;
 mod bundle;
 mod catalog;
 mod cells;
 mod charts;
 mod check;
 mod clock;
+mod closure;
 mod dataset;
 mod device;
 mod directory;
@@ -36,6 +38,7 @@ mod weights;
 #[cfg(test)]
 mod tests;
 
+pub use attention::Reference;
 pub use bundle::{find_model, is_bundled};
 pub use documentation::{documentation, write_definitions};
 

@@ -1,6 +1,7 @@
 //! Models: loaded on the device, with their tokenizer.
 
-use super::failure::Answer;
+use super::attention::{self, Attention};
+use super::failure::{self, Answer};
 use super::host::Host;
 use super::model_file::ModelFile;
 use super::session::{self, Session};
@@ -22,6 +23,8 @@ pub struct Model {
     pub(super) network: Rc<Network>,
     /// As the user asked for it: `stored`, `f16`, ...
     weights: &'static str,
+    /// What a script says of its attention; empty: nothing.
+    attention: String,
 }
 
 /// How weights can be stored on the device.
@@ -35,40 +38,45 @@ pub(super) struct LoadChoice {
     kind: WeightKind,
     /// The model section of a manifest, for a checkpoint that says nothing of its shape.
     pub(super) topology: Option<serde_yaml::Value>,
+    /// What a script says of its attention.
+    pub(super) attention: Vec<Attention>,
 }
 
 impl LoadChoice {
     /// From the options of `load`.
-    pub(super) fn of(options: Map) -> Result<LoadChoice> {
-        let unknown_option = options.keys().find(|key| !["weights", "model"].contains(&key.as_str())).cloned();
+    pub(super) fn of(context: &NativeCallContext, options: Map) -> Answer<LoadChoice> {
+        let unknown_option = options.keys().find(|key| !["weights", "model", "attention"].contains(&key.as_str())).cloned();
         let mut options = Options::new("model option", options);
+        let attention = attention::of_option(context, options.take("attention"))
+            .map_err(|error| failure::changed(error, |error| error.about("attention")))?;
         let name = options.text("weights").map_err(|error| error.about("weights"))?.unwrap_or_else(|| "stored".into());
         let topology = options.take("model").map(|section| to_data(&section)).transpose().at("model")?;
         options.finish().map_err(|error| error.about(unknown_option.unwrap_or_default()))?;
         let names = || WEIGHTS.iter().map(|(name, _)| *name);
         match WEIGHTS.iter().find(|(known, _)| *known == name.as_str()) {
-            Some(&(weights, kind)) => Ok(LoadChoice { weights, kind, topology }),
-            None => Err(unknown("kind of weights", &name, names()).about("weights")),
+            Some(&(weights, kind)) => Ok(LoadChoice { weights, kind, topology, attention }),
+            None => Err(unknown("kind of weights", &name, names()).about("weights").into()),
         }
     }
 }
 
 impl Model {
-    fn load(host: &Host, path: &str, options: Map) -> Result<Model> {
+    fn load(context: &NativeCallContext, path: &str, options: Map) -> Answer<Model> {
         let mut source = options;
         source.insert("path".into(), path.into());
-        let file = ModelFile::open(host, source)?;
-        Model::of(host, file.model, &file.choice).at(path)
+        let file = ModelFile::open(context, source)?;
+        Ok(Model::of(&*Host::of(context)?, file.model, &file.choice).at(path)?)
     }
 
     /// Puts a model that was read on the device.
     pub(super) fn of(host: &Host, model: Arc<crate::model::Model>, choice: &LoadChoice) -> Result<Model> {
+        let layers = attention::of_layers(&choice.attention, model.architecture.layers.len())?;
         let gpu = host.gpu()?;
         let total = model.tensors.values().map(|tensor| tensor.stored_bytes() as u64).sum();
         let progress = Progress::new(format!("loading {}", model.name), Some(total), Unit::Bytes);
         let report = |done: u64, _: u64| progress.set(done);
-        let network = Network::load(gpu, model, &LoadOptions { weights: choice.kind, progress: Some(&report) })?;
-        Ok(Model { network, weights: choice.weights })
+        let network = Network::load(gpu, model, &LoadOptions { weights: choice.kind, progress: Some(&report), attention: &layers })?;
+        Ok(Model { network, weights: choice.weights, attention: attention::description(&choice.attention) })
     }
 
     pub(super) fn architecture(&self) -> &Architecture {
@@ -139,7 +147,7 @@ impl Model {
             let bytes = bytes_per_token(&model.architecture, CacheKinds::uniform(entry.kind));
             (entry.name.into(), (bytes as INT).into())
         });
-        Ok(Map::from_iter([
+        let mut description = Map::from_iter([
             ("name".into(), model.name.clone().into()),
             ("path".into(), model.path.display().to_string().into()),
             ("files".into(), Dynamic::from_array(hashes(model)?)),
@@ -149,7 +157,11 @@ impl Model {
             ("weights".into(), self.weights.into()),
             ("weight_bytes".into(), (self.network.weight_bytes() as INT).into()),
             ("bytes_per_token".into(), Dynamic::from_map(per_token.collect())),
-        ]))
+        ]);
+        if !self.attention.is_empty() {
+            description.insert("attention".into(), self.attention.clone().into());
+        }
+        Ok(description)
     }
 }
 
@@ -183,8 +195,9 @@ pub(super) mod api {
         load_with(context, path, Map::new())
     }
 
-    /// Loads a model with options: `weights` (`"stored"`, as in the file where the device can; `"f32"`, `"f16"`, `"q8"`, `"q4"`) and
-    /// `model` (the model section of a manifest, for a training checkpoint).
+    /// Loads a model with options: `weights` (`"stored"`, as in the file where the device can; `"f32"`, `"f16"`, `"q8"`, `"q4"`),
+    /// `model` (the model section of a manifest, for a training checkpoint) and `attention` (what `attention(...)` makes, a map for it, or a list of them, the
+    /// first of which that is for a layer counts).
     ///
     /// # Example
     /// ```rhai,no_run
@@ -192,7 +205,7 @@ pub(super) mod api {
     /// ```
     #[rhai_fn(name = "load", return_raw, volatile)]
     pub fn load_with(context: NativeCallContext, path: &str, options: Map) -> Answer<Model> {
-        Ok(Model::load(&*Host::of(&context)?, path, options)?)
+        Model::load(&context, path, options)
     }
 
     /// Loads the model that a map describes: `path`, and the options of `load`.

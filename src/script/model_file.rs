@@ -1,11 +1,12 @@
 //! A model that is read from its file but not on the device: its shape, its tokenizer and its hashes are enough to find what is wrong with a
 //! plan before anything is measured.
 
+use super::attention;
 use super::failure::Answer;
 use super::host::Host;
 use super::model::{self, LoadChoice, Model};
 use super::tokens::Tokens;
-use crate::error::{At, Error, Result};
+use crate::error::{At, Error};
 use crate::model::OpenOptions;
 use crate::runtime::{CacheKind, CacheKinds, bytes_per_token};
 use rhai::plugin::*;
@@ -24,12 +25,14 @@ impl ModelFile {
     ///
     /// # Errors
     /// An option that there is not, with its name; a file that is no model.
-    pub(super) fn open(host: &Host, mut source: Map) -> Result<ModelFile> {
+    pub(super) fn open(context: &NativeCallContext, mut source: Map) -> Answer<ModelFile> {
         let path = source.remove("path").and_then(|path| path.into_immutable_string().ok());
         let path = path.ok_or_else(|| Error::new("a model's map has no `path`").remedy("write #{ path: \"...\", weights: \"f16\" }"))?;
-        let choice = LoadChoice::of(source)?;
+        let choice = LoadChoice::of(context, source)?;
         let options = OpenOptions { topology: choice.topology.clone() };
-        let model = Arc::new(crate::model::Model::open(&host.resolve(&path)?, &options)?);
+        let model = Arc::new(crate::model::Model::open(&Host::of(context)?.resolve(&path)?, &options)?);
+        // That it is for no layer is told before anything is loaded.
+        attention::of_layers(&choice.attention, model.architecture.layers.len()).map_err(|error| error.about("attention"))?;
         Ok(ModelFile { model, choice })
     }
 }
@@ -49,7 +52,7 @@ pub(super) mod api {
     /// ```
     #[rhai_fn(name = "model_file", return_raw, volatile)]
     pub fn of_map(context: NativeCallContext, source: Map) -> Answer<ModelFile> {
-        Ok(super::ModelFile::open(&*Host::of(&context)?, source)?)
+        super::ModelFile::open(&context, source)
     }
 
     /// Reads the model at a path without loading it.

@@ -1,7 +1,7 @@
 //! Importing scripts by name: a file next to the script that asks, then next to the main script, then the built-in ones. And what makes
 //! a script a benchmark: it says what its cells are and how one is measured (or just `run(model, config)`), and gets a `new(parameters)` for it.
 
-use super::failure::Answer;
+use super::failure::{self, Answer};
 use super::host::Host;
 use super::model::Model;
 use super::model_file::ModelFile;
@@ -503,10 +503,11 @@ pub(super) mod api {
         options.insert("path".into(), source.path.clone().into());
         // A model that is there is read now: what is wrong with it, or with its options, is told before anything else is done.
         if !made {
-            ModelFile::open(&host, options.clone()).map_err(|error| match error.parameter() {
+            let place = |error: Error| match error.parameter() {
                 Some(option) => experiment.point(&format!("models.{name}.{option}"), error.clone()),
                 None => error,
-            })?;
+            };
+            ModelFile::open(&context, options.clone()).map_err(|error| failure::changed(error, place))?;
         }
         Ok(options)
     }

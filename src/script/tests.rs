@@ -1,5 +1,7 @@
 //! The engine as a script's author meets it: what works, and what errors say.
 
+mod attention;
+
 use super::*;
 use std::fs;
 

@@ -54,7 +54,9 @@ impl Lab {
     /// Runs one kernel once. Buffers are in the order of its bindings.
     pub fn run(&self, template: &str, parameters: &Value, buffers: &[&Buffer], grid: [usize; 3]) {
         let place = format!("{} on {} with {parameters}", template, self.name);
-        let kernel = self.gpu.kernel(template, parameters).unwrap_or_else(|error| panic!("{place}: {error}"));
+        let holds_script = parameters["seam"]["functions"].as_str().is_some_and(|functions| !functions.is_empty());
+        let kernel = if holds_script { self.gpu.kernel_of_script(template, parameters) } else { self.gpu.kernel(template, parameters) };
+        let kernel = kernel.unwrap_or_else(|error| panic!("{place}: {error}"));
         let bindings = buffers.iter().map(|buffer| buffer.binding()).collect();
         let step = self
             .gpu

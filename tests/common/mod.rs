@@ -1,6 +1,7 @@
 //! What several test files need.
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 
+pub mod attention;
 pub mod cli;
 pub mod fixtures;
 pub mod lab;

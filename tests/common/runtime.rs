@@ -17,7 +17,7 @@ pub fn devices() -> [(&'static str, Arc<Gpu>); 2] {
 }
 
 pub fn load(gpu: &Arc<Gpu>, model: &Arc<Model>, weights: WeightKind) -> Rc<Network> {
-    Network::load(gpu, model.clone(), &LoadOptions { weights, progress: None }).unwrap_or_else(|error| panic!("{error}"))
+    Network::load(gpu, model.clone(), &LoadOptions { weights, ..LoadOptions::default() }).unwrap_or_else(|error| panic!("{error}"))
 }
 
 pub fn session(network: &Rc<Network>, kind: CacheKind, sequences: usize, chunk: Option<usize>) -> Session {

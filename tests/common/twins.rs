@@ -1,6 +1,10 @@
 //! The kernels' twins: the same in plain Rust, for one row at a time and in f64 where sums are long.
 
 use super::lab::Random;
+use caramba::runtime::hooks::Sink;
+use caramba::runtime::hooks::expression::At;
+use caramba::runtime::seam::Normaliser;
+use caramba::script::Reference;
 use half::f16;
 use serde_json::{Value, json};
 
@@ -383,8 +387,19 @@ impl Layer {
         }
     }
 
-    /// What attention makes of one row of queries at `position` of a sequence whose first token is `first` in the caches: [heads, value].
-    pub fn attend(&self, row: &[f32], position: usize, first: usize, tokens: usize, caches: &[Vec<u32>], nulls: &[f32]) -> Vec<f32> {
+    /// What attention makes of one row of queries at `position` of a sequence whose first token is `first` in the caches, by a script's rule or as
+    /// usual: [heads, value].
+    #[allow(clippy::too_many_arguments, reason = "attention is all of these")]
+    pub fn attend(
+        &self,
+        row: &[f32],
+        position: usize,
+        first: usize,
+        tokens: usize,
+        caches: &[Vec<u32>],
+        nulls: &[f32],
+        rule: Option<Rule>,
+    ) -> Vec<f32> {
         let parts = self.parts();
         let begin = if self.window > 0 { (position + 1).saturating_sub(self.window) } else { 0 };
         let held: Vec<Vec<Vec<f32>>> = (begin..=position)
@@ -397,27 +412,69 @@ impl Layer {
             let query_sem = &row[head * self.sem..(head + 1) * self.sem];
             let query_geo = &row[self.heads * self.sem + head * self.geo..][..self.geo];
             let of = |values: &[f32], width: usize| values[kv_head * width..(kv_head + 1) * width].to_vec();
-            let mut seen: Vec<(f64, Vec<f32>)> = held
-                .iter()
-                .map(|token| {
-                    let semantic = if self.sem > 0 { dot(query_sem, &of(&token[0], self.sem)) } else { 0.0 };
-                    let score = semantic + dot(query_geo, &of(&token[token.len() - 2], self.geo));
-                    (score, of(&token[token.len() - 1], self.value))
-                })
-                .collect();
+            let mut seen: Vec<(f64, Vec<f32>)> = Vec::new();
+            for (token, p) in held.iter().zip(begin..) {
+                let semantic = if self.sem > 0 { dot(query_sem, &of(&token[0], self.sem)) } else { 0.0 };
+                let product = semantic + dot(query_geo, &of(&token[token.len() - 2], self.geo));
+                let score = rule.as_ref().map_or(Some(product), |rule| rule.score(product, position, p, head, kv_head));
+                seen.extend(score.map(|score| (score, of(&token[token.len() - 1], self.value))));
+            }
             if self.null_attn {
                 let null = &nulls[head * (key + self.value)..(head + 1) * (key + self.value)];
                 let score = dot(query_sem, &null[..self.sem]) + dot(query_geo, &null[self.sem..key]);
                 seen.push((score, null[key..].to_vec()));
             }
-            let most = seen.iter().fold(f64::MIN, |most, (score, _)| most.max(*score));
-            let total: f64 = seen.iter().map(|(score, _)| (score - most).exp()).sum();
-            out.extend((0..self.value).map(|e| {
-                let sum: f64 = seen.iter().map(|(score, value)| (score - most).exp() * f64::from(value[e])).sum();
-                (sum / total) as f32
-            }));
+            let scores: Vec<f64> = seen.iter().map(|(score, _)| *score).collect();
+            let weights = match &rule {
+                Some(rule) => rule.weights(&scores, head),
+                None => softmax(&scores, None),
+            };
+            let sum = |e: usize| seen.iter().zip(&weights).map(|((_, value), weight)| weight * f64::from(value[e])).sum::<f64>();
+            out.extend((0..self.value).map(|e| sum(e) as f32));
         }
         out
+    }
+}
+
+/// The softmax of some scores, with a sink beside them.
+fn softmax(scores: &[f64], sink: Option<f64>) -> Vec<f64> {
+    let most = scores.iter().copied().chain(sink).fold(f64::MIN, f64::max);
+    let total: f64 = scores.iter().copied().chain(sink).map(|score| (score - most).exp()).sum();
+    scores.iter().map(|score| (score - most).exp() / total).collect()
+}
+
+/// What a script says of attention, by its functions as Rhai.
+pub struct Rule<'a> {
+    pub script: &'a Reference,
+    /// Of the sink, one a head; or none.
+    pub logits: &'a [f32],
+    pub layer: usize,
+    pub sequence: usize,
+}
+
+impl Rule<'_> {
+    /// A key's score; `None` where it is not seen.
+    fn score(&self, product: f64, query: usize, key: usize, head: usize, kv_head: usize) -> Option<f64> {
+        let [query, key, head, kv_head, layer, sequence] = [query, key, head, kv_head, self.layer, self.sequence].map(|value| value as i32);
+        let at = At { query, key, head, kv_head, layer, sequence };
+        if !self.script.mask(at).expect("a mask that Rhai can compute") {
+            return None;
+        }
+        let score = self.script.score(product, at).expect("a score that Rhai can compute");
+        (!score.is_nan() && score > -1e30).then_some(score.min(1e30))
+    }
+
+    fn weights(&self, scores: &[f64], head: usize) -> Vec<f64> {
+        let hooks = self.script.hooks();
+        let bias = f64::from(hooks.bias);
+        match hooks.normaliser {
+            Normaliser::Softmax => {
+                let sink = self.logits.get(head).copied().map(f64::from);
+                softmax(scores, if hooks.sink == Sink::Zero { Some(0.0) } else { sink })
+            }
+            Normaliser::Sigmoid => scores.iter().map(|score| 1.0 / (1.0 + (-(score + bias)).exp())).collect(),
+            Normaliser::Relu => scores.iter().map(|score| (score + bias).max(0.0)).collect(),
+        }
     }
 }
 
