@@ -9,11 +9,12 @@
 //! runtime   manifest   artifact   statistics   linear_algebra
 //! model
 //! gpu
-//! error     source      interrupt   terminal   progress
+//! error     source      interrupt   terminal   progress   mapped
 //! ```
 
 pub mod error;
 pub mod interrupt;
+pub mod mapped;
 pub mod progress;
 pub mod source;
 pub mod terminal;

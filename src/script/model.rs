@@ -10,6 +10,7 @@ use crate::model::{Architecture, OpenOptions};
 use crate::progress::{Progress, Unit};
 use crate::runtime::cache::CACHE_KINDS;
 use crate::runtime::{CacheKind, CacheKinds, LoadOptions, Network, WeightKind, bytes_per_token};
+use crate::terminal;
 use rhai::plugin::*;
 use rhai::{Array, FLOAT, INT, ImmutableString, Map};
 use std::rc::Rc;
@@ -32,12 +33,14 @@ impl Model {
         let mut options = Options::new("model option", options);
         let name = options.text("weights")?.unwrap_or_else(|| "stored".into());
         let topology = options.take("model").map(|section| to_data(&section)).transpose().at("model")?;
+        let state_dict = options.text("state_dict")?.map(|name| name.to_string());
         options.finish()?;
         let names = || WEIGHTS.iter().map(|(name, _)| *name);
         let Some(&(weights, kind)) = WEIGHTS.iter().find(|(known, _)| *known == name.as_str()) else {
             return Err(unknown("kind of weights", &name, names()));
         };
-        let model = Arc::new(crate::model::Model::open(&host.resolve(path)?, &OpenOptions { topology })?);
+        let model = Arc::new(crate::model::Model::open(&host.resolve(path)?, &OpenOptions { topology, state_dict })?);
+        model.notes.iter().for_each(|note| terminal::warn(&format!("{path}: {note}")));
         let gpu = host.gpu()?;
         let total = model.tensors.values().map(|tensor| tensor.stored_bytes() as u64).sum();
         let progress = Progress::new(format!("loading {}", model.name), Some(total), Unit::Bytes);
@@ -158,8 +161,9 @@ pub(super) mod api {
         load_with(context, path, Map::new())
     }
 
-    /// Loads a model with options: `weights` (`"stored"`, as in the file where the device can; `"f32"`, `"f16"`, `"q8"`, `"q4"`) and
-    /// `model` (the model section of a manifest, for a training checkpoint).
+    /// Loads a model with options: `weights` (`"stored"`, as in the file where the device can; `"f32"`, `"f16"`, `"q8"`, `"q4"`), and for a
+    /// training checkpoint `model` (the model section of a manifest) and `state_dict` (the dictionary whose tensors are meant, where it
+    /// holds several).
     ///
     /// # Example
     /// ```rhai,no_run
