@@ -9,7 +9,7 @@
 //! runtime   manifest   artifact   statistics   linear_algebra
 //! model
 //! gpu
-//! error     source      interrupt   terminal   progress   mapped
+//! error     source      interrupt   terminal   progress   mapped   yaml
 //! ```
 
 pub mod error;
@@ -18,6 +18,7 @@ pub mod mapped;
 pub mod progress;
 pub mod source;
 pub mod terminal;
+pub mod yaml;
 
 pub mod gpu;
 pub mod model;

@@ -26,6 +26,7 @@ mod report;
 mod session;
 mod statistics;
 mod text;
+mod token_file;
 mod tokens;
 mod values;
 mod weights;
