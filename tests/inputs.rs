@@ -175,3 +175,36 @@ fn a_nan_in_the_weights_is_told() {
     let message = session.generate(&options, &mut |_, _| ()).unwrap_err().to_string();
     assert!(message.contains("the model's logits are NaN or infinite at position 2"), "{message}");
 }
+
+/// Values that an fp16 cache can't hold: the cache is named, and the way out is one.
+#[test]
+fn a_cache_that_is_too_narrow_is_told() {
+    let [(_, gpu), _] = common::runtime::devices();
+    let mut model = open("pt_bare").unwrap();
+    // Values a million times as large, and an output projection that takes it back.
+    for (part, factor) in [("v_proj", 1e6f32), ("o_proj", 1e-6)] {
+        let tensor = model.tensors.get_mut(&format!("model.layers.1.self_attn.{part}.weight")).unwrap();
+        let values = tensor.to_f32().into_iter().map(|value| value * factor).collect();
+        *tensor = caramba::model::Tensor::from_f32(tensor.shape.clone(), values).unwrap();
+    }
+    let network = common::runtime::load(&gpu, &Arc::new(model), WeightKind::Stored);
+    let block = tokens().remove(0)[..40].to_vec();
+    let message = common::runtime::session(&network, CacheKind::F16, 1, None).score(&[block.clone()]).unwrap_err().to_string();
+    assert!(message.contains("keys or values of layer 1 are beyond 65504") && message.contains("use a cache with scales: q8"), "{message}");
+    common::runtime::session(&network, CacheKind::Q8, 1, None).score(&[block]).unwrap_or_else(|error| panic!("{error}"));
+}
+
+#[test]
+fn another_scaling_of_rope_may_be_asked_for() {
+    let [(_, gpu), _] = common::runtime::devices();
+    let scaling = serde_yaml::from_str("{rope_type: linear, factor: 4}").unwrap();
+    let model = Model::open(&path("pt_bare"), &OpenOptions { rope_scaling: Some(scaling), ..OpenOptions::default() }).unwrap();
+    assert_eq!((model.architecture.context, model.notes.join("")), (1024, "RoPE is scaled as asked for: the context is 1024 tokens, 256 are the model's own".into()));
+    // The value of the case that has this scaling in its configuration.
+    let found = cross_entropy(&gpu, model).unwrap();
+    assert!((found - 5.278_347_7).abs() < 5e-3, "{found}");
+    let misspelt = serde_yaml::from_str("{rope_type: yarm}").unwrap();
+    let options = OpenOptions { rope_scaling: Some(misspelt), ..OpenOptions::default() };
+    let message = Model::open(&path("pt_bare"), &options).err().unwrap().to_string();
+    assert!(message.contains("rope_scaling: unknown RoPE scaling `yarm`") && message.contains("did you mean `yarn`?"), "{message}");
+}

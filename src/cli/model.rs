@@ -44,6 +44,6 @@ impl ModelArgument {
         let topology = source.and_then(|model| model.options.get("model").cloned());
         let given = named.and_then(|model| model.options.get("state_dict")).and_then(|name| name.as_str()).map(str::to_owned);
         let path = named.map_or(self.model.as_path(), |model| Path::new(&model.path));
-        Model::open(&script::find_model(path)?, &OpenOptions { topology, state_dict: state_dict.or(given) })
+        Model::open(&script::find_model(path)?, &OpenOptions { topology, state_dict: state_dict.or(given), ..OpenOptions::default() })
     }
 }

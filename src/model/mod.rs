@@ -6,6 +6,7 @@ mod checkpoint;
 mod file;
 mod gguf;
 mod hashes;
+mod hub;
 mod huggingface;
 mod inventory;
 mod names;
@@ -43,6 +44,9 @@ pub struct OpenOptions {
     pub topology: Option<serde_yaml::Value>,
     /// The dictionary of a training checkpoint whose tensors are meant, where there are several: its keys joined by dots.
     pub state_dict: Option<String>,
+    /// A scaling of RoPE to compute with instead of the model's own, with the keys of a configuration's `rope_scaling`: how it does beyond the
+    /// context that it was trained with.
+    pub rope_scaling: Option<serde_yaml::Value>,
 }
 
 /// A model on the host: nothing is computed here, and weights stay in their (memory-mapped) files until they are asked for.
@@ -75,6 +79,27 @@ impl Model {
     /// # Errors
     /// What is wrong with which file, tensor or key.
     pub fn open(path: &Path, options: &OpenOptions) -> Result<Model> {
+        let model = Self::read(&hub::locate(path)?, options)?;
+        match &options.rope_scaling {
+            None => Ok(model),
+            Some(scaling) => model.stretched(scaling).at("rope_scaling").at(path.display()),
+        }
+    }
+
+    /// The same with another scaling of RoPE in every layer that rotates, and room for the context that it reaches.
+    fn stretched(mut self, scaling: &serde_yaml::Value) -> Result<Model> {
+        let section = serde_json::to_value(scaling).map_err(|error| Error::new(error.to_string()))?;
+        let before = self.architecture.context;
+        self.architecture.context = huggingface::rope::stretch(&mut self.architecture, &section)?;
+        self.architecture.check()?;
+        self.notes.push(match self.architecture.context {
+            after if after > before => format!("RoPE is scaled as asked for: the context is {after} tokens, {before} are the model's own"),
+            _ => "RoPE is scaled as asked for".to_owned(),
+        });
+        Ok(self)
+    }
+
+    fn read(path: &Path, options: &OpenOptions) -> Result<Model> {
         match Kind::of(path)? {
             Kind::Gguf => gguf::open(path),
             Kind::Directory => huggingface::open_directory(path, options),

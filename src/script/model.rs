@@ -34,12 +34,13 @@ impl Model {
         let name = options.text("weights")?.unwrap_or_else(|| "stored".into());
         let topology = options.take("model").map(|section| to_data(&section)).transpose().at("model")?;
         let state_dict = options.text("state_dict")?.map(|name| name.to_string());
+        let rope_scaling = options.take("rope_scaling").map(|section| to_data(&section)).transpose().at("rope_scaling")?;
         options.finish()?;
         let names = || WEIGHTS.iter().map(|(name, _)| *name);
         let Some(&(weights, kind)) = WEIGHTS.iter().find(|(known, _)| *known == name.as_str()) else {
             return Err(unknown("kind of weights", &name, names()));
         };
-        let model = Arc::new(crate::model::Model::open(&host.resolve(path)?, &OpenOptions { topology, state_dict })?);
+        let model = Arc::new(crate::model::Model::open(&host.resolve(path)?, &OpenOptions { topology, state_dict, rope_scaling })?);
         model.notes.iter().for_each(|note| terminal::warn(&format!("{path}: {note}")));
         let gpu = host.gpu()?;
         let total = model.tensors.values().map(|tensor| tensor.stored_bytes() as u64).sum();
@@ -163,11 +164,13 @@ pub(super) mod api {
 
     /// Loads a model with options: `weights` (`"stored"`, as in the file where the device can; `"f32"`, `"f16"`, `"q8"`, `"q4"`), and for a
     /// training checkpoint `model` (the model section of a manifest) and `state_dict` (the dictionary whose tensors are meant, where it
-    /// holds several).
+    /// holds several). `rope_scaling` is another scaling of RoPE than the model's own, as in a `config.json`: how it does beyond the context that
+    /// it was trained with.
     ///
     /// # Example
     /// ```rhai,no_run
     /// let model = load("models/SmolLM2-135M", #{ weights: "q8" });
+    /// let longer = load("models/SmolLM2-135M", #{ rope_scaling: #{ rope_type: "yarn", factor: 4.0 } });
     /// ```
     #[rhai_fn(name = "load", return_raw, volatile)]
     pub fn load_with(context: NativeCallContext, path: &str, options: Map) -> Answer<Model> {

@@ -3,8 +3,10 @@
 //! Source of keys and defaults: `modeling_rope_utils.py` of `transformers` (`RotaryEmbeddingConfigMixin`, `_compute_*_parameters`).
 
 use crate::error::{At, Error, Result, unknown};
+use crate::model::Architecture;
 use crate::model::rope::{Rope, RopeScaling};
 use crate::model::section::{Section, missing};
+use serde_json::Value;
 
 /// The context that a scaling of RoPE starts from.
 pub(crate) const ORIGINAL_CONTEXT: &str = "original_max_position_embeddings";
@@ -96,6 +98,33 @@ pub(super) fn context(config: Section) -> Result<usize> {
     Ok(longest)
 }
 
+/// Gives every layer that rotates the scaling of `section`; returns the longest context that it reaches.
+///
+/// # Errors
+/// As [`scaling`]; unknown keys; no layer that rotates.
+pub(crate) fn stretch(architecture: &mut Architecture, section: &Value) -> Result<usize> {
+    let section = Section::of(section)?;
+    section.only("key of RoPE's scaling", &SCALING_KEYS)?;
+    let own = architecture.context;
+    let Scaled { scaling, attention_factor } = scaling(section, &Contexts { original: None, longest: Some(own), phi3: false })?;
+    let factor = match &scaling {
+        RopeScaling::Linear { factor } | RopeScaling::Dynamic { factor, .. } => *factor,
+        RopeScaling::Yarn { factor, original_context, .. } | RopeScaling::Llama3 { factor, original_context, .. } => {
+            *factor * *original_context as f32 / own as f32
+        }
+        RopeScaling::LongRope { .. } => section.float("factor")?.unwrap_or(1.0),
+        RopeScaling::None | RopeScaling::Factors(_) => 1.0,
+    };
+    let mut rotated = false;
+    for rope in architecture.layers.iter_mut().filter_map(|layer| layer.attention.rope.as_mut()) {
+        (rope.scaling, rope.attention_factor, rotated) = (scaling.clone(), attention_factor, true);
+    }
+    match rotated {
+        true => Ok(own.max((own as f64 * f64::from(factor)) as usize)),
+        false => Err(Error::new("no layer of this model rotates")),
+    }
+}
+
 /// The sections that speak of RoPE, the newer first: each with its key.
 fn sections<'a>(config: Section<'a>) -> Result<Vec<(&'static str, Section<'a>)>> {
     let mut found = Vec::new();
@@ -111,7 +140,7 @@ fn sections<'a>(config: Section<'a>) -> Result<Vec<(&'static str, Section<'a>)>>
 }
 
 /// What stands around a scaling's section.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Contexts {
     /// The model's own original context, which some configurations have outside of the section, and which then counts.
     original: Option<usize>,

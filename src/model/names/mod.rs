@@ -116,7 +116,9 @@ pub fn find(
     }
     // A dictionary and the one around it may lead to the same tensors: the innermost says best where they are.
     candidates.sort_by_key(|candidate| {
-        (candidate.faults, candidate.rank(), candidate.beside.len(), std::cmp::Reverse(candidate.label.len()), candidate.label.clone())
+        // Of those that don't fit, the innermost names its tensors shortest.
+        let rank = if candidate.faults == 0 { candidate.rank() } else { Vec::new() };
+        (candidate.faults, rank, candidate.beside.len(), std::cmp::Reverse(candidate.label.len()), candidate.label.clone())
     });
     if let Some(wanted) = wanted {
         let labels: Vec<String> = candidates.iter().map(|candidate| candidate.label.clone()).filter(|label| !label.is_empty()).collect();
@@ -195,13 +197,10 @@ impl Candidate {
         Candidate { label, sources, faults, twins, beside }
     }
 
-    /// Its place among those that are likely to be meant, the likeliest first.
-    fn rank(&self) -> usize {
-        let first = self.label.split('.').next().unwrap_or_default();
-        match first {
-            "" => 0,
-            _ => 1 + DICTIONARIES.iter().position(|known| *known == first).unwrap_or(DICTIONARIES.len()),
-        }
+    /// Its place among those that are likely to be meant, the likeliest first: that of each key on its path.
+    fn rank(&self) -> Vec<usize> {
+        let place = |key: &str| DICTIONARIES.iter().position(|known| *known == key).unwrap_or(DICTIONARIES.len());
+        self.label.split('.').filter(|key| !key.is_empty()).map(place).collect()
     }
 
     fn check(&self, architecture: &Architecture, held: &BTreeMap<String, Held>) -> Result<()> {
