@@ -32,7 +32,10 @@ impl Mapped {
         let mapped = Self::attempt(path).at(path.display())?;
         // A name of 64 hexadecimal digits, or 40.
         let link = std::str::from_utf8(mapped.bytes().get(..LINK.len() + 65).unwrap_or(mapped.bytes())).ok();
-        let target = link.map(str::trim_end).and_then(|link| link.strip_prefix(LINK)).filter(|blob| blob.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        let target = link
+            .map(str::trim_end)
+            .and_then(|link| link.strip_prefix(LINK))
+            .filter(|blob| blob.bytes().all(|byte| byte.is_ascii_hexdigit()));
         match (target, path.parent()) {
             (Some(blob), Some(directory)) => Self::attempt(&directory.join(LINK).join(blob)).at(path.display()),
             _ => Ok(mapped),

@@ -17,7 +17,8 @@ static CLOSED: AtomicBool = AtomicBool::new(false);
 pub fn visible(text: &str) -> Cow<'_, str> {
     // Besides C0, DEL and C1: the marks of Unicode's bidirectional algorithm.
     let obeyed = |c: char| {
-        (c.is_control() && !matches!(c, '\n' | '\t')) || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        (c.is_control() && !matches!(c, '\n' | '\t'))
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
     // A carriage return before the end of a line is how Windows ends it.
     let stays = |at: usize, c: char| c == '\r' && text[at + 1..].starts_with('\n');
@@ -41,12 +42,20 @@ pub fn visible(text: &str) -> Cow<'_, str> {
 /// # Errors
 /// Standard output can't be written for another reason (a full disk).
 pub fn print(text: &str) -> Result<()> {
+    print_styled(&visible(text))
+}
+
+/// As [`print`], of a text of our own that has colours in it.
+///
+/// # Errors
+/// As [`print`].
+pub fn print_styled(text: &str) -> Result<()> {
     if closed() {
         return Ok(());
     }
     let written = progress::hidden_while(|| {
         let mut out = anstream::stdout().lock();
-        out.write_all(visible(text).as_bytes()).and_then(|()| out.flush())
+        out.write_all(text.as_bytes()).and_then(|()| out.flush())
     });
     match written {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {

@@ -124,8 +124,7 @@ fn a_pattern_without_end_is_given_up() {
     let here = model.path();
     let mut tokenizer: serde_json::Value = serde_json::from_slice(&std::fs::read(hostile("tok_replace_empty.json")).unwrap()).unwrap();
     tokenizer["normalizer"] = serde_json::Value::Null;
-    tokenizer["pre_tokenizer"] =
-        serde_json::json!({ "type": "Split", "pattern": { "Regex": "(?=(a+)+b\\1)a|(a|aa)+$(?!a)|." }, "behavior": "Isolated", "invert": false });
+    tokenizer["pre_tokenizer"] = serde_json::json!({ "type": "Split", "pattern": { "Regex": "(?=(a+)+b\\1)a|(a|aa)+$(?!a)|." }, "behavior": "Isolated", "invert": false });
     std::fs::write(here.join("tokenizer.json"), tokenizer.to_string()).unwrap();
     std::fs::write(here.join("text.txt"), "a".repeat(200_000)).unwrap();
     let clock = Instant::now();

@@ -101,7 +101,10 @@ fn what_does_not_open_says_why() {
     let message = refusal("gguf_noncausal");
     assert!(message.contains("key llama.attention.causal is false"), "{message}");
     let message = refusal("st_missing_shard");
-    assert!(message.contains("model.safetensors.index.json: the index names `model-00002-of-00002.safetensors`, which is not there"), "{message}");
+    assert!(
+        message.contains("model.safetensors.index.json: the index names `model-00002-of-00002.safetensors`, which is not there"),
+        "{message}"
+    );
     let message = refusal("pt_rezipped");
     assert!(message.contains("its bytes are compressed: the checkpoint was unpacked and zipped again"), "{message}");
 }
@@ -109,7 +112,9 @@ fn what_does_not_open_says_why() {
 #[test]
 fn choices_are_said() {
     let note = |case: &str| open(case).unwrap_or_else(|error| panic!("{case}: {error}")).notes.join("\n");
-    assert!(note("st_stale_index_and_single").contains("model.safetensors is used; model.safetensors.index.json beside it names other files"));
+    assert!(
+        note("st_stale_index_and_single").contains("model.safetensors is used; model.safetensors.index.json beside it names other files")
+    );
     let tied = open("st_tied_stored_different").unwrap();
     assert!(!tied.architecture.tied_embeddings && tied.notes[0].contains("a head that differs is stored: lm_head.weight is used"));
     assert!(note("pt_model_and_ema").contains("it holds 2 models that fit (`model`, `ema`); `model` is used"));
@@ -120,7 +125,8 @@ fn choices_are_said() {
 
 #[test]
 fn one_of_several_models_is_chosen_by_name() {
-    let open = |name: &str| Model::open(&path("pt_model_and_ema"), &OpenOptions { state_dict: Some(name.into()), ..OpenOptions::default() });
+    let open =
+        |name: &str| Model::open(&path("pt_model_and_ema"), &OpenOptions { state_dict: Some(name.into()), ..OpenOptions::default() });
     let first = |model: Model| model.tensors["model.embed_tokens.weight"].to_f32()[0];
     assert!(first(open("model").unwrap()) != first(open("ema").unwrap()));
     let message = open("emma").err().unwrap().to_string();
@@ -199,7 +205,10 @@ fn another_scaling_of_rope_may_be_asked_for() {
     let [(_, gpu), _] = common::runtime::devices();
     let scaling = serde_yaml::from_str("{rope_type: linear, factor: 4}").unwrap();
     let model = Model::open(&path("pt_bare"), &OpenOptions { rope_scaling: Some(scaling), ..OpenOptions::default() }).unwrap();
-    assert_eq!((model.architecture.context, model.notes.join("")), (1024, "RoPE is scaled as asked for: the context is 1024 tokens, 256 are the model's own".into()));
+    assert_eq!(
+        (model.architecture.context, model.notes.join("")),
+        (1024, "RoPE is scaled as asked for: the context is 1024 tokens, 256 are the model's own".into())
+    );
     // The value of the case that has this scaling in its configuration.
     let found = cross_entropy(&gpu, model).unwrap();
     assert!((found - 5.278_347_7).abs() < 5e-3, "{found}");

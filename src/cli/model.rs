@@ -18,7 +18,7 @@ pub struct ModelArgument {
     /// The target of the manifest [default: as for `caramba run`]
     #[arg(long, value_name = "NAME", requires = "manifest", help_heading = "Training checkpoints")]
     target: Option<String>,
-    /// Take the tensors of this dictionary of the checkpoint, where it holds several that fit (`model`, `ema`)
+    /// Take this dictionary of a checkpoint that holds several (`model`, `ema`)
     #[arg(long, value_name = "NAME", help_heading = "Training checkpoints")]
     state_dict: Option<String>,
 }

@@ -34,7 +34,8 @@ impl Name {
             return None;
         }
         let (repository, revision) = repository.split_once('@').unwrap_or((repository, "main"));
-        let word = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) && !text.starts_with('.');
+        let word =
+            |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) && !text.starts_with('.');
         let fits = word(organisation) && word(repository) && word(revision);
         fits.then(|| Name {
             organisation: organisation.to_owned(),
@@ -83,9 +84,9 @@ fn locate_in(path: &Path, cache: Option<&Path>) -> Result<PathBuf> {
             let Name { organisation, repository, revision, .. } = &name;
             let place = cache.map_or_else(String::new, |cache| format!(" ({})", cache.display()));
             let revision = if revision == "main" { String::new() } else { format!(" --revision {revision}") };
-            Err(Error::new(format!("it is not in the cache of the hub on this machine{place}"))
-                .at(path.display())
-                .remedy(format!("fetch it with `hf download {organisation}/{repository}{revision}`, of the Python package huggingface_hub")))
+            Err(Error::new(format!("it is not in the cache of the hub on this machine{place}")).at(path.display()).remedy(format!(
+                "fetch it with `hf download {organisation}/{repository}{revision}`, of the Python package huggingface_hub"
+            )))
         }
         None => Ok(path.to_owned()),
     }

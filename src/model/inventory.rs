@@ -139,13 +139,27 @@ impl Architecture {
 /// frequencies, cosines and sines, masks, positions.
 fn is_buffer(name: &str) -> bool {
     const LAST: [&str; 15] = [
-        "inv_freq", "original_inv_freq", "cos", "sin", "freqs", "freqs_cis", "freqs_cos", "freqs_sin", "mask", "tril", "position_ids", "_extra_state",
-        "num_batches_tracked", "rope_cache", "masked_bias",
+        "inv_freq",
+        "original_inv_freq",
+        "cos",
+        "sin",
+        "freqs",
+        "freqs_cis",
+        "freqs_cos",
+        "freqs_sin",
+        "mask",
+        "tril",
+        "position_ids",
+        "_extra_state",
+        "num_batches_tracked",
+        "rope_cache",
+        "masked_bias",
     ];
     const ENDS: [&str; 6] = ["_cached", "_cache", "_mask", "cos_sin", "_inv_freq", "_position_ids"];
     let (path, last) = name.rsplit_once('.').unwrap_or(("", name));
     // A rotation has no weights, whatever its buffers are called.
-    let rotation = |part: &str| matches!(part, "rotary_emb" | "rotary" | "rope" | "rotary_embedding" | "rotary_pos_emb" | "rotary_embeddings");
+    let rotation =
+        |part: &str| matches!(part, "rotary_emb" | "rotary" | "rope" | "rotary_embedding" | "rotary_pos_emb" | "rotary_embeddings");
     LAST.contains(&last) || ENDS.iter().any(|end| last.ends_with(end)) || path.split('.').any(rotation)
 }
 

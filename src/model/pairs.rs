@@ -64,7 +64,8 @@ mod tests {
 
     #[test]
     fn every_element_has_its_place() {
-        let order = |width, rotated, interleaved| (0..width).map(|element| stored(element, width, rotated, interleaved)).collect::<Vec<_>>();
+        let order =
+            |width, rotated, interleaved| (0..width).map(|element| stored(element, width, rotated, interleaved)).collect::<Vec<_>>();
         assert_eq!(order(6, 6, false), [0, 1, 2, 3, 4, 5]);
         assert_eq!(order(6, 6, true), [0, 2, 4, 1, 3, 5]);
         // Pairs (0, 2), (1, 3) turn; 4 to 7 stand still.

@@ -74,7 +74,9 @@ impl Rope {
         if let Some(rotated) = self.rotated
             && (rotated == 0 || rotated > width || !rotated.is_multiple_of(2))
         {
-            return Err(Error::new(format!("RoPE rotates {rotated} elements of a head: expected an even number from 2 to its size {width}")));
+            return Err(Error::new(format!(
+                "RoPE rotates {rotated} elements of a head: expected an even number from 2 to its size {width}"
+            )));
         }
         let pairs = self.rotated.unwrap_or(width) / 2;
         let list = |factors: &[f32]| {

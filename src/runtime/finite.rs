@@ -89,11 +89,19 @@ fn unfinite_row(tensor: &Tensor) -> Option<usize> {
 /// Where it begins.
 enum Cause {
     /// In the file.
-    Weights { name: String, row: usize },
+    Weights {
+        name: String,
+        row: usize,
+    },
     /// In what is kept of the tokens: this is the first layer whose attention shows it.
-    Cache { layer: usize },
+    Cache {
+        layer: usize,
+    },
     /// In what is computed: this is the first layer whose attention shows it; one beyond the last where none does.
-    Activations { layer: usize, layers: usize },
+    Activations {
+        layer: usize,
+        layers: usize,
+    },
     Unknown,
 }
 
@@ -116,7 +124,9 @@ impl Cause {
                 "after the last layer's attention; the weights are finite".to_owned(),
                 "load it with weights f32; if that doesn't help, its activations overflow in any format",
             ),
-            Cause::Unknown => ("computed once more they are not".to_owned(), "run it again on another device; this one, or its driver, may be at fault"),
+            Cause::Unknown => {
+                ("computed once more they are not".to_owned(), "run it again on another device; this one, or its driver, may be at fault")
+            }
         };
         error.with_message(format!("{}: {why}", error.message())).remedy(remedy)
     }

@@ -58,7 +58,8 @@ impl Session {
         let sequences = starts.len();
         let before = self.contexts();
         self.check_logits()?;
-        let mut generated = Generated { before, tokens: vec![Vec::new(); sequences], ended: vec![false; sequences], ..Generated::default() };
+        let mut generated =
+            Generated { before, tokens: vec![Vec::new(); sequences], ended: vec![false; sequences], ..Generated::default() };
         let mut lengths = starts.clone();
         let mut made = 0;
         let mut batch = 1;

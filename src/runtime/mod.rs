@@ -3,8 +3,8 @@
 mod attend;
 pub mod attention_forms;
 pub mod cache;
-pub mod forms;
 mod finite;
+pub mod forms;
 mod generate;
 mod hadamard;
 mod kv_cache;

@@ -108,7 +108,8 @@ fn raw(bytes: &[u8], dtype: &str) -> Result<Ids> {
             .remedy("np.save(\"data.npy\", np.fromfile(path, dtype=np.uint16)[512:])"));
     }
     if !bytes.len().is_multiple_of(integer.size) {
-        return Err(Error::new(format!("its {} bytes are no whole number of {dtype}", bytes.len())).remedy("it is stored as another dtype, or cut off"));
+        return Err(Error::new(format!("its {} bytes are no whole number of {dtype}", bytes.len()))
+            .remedy("it is stored as another dtype, or cut off"));
     }
     Ok(Ids { integer, offset: 0, count: bytes.len() / integer.size })
 }
@@ -118,7 +119,9 @@ fn archived(bytes: &[u8]) -> Result<Ids> {
     let damaged = |error: zip::result::ZipError| Error::new(format!("this archive can't be read: {error}")).remedy("copy or make it again");
     let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(damaged)?;
     if archive.len() > MAX_ARRAYS {
-        return Err(Error::new(format!("the archive holds {} files", archive.len())).remedy("save the token ids by themselves: np.save(path, ids)"));
+        return Err(
+            Error::new(format!("the archive holds {} files", archive.len())).remedy("save the token ids by themselves: np.save(path, ids)")
+        );
     }
     let mut found: Vec<(String, Ids)> = Vec::new();
     let mut others = Vec::new();
@@ -166,7 +169,8 @@ fn array(bytes: &[u8]) -> Result<Ids> {
     };
     let length = length.ok_or_else(cut_off)? as usize;
     if length > MAX_HEADER {
-        return Err(Error::new(format!("its header is said to have {length} bytes")).remedy("save the ids by themselves: np.save(path, ids.astype(np.int32))"));
+        return Err(Error::new(format!("its header is said to have {length} bytes"))
+            .remedy("save the ids by themselves: np.save(path, ids.astype(np.int32))"));
     }
     let header = bytes.get(start..start + length).ok_or_else(cut_off)?;
     let header = std::str::from_utf8(header).map_err(|_| Error::new("its header is no text").remedy("copy or make it again"))?;
@@ -187,13 +191,16 @@ fn array(bytes: &[u8]) -> Result<Ids> {
     let held = bytes.len() - offset;
     match count.checked_mul(integer.size) {
         Some(needed) if needed <= held => Ok(Ids { integer, offset, count }),
-        Some(needed) => Err(Error::new(format!("the file is cut off: {} bytes are missing", needed - held)).remedy("copy or make it again")),
+        Some(needed) => {
+            Err(Error::new(format!("the file is cut off: {} bytes are missing", needed - held)).remedy("copy or make it again"))
+        }
         None => Err(strange()),
     }
 }
 
 fn no_integers() -> Error {
-    Error::new("the array holds no integers that token ids could be").remedy("save them as int32 or uint16: np.save(path, ids.astype(np.int32))")
+    Error::new("the array holds no integers that token ids could be")
+        .remedy("save them as int32 or uint16: np.save(path, ids.astype(np.int32))")
 }
 
 /// What follows a key of the header's dictionary.

@@ -73,7 +73,10 @@ fn is_attribute(name: &str) -> bool {
     const TYPES: [&str; 8] = ["float", "bfloat", "uint", "int", "complex", "quint", "qint", "bits"];
     const ENDS: [&str; 3] = ["_format", "_affine", "_symmetric"];
     let number = |kind: &str| name.strip_prefix(kind).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
-    WORDS.contains(&name) || TYPES.iter().any(|kind| number(kind)) || ENDS.iter().any(|end| name.ends_with(end)) || name.starts_with("sparse_")
+    WORDS.contains(&name)
+        || TYPES.iter().any(|kind| number(kind))
+        || ENDS.iter().any(|end| name.ends_with(end))
+        || name.starts_with("sparse_")
         || matches!(name, "channels_last" | "channels_last_3d")
 }
 

@@ -10,8 +10,8 @@ mod pickle;
 mod views;
 
 use super::huggingface::{CONFIG, Description, tokenizer};
-use super::tensor::Tensor;
 use super::names::{self, Held, Source};
+use super::tensor::Tensor;
 use super::{Architecture, Model, ModelFile, OpenOptions, pairs, parent, topology};
 use crate::error::{At, Error, Result};
 use container::Container;

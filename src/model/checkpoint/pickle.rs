@@ -104,7 +104,9 @@ impl Pickle<'_> {
                 }
                 _ if depth == MAX_DEPTH => continue,
                 Object::Dict(items) => items.iter().filter_map(|&(key, value)| Some((self.key(key)?, value))).collect(),
-                Object::List(items) | Object::Tuple(items) => items.iter().enumerate().map(|(index, &item)| (Key::Int(index as i64), item)).collect(),
+                Object::List(items) | Object::Tuple(items) => {
+                    items.iter().enumerate().map(|(index, &item)| (Key::Int(index as i64), item)).collect()
+                }
                 _ => continue,
             };
             let prefix = if path.is_empty() { path } else { path + "." };

@@ -207,10 +207,12 @@ impl<'a> Keys<'a> {
             Some("linear") => linear(Some(needed()?)),
             Some("yarn") => {
                 if stored.is_some() {
-                    return Err(Error::new("it has YaRN and factors of its own (rope_freqs.weight), which is not supported").at(format!("key {type_key}")));
+                    return Err(Error::new("it has YaRN and factors of its own (rope_freqs.weight), which is not supported")
+                        .at(format!("key {type_key}")));
                 }
                 if let Some(mix) = self.float("rope.scaling.yarn_ext_factor")?.filter(|&mix| mix >= 0.0 && mix != 1.0) {
-                    return Err(Error::new(format!("a mix of {mix} is not supported; 1 is")).at(format!("key {}", self.key("rope.scaling.yarn_ext_factor"))));
+                    return Err(Error::new(format!("a mix of {mix} is not supported; 1 is"))
+                        .at(format!("key {}", self.key("rope.scaling.yarn_ext_factor"))));
                 }
                 let factor = needed()?;
                 attention_factor *= 1.0 + 0.1 * factor.max(1.0).ln();
@@ -267,14 +269,19 @@ fn canonical(container: &Container, keys: &Keys, architecture: &Architecture) ->
 fn fused(name: &str, tensor: &Tensor, architecture: &Architecture) -> Vec<(String, std::ops::Range<usize>)> {
     let layer = layer_of(name).and_then(|index| Some((index, architecture.layers.get(index)?)));
     let Some((index, layer)) = layer else { return Vec::new() };
-    let (Some((part, kind)), Some(&rows)) = (name.splitn(3, '.').nth(2).and_then(|rest| rest.rsplit_once('.')), tensor.shape.first()) else {
+    let (Some((part, kind)), Some(&rows)) = (name.splitn(3, '.').nth(2).and_then(|rest| rest.rsplit_once('.')), tensor.shape.first())
+    else {
         return Vec::new();
     };
     let named = |part: &str| format!("model.layers.{index}.{part}.{kind}");
     let ends = layer.attention.fused_ends();
     match part {
         "attn_qkv" if rows == ends[2] => {
-            vec![(named("self_attn.q_proj"), 0..ends[0]), (named("self_attn.k_proj"), ends[0]..ends[1]), (named("self_attn.v_proj"), ends[1]..ends[2])]
+            vec![
+                (named("self_attn.q_proj"), 0..ends[0]),
+                (named("self_attn.k_proj"), ends[0]..ends[1]),
+                (named("self_attn.v_proj"), ends[1]..ends[2]),
+            ]
         }
         "ffn_up" if rows == 2 * layer.d_ff => {
             vec![(named("mlp.gate_proj"), 0..layer.d_ff), (named("mlp.up_proj"), layer.d_ff..rows)]

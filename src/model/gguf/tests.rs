@@ -94,7 +94,10 @@ fn mistakes_in_the_keys_are_told() {
     let huge_array = [&9u32.to_le_bytes()[..], &10u32.to_le_bytes(), &(u64::MAX / 8).to_le_bytes()].concat();
     let huge_text = [&8u32.to_le_bytes()[..], &(1u64 << 40).to_le_bytes()].concat();
     let cases = [
-        (model("llama").string("general.architecture", "gemma3"), "unknown architecture `gemma3`\n  help: known are: llama, qwen2, qwen3, phi3"),
+        (
+            model("llama").string("general.architecture", "gemma3"),
+            "unknown architecture `gemma3`\n  help: known are: llama, qwen2, qwen3, phi3",
+        ),
         (model("llama").without("general.architecture"), "key general.architecture is missing"),
         (model("llama").without("llama.block_count"), "key llama.block_count is missing"),
         (
@@ -107,7 +110,10 @@ fn mistakes_in_the_keys_are_told() {
         (model("llama").integers("llama.attention.head_count_kv", &[1]), "has 1 values, expected one for each of the 2 layers"),
         (model("llama").integer("llama.expert_count", 8), "key llama.expert_count is 8; a model that needs it is not supported"),
         (model("llama").integer("llama.rope.dimension_count", 3), "RoPE rotates 3 elements of a head: expected an even number"),
-        (model("llama").bool("llama.attention.causal", false), "key llama.attention.causal is false; a model that needs it is not supported"),
+        (
+            model("llama").bool("llama.attention.causal", false),
+            "key llama.attention.causal is false; a model that needs it is not supported",
+        ),
         (model("llama").string("llama.rope.scaling.type", "yarn"), "key llama.rope.scaling.factor is missing"),
         (
             model("llama").string("llama.rope.scaling.type", "yarm"),

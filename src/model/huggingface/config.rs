@@ -133,7 +133,9 @@ fn no_family(config: Section, name: &str) -> Error {
             "`{name}` is a model of several kinds of input; its language model, of type `{family}`, is described in `{key}`"
         ))
         .remedy(match known().any(|known| known == family) {
-            true => format!("save the language model by itself: model.language_model.save_pretrained(path); its config.json is then what `{key}` holds"),
+            true => format!(
+                "save the language model by itself: model.language_model.save_pretrained(path); its config.json is then what `{key}` holds"
+            ),
             false => format!("supported language models are: {}", known().collect::<Vec<_>>().join(", ")),
         }),
         None => unknown("model type", name, known()),

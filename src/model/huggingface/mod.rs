@@ -74,7 +74,8 @@ pub(super) fn open(path: &Path, weights: Option<&Path>, options: &OpenOptions) -
         }
     };
     let held = safetensors::read(&sources.files)?;
-    let (tensors, chosen) = safetensors::canonical(&description.architecture, held, options.state_dict.as_deref()).at(directory.display())?;
+    let (tensors, chosen) =
+        safetensors::canonical(&description.architecture, held, options.state_dict.as_deref()).at(directory.display())?;
     notes.extend(chosen);
     let mut files = description.files;
     files.extend(sources.files);
@@ -196,8 +197,8 @@ fn shards(index: &ModelFile) -> Result<Vec<String>> {
         let map = map.get("weight_map").ok_or_else(|| super::section::missing("weight_map"))?;
         let mut names = std::collections::BTreeSet::new();
         for (tensor, file) in &RawMap::parse(map)?.entries {
-            let file: std::borrow::Cow<str> = serde_json::from_str(file.get())
-                .map_err(|_| Error::new("expected the name of a file").at(format!("tensor {tensor}")))?;
+            let file: std::borrow::Cow<str> =
+                serde_json::from_str(file.get()).map_err(|_| Error::new("expected the name of a file").at(format!("tensor {tensor}")))?;
             // An index names files beside it; a path that leads elsewhere is somebody's trick.
             if Path::new(&*file).file_name().is_none_or(|name| name != &*file) {
                 return Err(

@@ -21,7 +21,9 @@ impl<'a> RawMap<'a> {
         let mut names: Vec<&str> = map.entries.iter().map(|(name, _)| name.as_ref()).collect();
         names.sort_unstable();
         match names.windows(2).find(|pair| pair[0] == pair[1]) {
-            Some(pair) => Err(Error::new(format!("`{}` stands in it twice", pair[0])).remedy("the file is damaged: fetch or make it again")),
+            Some(pair) => {
+                Err(Error::new(format!("`{}` stands in it twice", pair[0])).remedy("the file is damaged: fetch or make it again"))
+            }
             None => Ok(map),
         }
     }

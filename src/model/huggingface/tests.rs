@@ -44,7 +44,8 @@ fn both_generations_of_rope_keys_say_the_same() {
 
     let rope = |changes| attention(with("llama", changes), 0).rope.unwrap();
     // Both at once: the one that asks for something.
-    let both = json!({ "rope_parameters": { "rope_type": "default", "rope_theta": 5e5 }, "rope_scaling": { "type": "linear", "factor": 4 } });
+    let both =
+        json!({ "rope_parameters": { "rope_type": "default", "rope_theta": 5e5 }, "rope_scaling": { "type": "linear", "factor": 4 } });
     for family in ["llama", "mistral", "qwen2", "qwen3", "phi3"] {
         let rope = attention(with(family, both.clone()), 0).rope.unwrap();
         assert_eq!((rope.base, rope.scaling), (5e5, RopeScaling::Linear { factor: 4.0 }), "{family}");
@@ -152,14 +153,20 @@ fn mistakes_in_the_configuration_are_told() {
             "key `rope_scaling`: unknown RoPE scaling `yarm`\n  help: did you mean `yarn`? known are: default, linear, dynamic, yarn, longrope, su, llama3",
         ),
         (
-            with("llama", json!({ "rope_parameters": { "rope_type": "linear", "factor": 2 }, "rope_scaling": { "type": "linear", "factor": 4 } })),
+            with(
+                "llama",
+                json!({ "rope_parameters": { "rope_type": "linear", "factor": 2 }, "rope_scaling": { "type": "linear", "factor": 4 } }),
+            ),
             "`rope_parameters` and `rope_scaling` ask for different scalings of RoPE\n  help: take out the one that is not meant",
         ),
         (
             with("phi3", json!({ "rope_scaling": { "type": "su", "short_factor": [1.0], "long_factor": [1.0, 2.0] } })),
             "layer 0: there are 1 factors of RoPE, expected 2: half the elements of a head that are rotated",
         ),
-        (with("phi3", json!({ "partial_rotary_factor": 1.5 })), "key `partial_rotary_factor`: expected a proportion above 0, at most 1, found 1.5"),
+        (
+            with("phi3", json!({ "partial_rotary_factor": 1.5 })),
+            "key `partial_rotary_factor`: expected a proportion above 0, at most 1, found 1.5",
+        ),
         (
             with("gemma3", json!({ "text_config": { "model_type": "gemma3_text" } })),
             "key `model_type`: `gemma3` is a model of several kinds of input; its language model, of type `gemma3_text`, is described in `text_config`",

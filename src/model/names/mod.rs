@@ -95,12 +95,7 @@ struct Candidate {
 ///
 /// # Errors
 /// Tensors that are missing, surplus or mis-shaped; several models, none of which is likelier than the others.
-pub fn find(
-    architecture: &Architecture,
-    held: &BTreeMap<String, Held>,
-    scopes: &BTreeSet<String>,
-    wanted: Option<&str>,
-) -> Result<Found> {
+pub fn find(architecture: &Architecture, held: &BTreeMap<String, Held>, scopes: &BTreeSet<String>, wanted: Option<&str>) -> Result<Found> {
     let anchors: Vec<&String> = held.keys().filter(|name| is_anchor(&unwrapped(name))).collect();
     let mut candidates = Vec::new();
     for scope in scopes.iter().filter(|scope| anchors.iter().any(|name| name.starts_with(scope.as_str()))) {
@@ -162,7 +157,8 @@ pub fn find(
 }
 
 fn labels(candidates: &[&Candidate]) -> String {
-    let name = |candidate: &&Candidate| if candidate.label.is_empty() { "the file itself".to_owned() } else { format!("`{}`", candidate.label) };
+    let name =
+        |candidate: &&Candidate| if candidate.label.is_empty() { "the file itself".to_owned() } else { format!("`{}`", candidate.label) };
     candidates.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
@@ -256,7 +252,8 @@ fn candidates_of(architecture: &Architecture, held: &BTreeMap<String, Held>, sco
         let others = || outers.iter().filter(|(_, other)| other != outer && other.len() > outer.len() && other.starts_with(outer.as_str()));
         let head_outside = format!("{}lm_head.", parent(outer));
         let own = |name: &str| {
-            (name.starts_with(outer.as_str()) || name.starts_with(&head_outside)) && !others().any(|(_, other)| name.starts_with(other.as_str()))
+            (name.starts_with(outer.as_str()) || name.starts_with(&head_outside))
+                && !others().any(|(_, other)| name.starts_with(other.as_str()))
         };
         let mut sources = BTreeMap::new();
         let mut beside = Vec::new();
@@ -298,7 +295,8 @@ fn parent(prefix: &str) -> &str {
 
 /// A tensor's name as a Hugging Face Llama has it, of one that stands as `prefix` + `layers.0...`.
 fn huggingface(name: &str, prefix: &str, outer: &str) -> String {
-    let head = [prefix, outer, parent(outer)].into_iter().find_map(|around| name.strip_prefix(around).filter(|rest| rest.starts_with("lm_head.")));
+    let head =
+        [prefix, outer, parent(outer)].into_iter().find_map(|around| name.strip_prefix(around).filter(|rest| rest.starts_with("lm_head.")));
     match (head, name.strip_prefix(prefix)) {
         (Some(head), _) => head.to_owned(),
         (None, Some(rest)) => format!("model.{rest}"),

@@ -19,7 +19,11 @@ fn found(names: &BTreeMap<String, Held>, scopes: &[&str], wanted: Option<&str>) 
 fn complete(names: &BTreeMap<String, Held>, scopes: &[&str], what: &str) {
     let found = found(names, scopes, None).unwrap_or_else(|error| panic!("{what}: {error}"));
     let expected: Vec<String> = testing::standard().tensors().into_iter().map(|(name, _)| name).collect();
-    assert!(expected.iter().all(|name| found.sources.contains_key(name)) && found.sources.len() == expected.len(), "{what}: {:?}", found.sources);
+    assert!(
+        expected.iter().all(|name| found.sources.contains_key(name)) && found.sources.len() == expected.len(),
+        "{what}: {:?}",
+        found.sources
+    );
     assert_eq!(found.notes, [""; 0], "{what}");
 }
 
@@ -34,8 +38,16 @@ fn names_are_found_in_every_wrapping() {
     }
     complete(&renamed(|name| format!("student.net.{name}")), &[], "in another module");
     complete(&renamed(|name| format!("state_dict._orig_mod.module.{name}")), &["state_dict."], "in a dictionary");
-    complete(&renamed(|name| format!("model.{}", name.strip_prefix("model.").unwrap_or(name))), &["model."], "in a dictionary called as its prefix");
-    complete(&renamed(|name| if name.starts_with("lm_head") { name.into() } else { format!("transformer.{}", &name[6..]) }), &[], "another prefix");
+    complete(
+        &renamed(|name| format!("model.{}", name.strip_prefix("model.").unwrap_or(name))),
+        &["model."],
+        "in a dictionary called as its prefix",
+    );
+    complete(
+        &renamed(|name| if name.starts_with("lm_head") { name.into() } else { format!("transformer.{}", &name[6..]) }),
+        &[],
+        "another prefix",
+    );
 }
 
 #[test]
@@ -47,7 +59,9 @@ fn what_stands_beside_a_model_is_none_of_it() {
     complete(&names, &["model.", "optimizer.", "optimizer.state.", "optimizer.state.0.", "ema."], "an optimiser");
     // Buffers, wherever they lie.
     let mut names = renamed(|name| name.into());
-    for buffer in ["model.rotary_emb.cos_cached", "model.layers.0.self_attn.rotary_emb.inv_freq", "model.causal_mask", "model.layers.1.rope.table"] {
+    for buffer in
+        ["model.rotary_emb.cos_cached", "model.layers.0.self_attn.rotary_emb.inv_freq", "model.causal_mask", "model.layers.1.rope.table"]
+    {
         names.insert(buffer.into(), Held { shape: vec![1, 1, 8, 8], integer: false });
     }
     names.insert("model.seen_tokens".into(), Held { shape: vec![], integer: true });

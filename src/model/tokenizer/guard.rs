@@ -54,9 +54,10 @@ pub(super) fn within<T: Send + 'static>(limit: Duration, work: impl FnOnce() -> 
     thread::Builder::new().name("tokenizer".to_owned()).stack_size(STACK).spawn(run)?;
     match receiver.recv_timeout(limit) {
         Ok(result) => result,
-        Err(mpsc::RecvTimeoutError::Timeout) => {
-            Err(Error::new(format!("it was not done with the text after {:.0} s: one of its patterns may have no end", limit.as_secs_f64())))
-        }
+        Err(mpsc::RecvTimeoutError::Timeout) => Err(Error::new(format!(
+            "it was not done with the text after {:.0} s: one of its patterns may have no end",
+            limit.as_secs_f64()
+        ))),
         Err(mpsc::RecvTimeoutError::Disconnected) => Err(panicked()),
     }
 }

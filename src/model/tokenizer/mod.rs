@@ -311,8 +311,11 @@ mod tests {
 
     /// A SentencePiece vocabulary with tokens for bytes.
     fn pieces() -> Tokenizer {
-        let vocab: serde_json::Map<String, Value> =
-            ["<unk>", "▁the", "▁sea", "<0x0A>", "<0xE2>", "<0x82>", "<0xAC>"].iter().enumerate().map(|(id, text)| ((*text).into(), json!(id))).collect();
+        let vocab: serde_json::Map<String, Value> = ["<unk>", "▁the", "▁sea", "<0x0A>", "<0xE2>", "<0x82>", "<0xAC>"]
+            .iter()
+            .enumerate()
+            .map(|(id, text)| ((*text).into(), json!(id)))
+            .collect();
         let decoders = json!([
             { "type": "Replace", "pattern": { "String": "▁" }, "content": " " },
             { "type": "ByteFallback" },
@@ -362,7 +365,10 @@ mod tests {
         let tokenizer = Tokenizer::from_parts(parts(|_| ())).unwrap().embedded(2);
         assert_eq!(tokenizer.encode("a", true).unwrap(), [0, 1]);
         let message = tokenizer.encode("ab", true).unwrap_err().to_string();
-        assert!(message.contains("the token `b` (2), for which the model has no embedding: its tokenizer has 8 tokens, its embedding 2 rows"), "{message}");
+        assert!(
+            message.contains("the token `b` (2), for which the model has no embedding: its tokenizer has 8 tokens, its embedding 2 rows"),
+            "{message}"
+        );
     }
 
     #[test]

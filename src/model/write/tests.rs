@@ -1,8 +1,8 @@
 use super::*;
 use crate::model::architecture::{Attention, Gate, Layer};
-use crate::model::{Rope, RopeScaling};
 use crate::model::testing::{standard, student, tensors};
 use crate::model::{Model, OpenOptions};
+use crate::model::{Rope, RopeScaling};
 
 /// Writes and opens again: architecture and values are the same.
 fn round_trip(architecture: &Architecture) -> (tempfile::TempDir, Model) {
