@@ -195,7 +195,7 @@ fn a_cache_that_is_too_narrow_is_told() {
     }
     let network = common::runtime::load(&gpu, &Arc::new(model), WeightKind::Stored);
     let block = tokens().remove(0)[..40].to_vec();
-    let message = common::runtime::session(&network, CacheKind::F16, 1, None).score(&[block.clone()]).unwrap_err().to_string();
+    let message = common::runtime::session(&network, CacheKind::F16, 1, None).score(std::slice::from_ref(&block)).unwrap_err().to_string();
     assert!(message.contains("keys or values of layer 1 are beyond 65504") && message.contains("use a cache with scales: q8"), "{message}");
     common::runtime::session(&network, CacheKind::Q8, 1, None).score(&[block]).unwrap_or_else(|error| panic!("{error}"));
 }

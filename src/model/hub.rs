@@ -29,7 +29,7 @@ impl Name {
         let start = parts.iter().position(|part| *part == SCHEME);
         let explicit = start.is_some();
         let rest = start.map_or(parts.as_slice(), |start| &parts[start + 1..]);
-        let (&[organisation, repository], file) = rest.split_first_chunk::<2>().map(|(name, file)| (name, file))?;
+        let (&[organisation, repository], file) = rest.split_first_chunk::<2>()?;
         if (!explicit && !file.is_empty()) || path.components().any(|part| matches!(part, Component::ParentDir)) {
             return None;
         }
