@@ -57,6 +57,12 @@ impl Error {
         self.parameter.as_deref()
     }
 
+    /// The same with another sentence.
+    #[must_use]
+    pub fn with_message(&self, message: impl Into<String>) -> Self {
+        Self { message: message.into(), ..self.clone() }
+    }
+
     /// The same without what to do about it.
     #[must_use]
     pub fn without_help(mut self) -> Self {

@@ -9,14 +9,16 @@
 //! runtime   manifest   artifact   statistics   thresholds   linear_algebra
 //! model
 //! gpu
-//! error     source      interrupt   terminal   progress
+//! error     source      interrupt   terminal   progress   mapped   yaml
 //! ```
 
 pub mod error;
 pub mod interrupt;
+pub mod mapped;
 pub mod progress;
 pub mod source;
 pub mod terminal;
+pub mod yaml;
 
 pub mod gpu;
 pub mod model;

@@ -55,7 +55,8 @@ struct Lines {
 impl Progress {
     /// Begins `what` ("loading teacher"), of which there is `total`, if that is known.
     pub fn new(what: impl Into<String>, total: Option<u64>, unit: Unit) -> Progress {
-        let (what, begun) = (what.into(), Instant::now());
+        // It may have names from files.
+        let (what, begun) = (terminal::visible(&what.into()).into_owned(), Instant::now());
         let display = if terminal::interactive() {
             Display::Bar(bar(&what, total, unit))
         } else {

@@ -10,7 +10,7 @@ use common::fixtures::{open, reference};
 /// A checkpoint, described by tests/fixtures/checkpoints/`section`.yml.
 fn checkpoint(file: &str, section: &str) -> caramba::Result<Model> {
     let yaml = std::fs::read_to_string(fixture(&format!("checkpoints/{section}.yml"))).unwrap();
-    let options = OpenOptions { topology: Some(serde_yaml::from_str(&yaml).unwrap()) };
+    let options = OpenOptions { topology: Some(serde_yaml::from_str(&yaml).unwrap()), ..OpenOptions::default() };
     Model::open(&fixture(&format!("checkpoints/{file}.pt")), &options)
 }
 
@@ -95,7 +95,7 @@ fn a_checkpoint_needs_a_description() {
 fn truncated_and_damaged_files_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let yaml = std::fs::read_to_string(fixture("checkpoints/gate_null.yml")).unwrap();
-    let options = OpenOptions { topology: Some(serde_yaml::from_str(&yaml).unwrap()) };
+    let options = OpenOptions { topology: Some(serde_yaml::from_str(&yaml).unwrap()), ..OpenOptions::default() };
     for file in ["gate_null.state_dict", "gate_null.legacy"] {
         let whole = std::fs::read(fixture(&format!("checkpoints/{file}.pt"))).unwrap();
         let path = directory.path().join("damaged.pt");

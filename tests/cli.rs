@@ -164,6 +164,7 @@ fn every_verb_has_a_help() {
           --manifest <MANIFEST>  Find the model in this manifest, by its name or path: it says what a training
                                  checkpoint's tensors mean
           --target <NAME>        The target of the manifest [default: as for `caramba run`]
+          --state-dict <NAME>    Take this dictionary of a checkpoint that holds several (`model`, `ema`)
 
     Device:
           --device <NAME|NUMBER>  The adapter to use: a part of its name, or its number in `caramba devices`
@@ -215,6 +216,7 @@ fn every_verb_has_a_help() {
           --manifest <MANIFEST>  Find the model in this manifest, by its name or path: it says what a training
                                  checkpoint's tensors mean
           --target <NAME>        The target of the manifest [default: as for `caramba run`]
+          --state-dict <NAME>    Take this dictionary of a checkpoint that holds several (`model`, `ema`)
 
     Device:
           --device <NAME|NUMBER>  The adapter to use: a part of its name, or its number in `caramba devices`
@@ -246,6 +248,7 @@ fn every_verb_has_a_help() {
           --manifest <MANIFEST>  Find the model in this manifest, by its name or path: it says what a training
                                  checkpoint's tensors mean
           --target <NAME>        The target of the manifest [default: as for `caramba run`]
+          --state-dict <NAME>    Take this dictionary of a checkpoint that holds several (`model`, `ema`)
 
     Device:
           --device <NAME|NUMBER>  The adapter to use: a part of its name, or its number in `caramba devices`

@@ -48,7 +48,7 @@ fn its_tokenizer_is_that_of_transformers() {
         assert_eq!(tokenizer.encode(text, true).unwrap(), expected, "this model's texts begin with nothing special: {text}");
         // Special tokens are not text.
         assert_eq!(tokenizer.decode(&expected).unwrap(), text.replace("<|im_start|>", ""));
-        let mut stream = tokenizer.stream();
+        let mut stream = tokenizer.stream(&[]);
         let mut pieces: Vec<String> = expected.iter().filter_map(|&token| stream.push(token)).collect();
         assert!(pieces.iter().all(|piece| !piece.contains('\u{fffd}')), "{pieces:?}");
         pieces.extend(stream.finish());
@@ -116,7 +116,7 @@ fn a_directory_may_hold_a_gguf_alone() {
 fn a_tokenizer_is_written_with_a_model() {
     let teacher = smollm2();
     let directory = tempfile::tempdir().unwrap();
-    let rope = Rope { base: 1e4, scaling: RopeScaling::None };
+    let rope = Rope::new(1e4, RopeScaling::None);
     let layers = vec![Layer { attention: Attention::standard(2, 1, 4, Some(rope)), d_ff: 4 }];
     let architecture = Architecture { d_model: 8, layers, ..teacher.architecture.clone() };
     let zeros = |shape: Vec<usize>| Tensor::from_f32(shape.clone(), vec![0.0; shape.iter().product()]).unwrap();

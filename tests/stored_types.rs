@@ -67,7 +67,7 @@ fn random_blocks(random: &mut Random, data_type: DataType, shape: [usize; 2]) ->
 
 /// A model of two layers that has a matrix of every block type.
 fn model_of_all_types() -> Model {
-    let rope = Rope { base: 10_000.0, scaling: RopeScaling::None };
+    let rope = Rope::new(10_000.0, RopeScaling::None);
     let layer = Layer { attention: Attention::standard(4, 2, 64, Some(rope)), d_ff: 512 };
     let architecture = Architecture {
         family: "llama".into(),

@@ -61,6 +61,9 @@ fn rope(rope: &Rope) -> String {
         RopeScaling::Linear { factor } => format!("{base} stretched {factor} times"),
         RopeScaling::Llama3 { factor, .. } => format!("{base} stretched {factor} times as Llama 3"),
         RopeScaling::Factors(_) => format!("{base} with stored factors"),
+        RopeScaling::Yarn { factor, .. } => format!("{base} stretched {factor} times by YaRN"),
+        RopeScaling::Dynamic { factor, .. } => format!("{base} stretched up to {factor} times with the length (dynamic NTK)"),
+        RopeScaling::LongRope { original_context, .. } => format!("{base} by LongRoPE beyond {original_context} tokens"),
     }
 }
 
@@ -70,7 +73,7 @@ mod tests {
 
     #[test]
     fn equal_layers_share_a_line() {
-        let rope = || Some(Rope { base: 10000.0, scaling: RopeScaling::None });
+        let rope = || Some(Rope::new(10000.0, RopeScaling::None));
         let standard = Attention {
             heads: 9,
             kv_heads: 3,
@@ -97,7 +100,7 @@ mod tests {
             gate: Gate::Dynamic,
             learned_temp: true,
             null_attn: true,
-            rope: Some(Rope { base: 5e5, scaling: RopeScaling::Linear { factor: 4.0 } }),
+            rope: Some(Rope::new(5e5, RopeScaling::Linear { factor: 4.0 })),
             ..standard.clone()
         };
         let layer = |attention: &Attention| Layer { attention: attention.clone(), d_ff: 1536 };

@@ -7,7 +7,7 @@ use crate::gpu::DeviceChoice;
 use crate::model::Model;
 use crate::progress::{Progress, Unit};
 use crate::runtime::cache::CACHE_KINDS;
-use crate::runtime::{CacheKind, CacheKinds, GenerateOptions, LoadOptions, Network, Session, SessionOptions};
+use crate::runtime::{CONTEXT_TOKENS, CacheKind, CacheKinds, GenerateOptions, LoadOptions, Network, Session, SessionOptions};
 use crate::{script, terminal};
 use clap::Args;
 use std::io::Read;
@@ -103,7 +103,7 @@ impl Generate {
             seed: self.seed,
             stop_at_end: !self.ignore_end,
         };
-        let mut text = model.tokenizer()?.stream();
+        let mut text = model.tokenizer()?.stream(session.last_tokens(0, CONTEXT_TOKENS));
         let mut printed = Ok(());
         let generated = session.generate(&options, &mut |_, tokens| {
             for piece in tokens.iter().filter_map(|&token| text.push(token)) {

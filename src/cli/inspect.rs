@@ -4,7 +4,7 @@ use super::columns::{columns, facts};
 use super::describe::layers;
 use super::model::ModelArgument;
 use crate::artifact::number;
-use crate::error::{At, Result};
+use crate::error::Result;
 use crate::model::Model;
 use crate::runtime::cache::CACHE_KINDS;
 use crate::runtime::{CacheKinds, bytes_per_token};
@@ -45,10 +45,7 @@ impl Inspect {
 
 fn summary(model: &Model) -> Result<String> {
     let architecture = &model.architecture;
-    let mut size = 0;
-    for file in &model.files {
-        size += std::fs::metadata(file).at(file.display())?.len();
-    }
+    let size = model.files.iter().map(|file| file.length() as u64).sum();
     let head = if architecture.tied_embeddings { "the head is the embedding" } else { "a head of its own" };
     let tokenizer = match model.tokenizer() {
         Ok(tokenizer) => format!("{} tokens", grouped(tokenizer.vocab() as u64)),

@@ -143,7 +143,7 @@ impl Cli {
             Some(Verb::Merge(verb)) => return verb.run(),
             Some(Verb::Slurm(verb)) => verb.run(),
             // With colour where there is a terminal, without elsewhere.
-            None => terminal::print(&Cli::command().render_help().ansi().to_string()),
+            None => terminal::print_styled(&Cli::command().render_help().ansi().to_string()),
             Some(Verb::Generate(verb)) => verb.run(&device),
             Some(Verb::Devices(verb)) => verb.run(&device),
             Some(Verb::Inspect(verb)) => verb.run(),

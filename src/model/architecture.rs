@@ -4,11 +4,12 @@
 //! of a head is the concatenation of a *semantic* part (not rotated) and a *geometric* part (rotated by RoPE). A standard layer
 //! has a semantic part of width 0.
 
+use super::rope::Rope;
 use crate::error::{At, Error, Result};
 
 /// Bounds that no model comes near and that keep products of two sizes far from overflow, whatever a file says.
 const MAX_LAYERS: usize = 1 << 12;
-const MAX_SIZE: usize = 1 << 26;
+pub(super) const MAX_SIZE: usize = 1 << 26;
 const MAX_HEADS: usize = 1 << 14;
 const MAX_WIDTH: usize = 1 << 16;
 
@@ -83,31 +84,6 @@ pub enum Gate {
     Dynamic,
 }
 
-/// Rotary position embedding in the Hugging Face convention: element `i` is paired with `i + width / 2`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Rope {
-    pub base: f32,
-    pub scaling: RopeScaling,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub enum RopeScaling {
-    None,
-    /// Positions divided by `factor`.
-    Linear {
-        factor: f32,
-    },
-    /// Llama 3's: frequencies are scaled by wavelength. Source: `transformers`, `modeling_rope_utils._compute_llama3_parameters`.
-    Llama3 {
-        factor: f32,
-        low_freq_factor: f32,
-        high_freq_factor: f32,
-        original_context: usize,
-    },
-    /// Each frequency divided by its own factor (GGUF's `rope_freqs.weight`).
-    Factors(Vec<f32>),
-}
-
 impl Architecture {
     /// That the sizes fit each other. Readers call this before anything is made from them.
     ///
@@ -131,63 +107,11 @@ impl Architecture {
 }
 
 /// A size that is at least 1 and at most `most`.
-fn within(what: &str, size: usize, most: usize) -> Result<()> {
+pub(super) fn within(what: &str, size: usize, most: usize) -> Result<()> {
     match size {
         0 => Err(Error::new(format!("{what} is 0 or not given"))),
         _ if size > most => Err(Error::new(format!("{what} is {size}, more than any model has ({most})"))),
         _ => Ok(()),
-    }
-}
-
-impl Rope {
-    fn check(&self, width: usize) -> Result<()> {
-        let positive = |what: &str, value: f32| match value.is_finite() && value > 0.0 {
-            true => Ok(()),
-            false => Err(Error::new(format!("{what} of RoPE is {value}, expected a positive number"))),
-        };
-        positive("the base", self.base)?;
-        match &self.scaling {
-            RopeScaling::None => Ok(()),
-            RopeScaling::Linear { factor } => positive("the scaling factor", *factor),
-            RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_context } => {
-                positive("the scaling factor", *factor)?;
-                positive("low_freq_factor", *low_freq_factor)?;
-                within("the original context of RoPE's scaling", *original_context, MAX_SIZE)?;
-                match low_freq_factor < high_freq_factor {
-                    true => Ok(()),
-                    false => Err(Error::new(format!(
-                        "high_freq_factor is {high_freq_factor}, expected more than low_freq_factor ({low_freq_factor})"
-                    ))),
-                }
-            }
-            RopeScaling::Factors(factors) if factors.len() != width / 2 => {
-                Err(Error::new(format!("there are {} factors of RoPE, expected {}: half the head size", factors.len(), width / 2)))
-            }
-            RopeScaling::Factors(factors) => factors.iter().try_for_each(|&factor| positive("a factor", factor)),
-        }
-    }
-
-    /// The `width / 2` inverse frequencies, in radians per position.
-    pub fn inverse_frequencies(&self, width: usize) -> Vec<f32> {
-        let plain = (0..width / 2).map(|i| (f64::from(self.base)).powf(-2.0 * i as f64 / width as f64));
-        plain
-            .enumerate()
-            .map(|(i, frequency)| {
-                let scaled = match &self.scaling {
-                    RopeScaling::None => frequency,
-                    RopeScaling::Linear { factor } => frequency / f64::from(*factor),
-                    RopeScaling::Factors(factors) => frequency / factors.get(i).map_or(1.0, |&f| f64::from(f)),
-                    RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_context } => {
-                        let (factor, low, high) = (f64::from(*factor), f64::from(*low_freq_factor), f64::from(*high_freq_factor));
-                        let turns = *original_context as f64 * frequency / std::f64::consts::TAU;
-                        // Below `low` turns over the original context: slowed by `factor`; above `high`: kept; between: blended.
-                        let blend = ((turns - low) / (high - low)).clamp(0.0, 1.0);
-                        (1.0 - blend) * frequency / factor + blend * frequency
-                    }
-                };
-                scaled as f32
-            })
-            .collect()
     }
 }
 
@@ -254,6 +178,12 @@ impl Attention {
     /// Width of a head's key: `sem + geo`.
     pub fn key(&self) -> usize {
         self.sem + self.geo
+    }
+
+    /// Where queries, keys and values end in the rows of a tensor that holds all of them.
+    pub(super) fn fused_ends(&self) -> [usize; 3] {
+        let (query, key) = (self.heads * self.geo, self.kv_heads * self.geo);
+        [query, query + key, query + key + self.kv_heads * self.value]
     }
 
     /// Query heads that share a key/value head.

@@ -1,50 +1,130 @@
-//! Files of weights, seen as bytes without reading them.
+//! Files of models, seen as bytes without reading them.
 
 use super::tensor::Bytes;
 use crate::error::{At, Error, Result};
-use std::fs::File;
-use std::path::Path;
+use crate::mapped::Mapped;
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The file at `path`, mapped into memory: pages are read when they are looked at, and the system may drop them again.
-///
-/// # Errors
-/// It can't be opened, isn't a file, or is empty.
-pub(crate) fn map(path: &Path) -> Result<Bytes> {
-    let attempt = || -> Result<Bytes> {
-        let file = File::open(path)?;
-        let metadata = file.metadata()?;
-        if !metadata.is_file() {
-            return Err(Error::new("expected a file, found a directory or a device"));
-        }
-        if metadata.len() == 0 {
-            return Err(Error::new("the file is empty").remedy("fetch or copy it again"));
-        }
-        // SAFETY: the map is read-only, and all reads go through bounds-checked slices of bytes, for which any content is valid. What
-        // can't be excluded is another process that shortens the file meanwhile; the system then stops ours, as it would any program
-        // that maps its weights. Nothing in caramba writes into a model's files: new ones are written beside and renamed.
-        let map = unsafe { memmap2::Mmap::map(&file) }?;
-        if map.starts_with(b"version https://git-lfs") {
-            return Err(Error::new("this is not the file but a pointer to it, as Git leaves it where Git LFS is missing")
-                .remedy("run `git lfs pull` there"));
-        }
-        Ok(Arc::new(map))
-    };
-    attempt().at(path.display())
+/// A file that a model was read from, held open: what is said of it later is true of the bytes that were read, even when another
+/// file lies at its path by then.
+#[derive(Clone)]
+pub struct ModelFile {
+    /// Where it was found, as the user gave it.
+    pub path: PathBuf,
+    mapped: Arc<Mapped>,
 }
 
-/// A file of text (a configuration, an index), whole. These are small: `limit` keeps a wrong file from filling the memory.
-///
-/// # Errors
-/// It can't be read, is longer than `limit` bytes, or isn't UTF-8.
-pub(crate) fn read_text(path: &Path, limit: u64) -> Result<String> {
-    let attempt = || -> Result<String> {
-        let length = std::fs::metadata(path)?.len();
-        if length > limit {
-            return Err(Error::new(format!("expected at most {limit} bytes of text, found {length}")));
-        }
-        let bytes = std::fs::read(path)?;
-        String::from_utf8(bytes).map_err(|error| Error::new(format!("byte {} is not UTF-8 text", error.utf8_error().valid_up_to())))
+impl ModelFile {
+    /// # Errors
+    /// It can't be opened, isn't a file, is empty, or only points to the file that is meant.
+    pub(crate) fn open(path: &Path) -> Result<ModelFile> {
+        Ok(ModelFile { path: path.to_owned(), mapped: Arc::new(Mapped::open(path)?) })
+    }
+
+    /// Its bytes, where they lie.
+    pub(crate) fn bytes(&self) -> Bytes {
+        self.mapped.clone()
+    }
+
+    /// Its length in bytes.
+    pub fn length(&self) -> usize {
+        self.mapped.bytes().len()
+    }
+
+    pub(super) fn mapped(&self) -> &Mapped {
+        &self.mapped
+    }
+
+    /// All of it as text, without a byte order mark. These files are small: `limit` keeps a wrong one from filling the memory.
+    ///
+    /// # Errors
+    /// It is longer than `limit` bytes, or isn't UTF-8.
+    pub(crate) fn text(&self, limit: usize) -> Result<&str> {
+        text(self.mapped.bytes(), limit).at(self.path.display())
+    }
+
+    /// As [`ModelFile::text`], parsed as JSON. `NaN` and `Infinity`, which Python writes and JSON hasn't, are read as `null`.
+    ///
+    /// # Errors
+    /// It is longer than `limit` bytes, or isn't JSON; mistakes are told with their line.
+    pub(crate) fn json(&self, limit: usize) -> Result<serde_json::Value> {
+        json(self.text(limit)?).at(self.path.display())
+    }
+}
+
+fn text(bytes: &[u8], limit: usize) -> Result<&str> {
+    if bytes.len() > limit {
+        return Err(Error::new(format!("expected at most {limit} bytes of text, found {}", bytes.len()))
+            .remedy("this is another file than its name says: fetch it again"));
+    }
+    // What Windows calls "Unicode" begins with a mark of two bytes.
+    if bytes.starts_with(&[0xff, 0xfe]) && bytes.len() > 2 || bytes.starts_with(&[0xfe, 0xff]) {
+        return Err(Error::new("this is UTF-16 text, expected UTF-8").remedy("save it as UTF-8"));
+    }
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    std::str::from_utf8(bytes).map_err(|error| Error::new(format!("byte {} is not UTF-8 text", error.valid_up_to())))
+}
+
+fn json(text: &str) -> Result<serde_json::Value> {
+    let first = match serde_json::from_str(text) {
+        Ok(value) => return Ok(value),
+        Err(error) => error,
     };
-    attempt().at(path.display())
+    match without_nan(text) {
+        Cow::Owned(changed) => serde_json::from_str(&changed),
+        Cow::Borrowed(_) => Err(first),
+    }
+    .map_err(|error| Error::new(format!("this is not JSON: {error}")))
+}
+
+/// The text with `null` in the place of each `NaN`, `Infinity` and `-Infinity` outside of quotes.
+fn without_nan(text: &str) -> Cow<'_, str> {
+    let bytes = text.as_bytes();
+    let (mut changed, mut copied) = (String::new(), 0);
+    let (mut at, mut quoted) = (0, false);
+    while at < bytes.len() {
+        match bytes[at] {
+            b'\\' if quoted => at += 1,
+            b'"' => quoted = !quoted,
+            _ if quoted => {}
+            _ => {
+                if let Some(word) = ["-Infinity", "Infinity", "NaN"].into_iter().find(|word| bytes[at..].starts_with(word.as_bytes())) {
+                    changed.push_str(&text[copied..at]);
+                    changed.push_str("null");
+                    at += word.len() - 1;
+                    copied = at + 1;
+                }
+            }
+        }
+        at += 1;
+    }
+    if copied == 0 {
+        return Cow::Borrowed(text);
+    }
+    changed.push_str(&text[copied..]);
+    Cow::Owned(changed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_python_calls_json_is_read() {
+        let written = r#"{"a": NaN, "b": [-Infinity, Infinity, 1.5], "c": "NaN, \"Infinity\""}"#;
+        assert_eq!(json(written).unwrap(), json!({ "a": null, "b": [null, null, 1.5], "c": "NaN, \"Infinity\"" }));
+        let message = json("{\n\"a\": NaN,\n}").unwrap_err().to_string();
+        assert!(message.starts_with("this is not JSON: ") && message.contains("line 3"), "{message}");
+    }
+
+    #[test]
+    fn marks_and_encodings_of_text_are_known() {
+        assert_eq!(text(b"\xef\xbb\xbf{}", 100).unwrap(), "{}");
+        assert!(text(b"\xff\xfe{\0}\0", 100).unwrap_err().to_string().contains("UTF-16"));
+        assert_eq!(text(b"ab\xff", 100).unwrap_err().message(), "byte 2 is not UTF-8 text");
+        assert!(text(b"abc", 2).unwrap_err().to_string().contains("at most 2 bytes"));
+    }
 }

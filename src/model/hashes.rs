@@ -1,11 +1,10 @@
 //! Which files exactly a result was made with.
 
 use super::Model;
-use crate::error::{At, Error, Result};
+use super::file::ModelFile;
+use crate::error::{At, Result};
 use crate::interrupt;
 use sha2::{Digest, Sha256};
-use std::io::Read;
-use std::path::Path;
 
 /// A file of a model, named so that somebody else can find out whether theirs is the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,37 +16,34 @@ pub struct FileHash {
     pub sha256: String,
 }
 
+/// Bytes that are hashed between two looks for Ctrl-C.
+const CHUNK: usize = 1 << 20;
+
 impl Model {
-    /// The hash of every file of the model. All of them are read, once: the second call returns what the first one found.
+    /// The hash of every file of the model: of the bytes that were loaded, whatever lies at its path by now. All of them are read, once:
+    /// the second call returns what the first one found.
     ///
     /// # Errors
-    /// A file that can no longer be read; Ctrl-C.
+    /// A file that was written to after it had been loaded; Ctrl-C.
     pub fn hashes(&self) -> Result<&[FileHash]> {
         if let Some(known) = self.hashes.get() {
             return Ok(known);
         }
-        let hashes = self.files.iter().map(|file| hash(file).at(file.display())).collect::<Result<Vec<_>>>()?;
+        let hashes = self.files.iter().map(|file| hash(file).at(file.path.display())).collect::<Result<Vec<_>>>()?;
         Ok(self.hashes.get_or_init(|| hashes))
     }
 }
 
-fn hash(path: &Path) -> Result<FileHash> {
-    let mut file = std::fs::File::open(path)?;
-    let (mut hasher, mut bytes) = (Sha256::new(), 0);
-    let mut chunk = vec![0; 1 << 20];
-    loop {
+fn hash(file: &ModelFile) -> Result<FileHash> {
+    let mapped = file.mapped();
+    mapped.unchanged()?;
+    let mut hasher = Sha256::new();
+    for chunk in mapped.bytes().chunks(CHUNK) {
         interrupt::check()?;
-        match file.read(&mut chunk) {
-            Ok(0) => break,
-            Ok(length) => {
-                hasher.update(&chunk[..length]);
-                bytes += length as u64;
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(Error::from(error)),
-        }
+        hasher.update(chunk);
     }
-    let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    mapped.unchanged()?;
     let sha256 = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(FileHash { file, bytes, sha256 })
+    let name = file.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Ok(FileHash { file: name, bytes: file.length() as u64, sha256 })
 }

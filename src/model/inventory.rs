@@ -113,15 +113,15 @@ impl Architecture {
             .remedy("use weights and configuration of the same model, and fetch again what was cut short"))
     }
 
-    /// Tensors that some files hold and nobody needs: the rotary frequencies of old checkpoints (they are recomputed), a head that is
-    /// tied to the embedding, and the second name of a semantic key that is tied to its query.
+    /// Tensors that some files hold and nobody needs: buffers of attention and rotation that are computed anew, a head that is tied to the
+    /// embedding, and the second name of a semantic key that is tied to its query.
     pub fn is_leftover(&self, name: &str) -> bool {
         let tied_key = || {
             let layer = name.strip_prefix("model.layers.").and_then(|rest| rest.strip_suffix(".self_attn.k_sem.weight"));
             let layer = layer.and_then(|index| self.layers.get(index.parse::<usize>().ok()?));
             layer.is_some_and(|layer| layer.attention.tie_qk)
         };
-        name.ends_with("rotary_emb.inv_freq") || (self.tied_embeddings && name == "lm_head.weight") || tied_key()
+        is_buffer(name) || (self.tied_embeddings && name == "lm_head.weight") || tied_key()
     }
 
     /// Takes out of `found` the tensors of this architecture, checked; leftovers are dropped.
@@ -133,6 +133,34 @@ impl Architecture {
         found.retain(|name, _| !self.is_leftover(name));
         Ok(found)
     }
+}
+
+/// Whether a name is that of a table which modules keep beside their weights, and which follows from the configuration: rotary
+/// frequencies, cosines and sines, masks, positions.
+fn is_buffer(name: &str) -> bool {
+    const LAST: [&str; 15] = [
+        "inv_freq",
+        "original_inv_freq",
+        "cos",
+        "sin",
+        "freqs",
+        "freqs_cis",
+        "freqs_cos",
+        "freqs_sin",
+        "mask",
+        "tril",
+        "position_ids",
+        "_extra_state",
+        "num_batches_tracked",
+        "rope_cache",
+        "masked_bias",
+    ];
+    const ENDS: [&str; 6] = ["_cached", "_cache", "_mask", "cos_sin", "_inv_freq", "_position_ids"];
+    let (path, last) = name.rsplit_once('.').unwrap_or(("", name));
+    // A rotation has no weights, whatever its buffers are called.
+    let rotation =
+        |part: &str| matches!(part, "rotary_emb" | "rotary" | "rope" | "rotary_embedding" | "rotary_pos_emb" | "rotary_embeddings");
+    LAST.contains(&last) || ENDS.iter().any(|end| last.ends_with(end)) || path.split('.').any(rotation)
 }
 
 /// A line for each; what several layers have in common stands once, with their numbers: `model.layers.{0-3, 7}.mlp.up_proj.weight [10, 12]`.

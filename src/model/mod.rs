@@ -6,8 +6,12 @@ mod checkpoint;
 mod file;
 mod gguf;
 mod hashes;
+mod hub;
 mod huggingface;
 mod inventory;
+mod names;
+mod pairs;
+mod rope;
 mod section;
 pub mod student;
 mod summary;
@@ -18,16 +22,18 @@ pub mod tokenizer;
 pub mod topology;
 mod write;
 
-pub use architecture::{Architecture, Attention, Gate, Layer, Rope, RopeScaling};
+pub use architecture::{Architecture, Attention, Gate, Layer};
+pub use file::ModelFile;
 pub use hashes::FileHash;
+pub use rope::{Rope, RopeScaling};
 pub use summary::{Summary, TypeSummary};
 pub use tensor::{DataType, Tensor};
 pub use tokenizer::Tokenizer;
 pub use write::{WriteOptions, write_directory};
 
 use crate::error::{At, Error, Result};
+use crate::terminal;
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, OnceLock};
 
@@ -36,6 +42,11 @@ use std::sync::{LazyLock, OnceLock};
 pub struct OpenOptions {
     /// The `model` section of a manifest (nested topologies): what a training checkpoint's tensors mean.
     pub topology: Option<serde_yaml::Value>,
+    /// The dictionary of a training checkpoint whose tensors are meant, where there are several: its keys joined by dots.
+    pub state_dict: Option<String>,
+    /// A scaling of RoPE to compute with instead of the model's own, with the keys of a configuration's `rope_scaling`: how it does beyond the
+    /// context that it was trained with.
+    pub rope_scaling: Option<serde_yaml::Value>,
 }
 
 /// A model on the host: nothing is computed here, and weights stay in their (memory-mapped) files until they are asked for.
@@ -45,7 +56,9 @@ pub struct Model {
     /// What it was read from, as the user gave it.
     pub path: PathBuf,
     /// Every file that was read.
-    pub files: Vec<PathBuf>,
+    pub files: Vec<ModelFile>,
+    /// What the user should know: choices that the files left open.
+    pub notes: Vec<String>,
     pub architecture: Architecture,
     /// By canonical name (see [`Architecture::tensors`]); shapes are checked against the architecture: the runtime may rely on all of
     /// them being there, and on nothing else being there.
@@ -57,19 +70,40 @@ pub struct Model {
 /// Reads a model's tokenizer, if it has one: when it is first wanted, for that can take as long as the weights, and token datasets need none.
 pub type ReadTokenizer = Box<dyn FnOnce() -> Result<Option<Tokenizer>> + Send>;
 
+const EMBEDDING: &str = "model.embed_tokens.weight";
+const HEAD: &str = "lm_head.weight";
+
 impl Model {
     /// Reads a GGUF file, a Hugging Face directory (or one of our own students), or a PyTorch checkpoint. Weights stay in the file.
     ///
     /// # Errors
     /// What is wrong with which file, tensor or key.
     pub fn open(path: &Path, options: &OpenOptions) -> Result<Model> {
+        let model = Self::read(&hub::locate(path)?, options)?;
+        match &options.rope_scaling {
+            None => Ok(model),
+            Some(scaling) => model.stretched(scaling).at("rope_scaling").at(path.display()),
+        }
+    }
+
+    /// The same with another scaling of RoPE in every layer that rotates, and room for the context that it reaches.
+    fn stretched(mut self, scaling: &serde_yaml::Value) -> Result<Model> {
+        let section = serde_json::to_value(scaling).map_err(|error| Error::new(error.to_string()))?;
+        let before = self.architecture.context;
+        self.architecture.context = huggingface::rope::stretch(&mut self.architecture, &section)?;
+        self.architecture.check()?;
+        self.notes.push(match self.architecture.context {
+            after if after > before => format!("RoPE is scaled as asked for: the context is {after} tokens, {before} are the model's own"),
+            _ => "RoPE is scaled as asked for".to_owned(),
+        });
+        Ok(self)
+    }
+
+    fn read(path: &Path, options: &OpenOptions) -> Result<Model> {
         match Kind::of(path)? {
             Kind::Gguf => gguf::open(path),
-            Kind::Directory => match only_gguf(path) {
-                Some(file) => gguf::open(&file),
-                None => huggingface::open(path, None),
-            },
-            Kind::Safetensors => huggingface::open(parent(path), Some(path)),
+            Kind::Directory => huggingface::open_directory(path, options),
+            Kind::Safetensors => huggingface::open(parent(path), Some(path), options),
             Kind::Checkpoint => checkpoint::open(path, options),
         }
     }
@@ -81,15 +115,43 @@ impl Model {
     /// Sizes that don't fit each other; tensors that are missing, surplus or mis-shaped.
     pub fn new(
         path: &Path,
-        files: Vec<PathBuf>,
-        architecture: Architecture,
+        files: Vec<ModelFile>,
+        mut architecture: Architecture,
         tensors: BTreeMap<String, Tensor>,
         tokenizer: ReadTokenizer,
     ) -> Result<Model> {
         architecture.check()?;
+        let mut notes = Vec::new();
+        if architecture.tied_embeddings
+            && let (Some(head), Some(embedding)) = (tensors.get(HEAD), tensors.get(EMBEDDING))
+            && !head.equals(embedding)
+        {
+            architecture.tied_embeddings = false;
+            notes.push(format!(
+                "the configuration says that the head is the embedding (tie_word_embeddings), but a head that differs is stored: {HEAD} is used"
+            ));
+        }
         let tensors = architecture.take_tensors(tensors)?;
+        let (vocab, place) = (architecture.vocab, path.display().to_string());
+        let tokenizer: ReadTokenizer = Box::new(move || {
+            let read = tokenizer()?;
+            if let Some(tokenizer) = read.as_ref().filter(|tokenizer| tokenizer.vocab() > vocab) {
+                terminal::warn(&format!(
+                    "{place}: the tokenizer has {} tokens, the embedding {vocab} rows: texts with tokens from {vocab} on can't be used",
+                    tokenizer.vocab()
+                ));
+            }
+            Ok(read.map(|tokenizer| tokenizer.embedded(vocab)))
+        });
         let (path, hashes) = (path.to_owned(), OnceLock::new());
-        Ok(Model { name: name(&path), path, files, architecture, tensors, tokenizer: LazyLock::new(tokenizer), hashes })
+        Ok(Model { name: name(&path), path, files, notes, architecture, tensors, tokenizer: LazyLock::new(tokenizer), hashes })
+    }
+
+    /// The same with more to know about it.
+    #[must_use]
+    fn noting(mut self, notes: Vec<String>) -> Model {
+        self.notes.extend(notes);
+        self
     }
 
     /// The tokenizer, or why there is none.
@@ -107,26 +169,26 @@ impl Model {
     }
 }
 
-/// What to call the model at `path`: `SmolLM2-135M.Q4_1` for `models/SmolLM2-135M.Q4_1.gguf`, the directory's name for a directory.
+/// What to call the model at `path`: `SmolLM2-135M.Q4_1` for `models/SmolLM2-135M.Q4_1.gguf`, the directory's name for a directory, the
+/// repository's for a snapshot in a Hugging Face cache.
 fn name(path: &Path) -> String {
-    // `models/x/.` and `.` have names too.
-    let resolved = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    // A link is called what it is called: in the cache of the hub it leads to a file whose name is a hash.
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let dotted = path.file_name().is_none() || path.ends_with("..") || absolute.file_name().is_none();
+    let resolved = if dotted { std::fs::canonicalize(path).unwrap_or(absolute) } else { absolute };
     let mut path = resolved.as_path();
-    if path.file_name().is_some_and(|file| file == "model.safetensors") {
+    if path.file_name().is_some_and(|file| file == "model.safetensors" || file == huggingface::CONFIG) {
         path = parent(path);
+    }
+    let folder = |path: &Path| path.parent().and_then(Path::file_name).is_some_and(|name| name == "snapshots" || name == "blobs");
+    if folder(path)
+        && let Some(repository) = path.parent().and_then(Path::parent).and_then(Path::file_name)
+        && let Some((_, name)) = repository.to_string_lossy().strip_prefix("models--").and_then(|name| name.rsplit_once("--"))
+    {
+        return name.to_owned();
     }
     let stem = if path.is_dir() { path.file_name() } else { path.file_stem() };
     stem.map_or_else(|| "model".to_owned(), |stem| stem.to_string_lossy().into_owned())
-}
-
-/// The GGUF file of a directory that has one of them and no configuration: how such models are often kept.
-fn only_gguf(directory: &Path) -> Option<PathBuf> {
-    if directory.join(huggingface::CONFIG).is_file() {
-        return None;
-    }
-    let files = std::fs::read_dir(directory).ok()?.flatten().map(|entry| entry.path());
-    let mut found = files.filter(|path| path.extension().is_some_and(|extension| extension == "gguf"));
-    found.next().filter(|_| found.next().is_none())
 }
 
 fn parent(path: &Path) -> &Path {
@@ -151,8 +213,8 @@ impl Kind {
         if std::fs::metadata(path).map_err(Error::from).at(path.display())?.is_dir() {
             return Ok(Kind::Directory);
         }
-        let mut start = Vec::new();
-        std::fs::File::open(path).and_then(|file| file.take(16).read_to_end(&mut start)).map_err(Error::from).at(path.display())?;
+        let file = ModelFile::open(path)?.bytes();
+        let start = file.as_ref().as_ref();
         let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
         match extension.as_str() {
             _ if start.starts_with(gguf::MAGIC) => Ok(Kind::Gguf),

@@ -1,6 +1,7 @@
 //! The architecture of a student with decoupled bottleneck attention, from that of its teacher. Its weights are a script's matter.
 
-use super::architecture::{Architecture, Attention, Gate, Rope, RopeScaling};
+use super::architecture::{Architecture, Attention, Gate};
+use super::rope::{Rope, RopeScaling};
 use crate::error::{At, Error, Result};
 
 /// What is chosen about a student.
@@ -46,6 +47,16 @@ impl Attention {
                 "normalises its queries and keys",
                 "no product of matrices does that: choose a teacher that does not (Llama, Mistral, SmolLM2)",
             ),
+            (
+                self.rope.as_ref().is_some_and(Rope::depends_on_length),
+                "is rotated by frequencies that depend on the length of the text (dynamic NTK, LongRoPE)",
+                "choose a teacher whose rotation is fixed (plain, linear, llama3, yarn)",
+            ),
+            (
+                self.rope.as_ref().is_some_and(|rope| rope.rotated.is_some()),
+                "rotates a part of each head only",
+                "choose a teacher that rotates all of it (Llama, Mistral, SmolLM2)",
+            ),
         ];
         if let Some((_, what, remedy)) = obstacle.into_iter().find(|(there, ..)| *there) {
             return Err(Error::new(format!("the teacher's attention {what}")).remedy(remedy));
@@ -72,7 +83,7 @@ impl Attention {
             kv_heads: if options.grouped { self.kv_heads } else { self.heads },
             sem,
             geo,
-            rope: self.rope.as_ref().map(|rope| every_nth(rope, step)),
+            rope: self.rope.as_ref().map(|rope| every_nth(rope, self.geo, step)),
             gate: if options.gate { Gate::Static } else { Gate::None },
             ..self.clone()
         })
@@ -81,9 +92,15 @@ impl Attention {
 
 /// The rotation whose frequencies are every `step`-th of `rope`'s. The plain ones follow from the width alone, and so do those that are
 /// scaled by frequency.
-fn every_nth(rope: &Rope, step: usize) -> Rope {
+fn every_nth(rope: &Rope, width: usize, step: usize) -> Rope {
     let scaling = match &rope.scaling {
         RopeScaling::Factors(factors) => RopeScaling::Factors(factors.iter().copied().step_by(step).collect()),
+        // Blended by the index of a pair, which is another one in a narrow head.
+        RopeScaling::Yarn { .. } => {
+            let plain = Rope::new(rope.base, RopeScaling::None).inverse_frequencies(width);
+            let slowed = rope.inverse_frequencies(width);
+            RopeScaling::Factors(plain.iter().zip(&slowed).map(|(plain, slowed)| plain / slowed).step_by(step).collect())
+        }
         other => other.clone(),
     };
     Rope { scaling, ..rope.clone() }
@@ -107,11 +124,12 @@ mod tests {
     fn kept_pairs_turn_as_the_teachers() {
         let llama3 = RopeScaling::Llama3 { factor: 8.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original_context: 64 };
         let factors = RopeScaling::Factors((0..8u8).map(|factor| 1.0 + f32::from(factor)).collect());
-        for scaling in [RopeScaling::None, RopeScaling::Linear { factor: 2.0 }, llama3, factors] {
-            let rope = Rope { base: 10_000.0, scaling };
+        let yarn = RopeScaling::Yarn { factor: 8.0, beta_fast: 32.0, beta_slow: 1.0, original_context: 64, truncate: true };
+        for scaling in [RopeScaling::None, RopeScaling::Linear { factor: 2.0 }, llama3, factors, yarn] {
+            let rope = Rope::new(10_000.0, scaling);
             let teacher = rope.inverse_frequencies(16);
             for width in [2, 4, 8, 16] {
-                let student = every_nth(&rope, 16 / width).inverse_frequencies(width);
+                let student = every_nth(&rope, 16, 16 / width).inverse_frequencies(width);
                 let expected: Vec<f32> = kept_pairs(16, width).into_iter().map(|pair| teacher[pair]).collect();
                 let same = student.iter().zip(&expected).all(|(a, b)| (a - b).abs() <= 1e-6 * b);
                 assert!(same && student.len() == expected.len(), "{:?} at {width}: {student:?}, expected {expected:?}", rope.scaling);

@@ -185,6 +185,23 @@ impl Tensor {
         }
     }
 
+    /// Whether both have the same elements.
+    pub fn equals(&self, other: &Tensor) -> bool {
+        if self.shape != other.shape {
+            return false;
+        }
+        if self.data_type == other.data_type {
+            return (0..self.rows()).all(|row| self.row_bytes(row) == other.row_bytes(row));
+        }
+        let mut rows = [vec![0.0; self.columns()], vec![0.0; self.columns()]];
+        (0..self.rows()).all(|row| {
+            let [one, two] = &mut rows;
+            self.read_rows(row..row + 1, one);
+            other.read_rows(row..row + 1, two);
+            one == two
+        })
+    }
+
     /// The stored bytes of one row: for a reader that keeps the blocks packed. Empty for a row that there isn't.
     pub fn row_bytes(&self, row: usize) -> &[u8] {
         if row >= self.rows() {
@@ -271,6 +288,18 @@ impl Tensor {
             None => Tensor { shape, offset: self.offset + rows.start * self.stored_row_bytes(), ..self.clone() },
             Some(order) => Tensor { shape, order: Some(order[rows].into()), ..self.clone() },
         })
+    }
+
+    /// Some rows of a matrix, or some elements of a vector, that follow each other.
+    ///
+    /// # Errors
+    /// As [`Tensor::rows_of`].
+    pub(crate) fn part(&self, rows: Range<usize>) -> Result<Tensor> {
+        if self.shape.len() != 1 {
+            return self.rows_of(rows);
+        }
+        let offset = self.offset + rows.start * self.data_type.block_bytes();
+        Tensor::new(self.data_type, vec![rows.len()], self.bytes.clone(), offset)
     }
 
     fn all(&self) -> &[u8] {

@@ -1,12 +1,13 @@
 //! Small models for tests.
 
-use super::architecture::{Architecture, Attention, Gate, Layer, Rope, RopeScaling};
+use super::architecture::{Architecture, Attention, Gate, Layer};
+use super::rope::{Rope, RopeScaling};
 use super::tensor::Tensor;
 use std::collections::BTreeMap;
 
 /// A standard model of two layers: 3 heads of 4, sharing one key/value head.
 pub(crate) fn standard() -> Architecture {
-    let rope = Rope { base: 10_000.0, scaling: RopeScaling::None };
+    let rope = Rope::new(10_000.0, RopeScaling::None);
     let layer = Layer { attention: Attention::standard(3, 1, 4, Some(rope)), d_ff: 10 };
     Architecture {
         family: "llama".into(),
@@ -23,7 +24,7 @@ pub(crate) fn standard() -> Architecture {
 
 /// A student with every option on: 4 heads that share 2 key/value heads.
 pub(crate) fn student() -> Architecture {
-    let rope = Rope { base: 500_000.0, scaling: RopeScaling::None };
+    let rope = Rope::new(500_000.0, RopeScaling::None);
     let attention = Attention {
         decoupled: true,
         sem: 2,

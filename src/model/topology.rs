@@ -9,8 +9,9 @@
 //! attention's `rope_base`, `rope_scaling` with the keys that it has in a Hugging Face configuration:
 //! `rope_scaling: {rope_type: llama3, factor: 32, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 8192}`.
 
-use super::architecture::{Architecture, Attention, Layer, Rope, RopeScaling};
-use super::huggingface::{attention, config};
+use super::architecture::{Architecture, Attention, Layer};
+use super::huggingface::{attention, rope};
+use super::rope::{Rope, RopeScaling};
 use super::section::{Section, missing};
 use crate::error::{At, Error, Result, unknown};
 use serde_json::Value;
@@ -267,14 +268,15 @@ fn attention_layer(section: &Section, d_model: usize) -> Result<Attention> {
     }
     let heads = section.needed_size("n_heads")?;
     let kv_heads = section.size("n_kv_heads")?.unwrap_or(heads);
-    let scaling = match section.section("rope_scaling")? {
-        None => RopeScaling::None,
-        Some(scaling) => scaling
-            .only("key of RoPE's scaling", &config::SCALING_KEYS)
-            .and_then(|()| config::scaling(scaling, || scaling.needed_size(config::ORIGINAL_CONTEXT)))
-            .at("rope_scaling")?,
+    let plain = Rope::new(section.float("rope_base")?.unwrap_or(10_000.0), RopeScaling::None);
+    let rope = match section.section("rope_scaling")? {
+        None => plain,
+        Some(scaling) => {
+            let known = scaling.only("key of RoPE's scaling", &rope::SCALING_KEYS);
+            let scaled = known.and_then(|()| rope::scaling(scaling, &rope::Contexts::default())).at("rope_scaling")?;
+            Rope { scaling: scaled.scaling, attention_factor: scaled.attention_factor, ..plain }
+        }
     };
-    let rope = Rope { base: section.float("rope_base")?.unwrap_or(10_000.0), scaling };
     if section.text("mode")? == Some("decoupled") {
         // The widths of a head follow from sem_dim and geo_dim.
         return attention::layer(*section, &Attention::standard(heads, kv_heads, 0, Some(rope)), d_model);
@@ -409,7 +411,7 @@ topology:
             ("repeat: 2", "repeat: 1000000", "more than 16384 layers"),
             ("mode: decoupled", "mode: sparse", "unknown attention mode `sparse`"),
             ("mode: decoupled", "mode: gqa", "`sem_dim` means nothing to an attention of mode `gqa`"),
-            ("decoupled_gate: true", "rope_scaling: {rope_type: yarn}", "rope_scaling: unknown RoPE scaling `yarn`"),
+            ("decoupled_gate: true", "rope_scaling: {rope_type: yan}", "rope_scaling: unknown RoPE scaling `yan`"),
             ("decoupled_gate: true", "rope_scaling: {rope_type: linear, facto: 2}", "did you mean `factor`?"),
             (
                 "decoupled_gate: true",

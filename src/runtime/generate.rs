@@ -11,6 +11,9 @@ use std::time::Instant;
 /// Steps that are submitted together take about so long: a small part of what a desktop's watchdog allows, and soon enough for Ctrl-C.
 const SUBMISSION_MS: f64 = 10.0;
 
+/// What a token's text is depends on those before it: on the last few, for a character takes at most four.
+pub const CONTEXT_TOKENS: usize = 16;
+
 /// What steps took.
 #[derive(Default)]
 struct Times {
@@ -28,10 +31,12 @@ impl Session {
     pub fn decode(&mut self, steps: usize) -> Result<Generated> {
         let starts = self.lengths().to_vec();
         self.check_room(steps)?;
+        let before = self.contexts();
         let Times { step_ms, record_ms } = self.run_steps(steps, Choice::Greedy)?;
         let tokens = self.read_tokens(&starts)?;
+        self.check_logits()?;
         let ended = vec![false; tokens.len()];
-        Ok(Generated { tokens, step_ms, record_ms, ended })
+        Ok(Generated { before, tokens, step_ms, record_ms, ended })
     }
 
     /// Tokens chosen by `options`; `on_tokens(sequence, tokens)` hears of them as they arrive.
@@ -51,7 +56,10 @@ impl Session {
         }
         let ends = if options.stop_at_end { self.architecture().eos.clone() } else { Vec::new() };
         let sequences = starts.len();
-        let mut generated = Generated { tokens: vec![Vec::new(); sequences], ended: vec![false; sequences], ..Generated::default() };
+        let before = self.contexts();
+        self.check_logits()?;
+        let mut generated =
+            Generated { before, tokens: vec![Vec::new(); sequences], ended: vec![false; sequences], ..Generated::default() };
         let mut lengths = starts.clone();
         let mut made = 0;
         let mut batch = 1;
@@ -80,6 +88,7 @@ impl Session {
                 }
             }
         }
+        self.check_logits()?;
         if self.lengths() != lengths {
             self.has_logits = false;
             self.set_lengths(lengths);
@@ -100,6 +109,11 @@ impl Session {
         }
     }
 
+    /// The last tokens of every sequence: enough for the text of those that follow.
+    fn contexts(&self) -> Vec<Vec<u32>> {
+        (0..self.lengths().len()).map(|sequence| self.last_tokens(sequence, CONTEXT_TOKENS).to_vec()).collect()
+    }
+
     /// Runs steps, the next ones recorded while the device works.
     fn run_steps(&mut self, steps: usize, choice: Choice) -> Result<Times> {
         let mut times = Times::default();
@@ -115,6 +129,7 @@ impl Session {
             }
             Ok(())
         };
+        self.turn_ahead(steps);
         let mut left = steps;
         while left > 0 {
             interrupt::check()?;
@@ -151,6 +166,7 @@ impl Session {
             lengths.iter_mut().for_each(|length| *length += 1);
             self.submit(|pass| sampler.record(pass, one));
             self.note_lengths(lengths);
+            self.turn_ahead(0);
             let rows = self.rows_from(&[]);
             self.run_chunk(&rows, |_, _| Ok(()))?;
             self.write_call(&self.prefill, sequences as usize);
@@ -176,12 +192,16 @@ impl Session {
     }
 
     /// Tokens from position `starts` on, per sequence.
-    fn read_tokens(&self, starts: &[usize]) -> Result<Vec<Vec<u32>>> {
+    fn read_tokens(&mut self, starts: &[usize]) -> Result<Vec<Vec<u32>>> {
         let stride = self.options().context + 1;
         let range = |(sequence, (&start, &length)): (usize, (&usize, &usize))| {
             self.gpu().read::<u32>(&self.history, sequence * stride + start, length - start, &self.staging)
         };
-        starts.iter().zip(self.lengths()).enumerate().map(range).collect()
+        let read: Vec<Vec<u32>> = starts.iter().zip(self.lengths()).enumerate().map(range).collect::<Result<_>>()?;
+        for (sequence, (start, tokens)) in starts.iter().zip(&read).enumerate() {
+            self.note_tokens(sequence, *start, tokens);
+        }
+        Ok(read)
     }
 
     /// Writes the options where the sampler reads them, making it at its first use.

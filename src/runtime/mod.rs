@@ -3,6 +3,7 @@
 mod attend;
 pub mod attention_forms;
 pub mod cache;
+mod finite;
 pub mod forms;
 mod generate;
 mod hadamard;
@@ -21,6 +22,7 @@ mod weights;
 
 pub use attention_forms::{AttentionForm, Way};
 pub use cache::{CacheKind, CacheKinds};
+pub use generate::CONTEXT_TOKENS;
 pub use kv_cache::{Ring, bytes_per_token};
 pub use linear::{Form, Shape};
 pub use network::Network;
@@ -69,6 +71,8 @@ pub struct SessionOptions {
 /// Tokens made, and when.
 #[derive(Debug, Clone, Default)]
 pub struct Generated {
+    /// Per sequence, the last tokens before those that were made: the text of a token depends on what it follows.
+    pub before: Vec<Vec<u32>>,
     /// Per sequence, without the end-of-text token.
     pub tokens: Vec<Vec<u32>>,
     /// Wall time of each step in milliseconds, as the host saw it finish on the device. Steps of less than 5 ms are submitted several at a time, and

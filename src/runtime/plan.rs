@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::gpu::{Buffer, Count, Counts, Gpu, Purpose, Step, Usage};
 use crate::model::{Attention, Gate, Rope};
 use serde_json::json;
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -97,6 +98,25 @@ pub(super) struct Turns {
     pub buffer: Buffer,
 }
 
+/// Cosines and sines at some positions of a text of `length` tokens.
+fn turns(rope: &Rope, width: usize, length: usize, positions: Range<usize>) -> Vec<[f32; 2]> {
+    let frequencies = rope.inverse_frequencies_at(width, length);
+    let factor = f64::from(rope.attention_factor);
+    let rotated = rope.rotated.unwrap_or(width) / 2;
+    // In f64: at position 100 000 an f32 angle is off by hundredths.
+    let turn = |position: usize, i: usize, frequency: f32| {
+        // What isn't rotated isn't multiplied either.
+        let factor = if i < rotated { factor } else { 1.0 };
+        let (sine, cosine) = (position as f64 * f64::from(frequency)).sin_cos();
+        [(factor * cosine) as f32, (factor * sine) as f32]
+    };
+    let row = |position: usize| {
+        let frequencies = frequencies.iter().enumerate();
+        frequencies.map(move |(i, &frequency)| turn(position, i, frequency)).collect::<Vec<_>>()
+    };
+    positions.flat_map(row).collect()
+}
+
 /// The tables of a session: layers that rotate alike share one.
 #[derive(Default)]
 pub(super) struct TurnTables(Vec<Turns>);
@@ -110,19 +130,32 @@ impl TurnTables {
         if self.0.iter().any(|turns| turns.rope == *rope && turns.width == width) {
             return Ok(());
         }
-        let frequencies = rope.inverse_frequencies(width);
-        // In f64: at position 100 000 an f32 angle is off by hundredths.
-        let table: Vec<[f32; 2]> = (0..context)
-            .flat_map(|position| {
-                frequencies.iter().map(move |&frequency| {
-                    let (sine, cosine) = (position as f64 * f64::from(frequency)).sin_cos();
-                    [cosine as f32, sine as f32]
-                })
-            })
-            .collect();
+        let table: Vec<[f32; 2]> = if rope.depends_on_length() {
+            (0..context).flat_map(|position| turns(rope, width, position + 1, position..position + 1)).collect()
+        } else {
+            turns(rope, width, 0, 0..context)
+        };
         let buffer = gpu.buffer_of("the rotations", &table, Purpose::Activations)?;
         self.0.push(Turns { rope: rope.clone(), width, buffer });
         Ok(())
+    }
+
+    /// Makes the rotations of `positions` those of a text of `length` tokens, where they depend on it: what `transformers` does for tokens
+    /// that are computed together.
+    pub fn set(&self, gpu: &Gpu, length: usize, positions: Range<usize>) {
+        for Turns { rope, width, buffer } in self.0.iter().filter(|turns| turns.rope.depends_on_length()) {
+            let table = turns(rope, *width, length, positions.clone());
+            if !table.is_empty() {
+                gpu.write(buffer, (positions.start * width / 2 * 8) as u64, bytemuck::cast_slice(&table));
+            }
+        }
+    }
+
+    /// As [`TurnTables::set`], for tokens that are computed one after the other: each is the last of its text.
+    pub fn set_each(&self, gpu: &Gpu, positions: Range<usize>) {
+        if self.0.iter().any(|turns| turns.rope.depends_on_length()) {
+            positions.for_each(|position| self.set(gpu, position + 1, position..position + 1));
+        }
     }
 
     fn get(&self, rope: &Rope, width: usize) -> Option<&Buffer> {

@@ -69,6 +69,9 @@ impl Session {
                 if let (Some(&start), Some(list)) = (starts.get(sequence), tokens.get(sequence))
                     && (start..start + list.len().saturating_sub(1)).contains(&(row.position as usize))
                 {
+                    if !log_probability.is_finite() {
+                        return Err(self.not_finite(sequence, row.position as usize));
+                    }
                     result.log_probabilities[sequence].push(log_probability);
                     result.best[sequence].push(best.to_bits());
                 }
@@ -100,6 +103,9 @@ impl Session {
                 let logits: Vec<f32> = self.gpu().read(&scoring.logits, 0, rows.len() * stride, &staging)?;
                 for (row, logits) in rows.iter().zip(logits.chunks(stride)) {
                     if is_asked_for(row, &starts) {
+                        if logits[..vocab].iter().any(|logit| !logit.is_finite()) {
+                            return Err(self.not_finite(row.sequence as usize, row.position as usize));
+                        }
                         all.extend_from_slice(&logits[..vocab]);
                     }
                 }

@@ -38,6 +38,8 @@ pub struct Session {
     lengths: Vec<usize>,
     /// Positions written since a sequence was empty: what rings have lost depends on it.
     written: Vec<usize>,
+    /// The tokens of every sequence, as far as the host has seen them.
+    held: Vec<Vec<u32>>,
     /// The last position's residual stream of every sequence, `[sequences, x_stride]`, picked from a chunk's rows.
     #[expect(dead_code, reason = "steps are bound to it; the accounting needs it alive")]
     picked: Buffer,
@@ -201,6 +203,7 @@ impl Session {
             lengths_buffer,
             lengths: vec![0; sequences],
             written: vec![0; sequences],
+            held: vec![Vec::new(); sequences],
             picked,
             picked_rows,
             pick,
@@ -375,10 +378,18 @@ impl Session {
             if !list.is_empty() {
                 self.gpu().write(&self.history, at as u64 * 4, bytemuck::cast_slice(list));
             }
+            let length = self.lengths[sequence];
+            self.held[sequence].truncate(length);
+            // Tokens that were chosen on the device and not read yet.
+            self.held[sequence].resize(length, 0);
+            self.held[sequence].extend_from_slice(list);
             self.lengths[sequence] += list.len();
         }
         self.note_written();
         self.write_lengths();
+        let start = if self.uncached { 0 } else { self.starts(tokens).into_iter().min().unwrap_or(0) };
+        let longest = self.longest();
+        self.turns.set(self.gpu(), longest, start..longest);
         Ok(())
     }
 
@@ -413,6 +424,35 @@ impl Session {
     pub(super) fn write_lengths(&self) {
         let lengths: Vec<u32> = self.lengths.iter().map(|&length| length as u32).collect();
         self.gpu().write(&self.lengths_buffer, 0, bytemuck::cast_slice(&lengths));
+    }
+
+    /// Positions of the longest sequence.
+    pub(super) fn longest(&self) -> usize {
+        self.lengths.iter().copied().max().unwrap_or(0)
+    }
+
+    /// Prepares the rotations of `steps` tokens that are to come one by one.
+    pub(super) fn turn_ahead(&self, steps: usize) {
+        let first = self.lengths.iter().copied().min().unwrap_or(0);
+        match self.uncached {
+            true => self.turns.set(self.gpu(), self.longest(), 0..self.longest()),
+            false => self.turns.set_each(self.gpu(), first..(self.longest() + steps).min(self.options.context)),
+        }
+    }
+
+    /// The last tokens of a sequence, `count` at most.
+    pub fn last_tokens(&self, sequence: usize, count: usize) -> &[u32] {
+        let held = self.held.get(sequence).map_or(&[][..], Vec::as_slice);
+        let length = self.lengths.get(sequence).copied().unwrap_or(0).min(held.len());
+        &held[length.saturating_sub(count)..length]
+    }
+
+    /// Remembers tokens that were read back: those of a sequence from position `start` on.
+    pub(super) fn note_tokens(&mut self, sequence: usize, start: usize, tokens: &[u32]) {
+        if let Some(held) = self.held.get_mut(sequence) {
+            held.resize(start, 0);
+            held.extend_from_slice(tokens);
+        }
     }
 
     /// What the device's sampler has counted already.
@@ -462,9 +502,15 @@ impl Session {
     /// Logits of the last position, `[sequences, vocab]`.
     ///
     /// # Errors
-    /// Nothing was prefilled; a lost device.
+    /// Nothing was prefilled; logits that are no numbers; a lost device.
     pub fn logits(&mut self) -> Result<Vec<f32>> {
         self.need_logits()?;
+        let all = self.read_logits()?;
+        self.check_finite(&all)?;
+        Ok(all)
+    }
+
+    pub(super) fn read_logits(&self) -> Result<Vec<f32>> {
         let (vocab, stride) = (self.architecture().vocab, logits_stride(&self.network));
         let mut all = Vec::with_capacity(vocab * self.options.sequences);
         for sequence in 0..self.options.sequences {

@@ -1,16 +1,15 @@
-//! Datasets of token ids: `.npy` files, mapped rather than read, whose integers may be of any width.
+//! Datasets of token ids: files mapped rather than read, whose integers may be of any width.
 
 use super::failure::Answer;
 use super::host::Host;
+use super::token_file::{self, Ids};
 use super::tokens::{Tokens, hex};
-use super::values;
+use super::values::{self, Options};
 use crate::error::{At, Error, Result};
 use crate::interrupt;
-use memmap2::Mmap;
-use ndarray::ArrayViewD;
-use ndarray_npy::{ViewElement, ViewNpyError, ViewNpyExt};
-use rhai::INT;
+use crate::mapped::Mapped;
 use rhai::plugin::*;
+use rhai::{INT, Map};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -21,44 +20,28 @@ pub struct Dataset(Rc<File>);
 
 struct File {
     path: PathBuf,
-    bytes: Mmap,
-    /// Where the ids begin.
-    offset: usize,
-    count: usize,
-    integer: Integer,
-}
-
-/// How an id is stored.
-struct Integer {
-    name: &'static str,
-    size: usize,
-    read: fn(&[u8]) -> i64,
+    mapped: Mapped,
+    ids: Ids,
 }
 
 /// Ids looked at between two looks for Ctrl-C.
 const CHUNK: usize = 1 << 20;
 
 impl File {
-    fn open(path: &Path) -> Result<File> {
-        let file = std::fs::File::open(path)?;
-        if file.metadata()?.len() == 0 {
-            return Err(Error::new("the file is empty").remedy(REMEDY));
-        }
-        // SAFETY: the map is read only. A file that another program shortens meanwhile ends this one with a signal, as with every
-        // mapped file; datasets are not written while they are measured on.
-        let bytes = unsafe { Mmap::map(&file) }?;
-        let (integer, count) = typed(&bytes)?;
-        let offset = bytes.len() - count * integer.size;
-        let file = File { path: path.to_owned(), bytes, offset, count, integer };
-        if count == 0 {
-            return Err(Error::new("the dataset holds no tokens").remedy(REMEDY));
-        }
-        Ok(file)
+    fn open(path: &Path, shown: &str, dtype: Option<&str>) -> Result<File> {
+        let mapped = Mapped::open(path)?;
+        let ids = token_file::find(mapped.bytes(), dtype).at(shown)?;
+        Ok(File { path: path.to_owned(), mapped, ids })
+    }
+
+    fn count(&self) -> usize {
+        self.ids.count
     }
 
     fn id(&self, index: usize) -> i64 {
-        let at = self.offset + index * self.integer.size;
-        (self.integer.read)(&self.bytes[at..at + self.integer.size])
+        let Ids { integer, offset, .. } = &self.ids;
+        let at = offset + index * integer.size;
+        (integer.read)(&self.mapped.bytes()[at..at + integer.size])
     }
 
     fn slice(&self, start: usize, count: usize) -> Result<Tokens> {
@@ -74,7 +57,7 @@ impl File {
     /// The first id among the first `count` that is not in `0..vocab`.
     fn check(&self, vocab: usize, count: usize) -> Result<()> {
         let vocab = vocab as i64;
-        for index in 0..count.min(self.count) {
+        for index in 0..count.min(self.count()) {
             if index % CHUNK == 0 {
                 interrupt::check()?;
             }
@@ -90,54 +73,12 @@ impl File {
     }
 }
 
-const REMEDY: &str = "caramba tokenize MODEL TEXT -o data.npy makes a dataset of a text";
-
-/// How the ids are stored, and how many there are.
-fn typed(bytes: &[u8]) -> Result<(Integer, usize)> {
-    macro_rules! attempt {
-        ($($kind:ty),*) => {$(
-            match length::<$kind>(bytes)? {
-                Some(count) => {
-                    let read = |bytes: &[u8]| {
-                        let mut all = [0; size_of::<$kind>()];
-                        all.copy_from_slice(bytes);
-                        <$kind>::from_ne_bytes(all) as i64
-                    };
-                    return Ok((Integer { name: stringify!($kind), size: size_of::<$kind>(), read }, count));
-                }
-                None => {}
-            }
-        )*};
-    }
-    attempt!(i64, i32, u16, u32, i16, u8, u64);
-    Err(Error::new("the array holds no integers that token ids could be")
-        .remedy("save them as int32 or uint16: np.save(path, ids.astype(np.int32))"))
-}
-
-/// How many elements there are, if they are of this type.
-fn length<T: ViewElement>(bytes: &[u8]) -> Result<Option<usize>> {
-    match ArrayViewD::<T>::view_npy(bytes) {
-        Ok(view) if view.ndim() > 1 && !view.is_standard_layout() => {
-            Err(Error::new("the array is stored column after column").remedy("save it with np.ascontiguousarray"))
-        }
-        Ok(view) => Ok(Some(view.shape().iter().product())),
-        Err(ViewNpyError::WrongDescriptor(_)) => Ok(None),
-        Err(ViewNpyError::NonNativeEndian) => {
-            Err(Error::new("the array is stored in the byte order of another machine").remedy("save it with ids.astype(np.int32)"))
-        }
-        Err(ViewNpyError::MissingBytes(missing)) => {
-            Err(Error::new(format!("the file is cut off: {missing} bytes are missing")).remedy("copy or make it again"))
-        }
-        Err(error) => Err(Error::new(format!("not a NumPy array: {error}")).remedy(REMEDY)),
-    }
-}
-
 #[export_module]
 pub(super) mod api {
-    /// Token ids in a `.npy` file of integers of any width. It is mapped: a large one takes no memory.
+    /// Token ids in a file: integers of any width in a `.npy` or `.npz`, or by themselves. It is mapped: a large one takes no memory.
     pub type Dataset = super::Dataset;
 
-    /// Opens a `.npy` file of token ids.
+    /// Opens a `.npy` file of token ids, or a `.npz` with one array of them (or one called `tokens`).
     ///
     /// # Example
     /// ```rhai,no_run
@@ -147,9 +88,23 @@ pub(super) mod api {
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub fn dataset(context: NativeCallContext, path: &str) -> Answer<Dataset> {
+        dataset_with(context, path, Map::new())
+    }
+
+    /// As above, with `dtype`: how the ids of a file without a header are stored (`"uint16"`, `"uint32"`, ...).
+    ///
+    /// # Example
+    /// ```rhai,no_run
+    /// let data = dataset("train.bin", #{ dtype: "uint16" });
+    /// ```
+    #[rhai_fn(name = "dataset", return_raw, volatile)]
+    pub fn dataset_with(context: NativeCallContext, path: &str, options: Map) -> Answer<Dataset> {
+        let mut options = Options::new("dataset option", options);
+        let dtype = options.text("dtype")?;
+        options.finish()?;
         let host = Host::of(&context)?;
         let found = host.resolve(path)?;
-        let dataset = Dataset(Rc::new(File::open(&found).at(path)?));
+        let dataset = Dataset(Rc::new(File::open(&found, path, dtype.as_deref())?));
         host.opened(&found);
         Ok(dataset)
     }
@@ -163,13 +118,13 @@ pub(super) mod api {
     /// How many tokens it holds.
     #[rhai_fn(get = "len", name = "len", pure)]
     pub fn len(dataset: &mut Dataset) -> INT {
-        dataset.0.count as INT
+        dataset.0.count() as INT
     }
 
     /// How an id is stored: `i64`, `u16`, ...
     #[rhai_fn(get = "stored_type", pure)]
     pub fn stored_type(dataset: &mut Dataset) -> String {
-        dataset.0.integer.name.to_owned()
+        dataset.0.ids.integer.name.to_owned()
     }
 
     /// `count` tokens from `start` on.
@@ -177,8 +132,8 @@ pub(super) mod api {
     pub fn slice(dataset: &mut Dataset, start: INT, count: INT) -> Answer<Tokens> {
         let file = &dataset.0;
         let (start, count) = (values::count("the start", start)?, values::count("the count", count)?);
-        if start.checked_add(count).is_none_or(|end| end > file.count) {
-            let message = format!("{count} tokens from {start} on are not there: it holds {}", file.count);
+        if start.checked_add(count).is_none_or(|end| end > file.count()) {
+            let message = format!("{count} tokens from {start} on are not there: it holds {}", file.count());
             return Err(Error::new(message).at(file.path.display()).into());
         }
         Ok(file.slice(start, count).at(file.path.display())?)
@@ -196,7 +151,7 @@ pub(super) mod api {
         if size < 1 || stride < 1 {
             return Err(Error::new(format!("blocks of {size} tokens every {stride}: expected 1 or more")).into());
         }
-        let count = dataset.0.count as INT;
+        let count = dataset.0.count() as INT;
         Ok(if count < size { 0 } else { (count - size) / stride + 1 })
     }
 
@@ -211,7 +166,7 @@ pub(super) mod api {
     pub fn block_by(dataset: &mut Dataset, index: INT, size: INT, stride: INT) -> Answer<Tokens> {
         let blocks = blocks_by(dataset, size, stride)?;
         if blocks == 0 {
-            let message = format!("its {} tokens are fewer than one block of {size}", dataset.0.count);
+            let message = format!("its {} tokens are fewer than one block of {size}", dataset.0.count());
             return Err(Error::new(message).at(dataset.0.path.display()).remedy("take shorter blocks, or a longer text").into());
         }
         if !(0..blocks).contains(&index) {
@@ -237,8 +192,9 @@ pub(super) mod api {
     /// The SHA-256 of its file, in hexadecimal.
     #[rhai_fn(name = "hash", pure, return_raw)]
     pub fn hash(dataset: &mut Dataset) -> Answer<String> {
+        dataset.0.mapped.unchanged().at(dataset.0.path.display())?;
         let mut hasher = Sha256::new();
-        for chunk in dataset.0.bytes.chunks(CHUNK) {
+        for chunk in dataset.0.mapped.bytes().chunks(CHUNK) {
             interrupt::check()?;
             hasher.update(chunk);
         }
@@ -248,7 +204,7 @@ pub(super) mod api {
     /// For a person to read.
     #[rhai_fn(name = "to_string", name = "to_debug", pure)]
     pub fn to_string(dataset: &mut Dataset) -> String {
-        format!("dataset {} of {} tokens", dataset.0.path.display(), dataset.0.count)
+        format!("dataset {} of {} tokens", dataset.0.path.display(), dataset.0.count())
     }
 }
 

@@ -7,6 +7,8 @@ use super::values::{from_data, to_data};
 use crate::artifact::{json, write_atomically};
 use crate::error::{At, Error, Result};
 use crate::interrupt;
+use crate::source::Source;
+use crate::yaml;
 use rhai::plugin::*;
 use rhai::{Array, INT, Map};
 use serde_yaml::Value;
@@ -14,11 +16,27 @@ use sha2::{Digest, Sha256};
 use std::io::Read;
 use std::path::Path;
 
+/// JSON becomes up to fifty times as large in a script.
+const MAX_JSON: u64 = 64 << 20;
+
 fn text_of(context: &NativeCallContext, path: &str) -> Answer<String> {
+    text_up_to(context, path, u64::MAX)
+}
+
+fn text_up_to(context: &NativeCallContext, path: &str, limit: u64) -> Answer<String> {
     let host = Host::of(context)?;
-    let found = host.resolve(path)?;
-    let bytes = std::fs::read(&found).at(path)?;
-    host.opened(&found);
+    let file = host.resolve(path)?;
+    let length = std::fs::metadata(&file).at(path)?.len();
+    if length > limit {
+        let error = Error::new(format!("the file has {length} bytes, expected at most {limit}")).at(path);
+        return Err(error.remedy("keep large data in JSON lines (read_jsonl) or as token ids (dataset)").into());
+    }
+    let bytes = std::fs::read(&file).at(path)?;
+    host.opened(&file);
+    if bytes.starts_with(b"version https://git-lfs") {
+        let error = Error::new("this is not the file but a pointer to it, as Git leaves it where Git LFS is missing").at(path);
+        return Err(error.remedy("run `git lfs pull` there").into());
+    }
     let text = String::from_utf8(bytes).map_err(|error| {
         let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|&&byte| byte == b'\n').count();
         Error::new(format!("line {line} is no UTF-8 text")).at(path).remedy("convert the file to UTF-8")
@@ -63,7 +81,7 @@ pub(super) mod api {
     /// What a JSON file holds.
     #[rhai_fn(return_raw, volatile)]
     pub fn read_json(context: NativeCallContext, path: &str) -> Answer<Dynamic> {
-        Ok(json_of(&text_of(&context, path)?).at(path)?)
+        Ok(json_of(&text_up_to(&context, path, MAX_JSON)?).at(path)?)
     }
 
     /// What a file of JSON lines holds: an array of one value for each line that is not empty.
@@ -77,8 +95,9 @@ pub(super) mod api {
     /// What a YAML file holds.
     #[rhai_fn(return_raw, volatile)]
     pub fn read_yaml(context: NativeCallContext, path: &str) -> Answer<Dynamic> {
-        let data: Value =
-            serde_yaml::from_str(&text_of(&context, path)?).map_err(|error| Error::new(format!("not YAML: {error}"))).at(path)?;
+        let source = Source::new(path, text_of(&context, path)?);
+        yaml::check_size(&source)?;
+        let data: Value = serde_yaml::from_str(source.text()).map_err(|error| Error::new(format!("not YAML: {error}"))).at(path)?;
         Ok(from_data(&data))
     }
 

@@ -31,6 +31,7 @@ mod session;
 mod statistics;
 mod text;
 mod thresholds;
+mod token_file;
 mod tokens;
 mod values;
 mod weights;

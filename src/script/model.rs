@@ -8,7 +8,7 @@ use super::session::{self, Session};
 use super::tokens::Tokens;
 use super::values::{Options, to_data, token_list};
 use crate::error::{At, Error, Result, unknown};
-use crate::model::Architecture;
+use crate::model::{Architecture, OpenOptions};
 use crate::progress::{Progress, Unit};
 use crate::runtime::cache::CACHE_KINDS;
 use crate::runtime::{CacheKind, CacheKinds, LoadOptions, Network, WeightKind, bytes_per_token};
@@ -36,8 +36,8 @@ const WEIGHTS: &[(&str, WeightKind)] =
 pub(super) struct LoadChoice {
     pub(super) weights: &'static str,
     kind: WeightKind,
-    /// The model section of a manifest, for a checkpoint that says nothing of its shape.
-    pub(super) topology: Option<serde_yaml::Value>,
+    /// What the file alone does not say.
+    pub(super) open: OpenOptions,
     /// What a script says of its attention.
     pub(super) attention: Vec<Attention>,
 }
@@ -45,16 +45,19 @@ pub(super) struct LoadChoice {
 impl LoadChoice {
     /// From the options of `load`.
     pub(super) fn of(context: &NativeCallContext, options: Map) -> Answer<LoadChoice> {
-        let unknown_option = options.keys().find(|key| !["weights", "model", "attention"].contains(&key.as_str())).cloned();
+        let unknown_option =
+            options.keys().find(|key| !["weights", "model", "attention", "state_dict", "rope_scaling"].contains(&key.as_str())).cloned();
         let mut options = Options::new("model option", options);
         let attention = attention::of_option(context, options.take("attention"))
             .map_err(|error| failure::changed(error, |error| error.about("attention")))?;
         let name = options.text("weights").map_err(|error| error.about("weights"))?.unwrap_or_else(|| "stored".into());
         let topology = options.take("model").map(|section| to_data(&section)).transpose().at("model")?;
+        let state_dict = options.text("state_dict")?.map(|name| name.to_string());
+        let rope_scaling = options.take("rope_scaling").map(|section| to_data(&section)).transpose().at("rope_scaling")?;
         options.finish().map_err(|error| error.about(unknown_option.unwrap_or_default()))?;
         let names = || WEIGHTS.iter().map(|(name, _)| *name);
         match WEIGHTS.iter().find(|(known, _)| *known == name.as_str()) {
-            Some(&(weights, kind)) => Ok(LoadChoice { weights, kind, topology, attention }),
+            Some(&(weights, kind)) => Ok(LoadChoice { weights, kind, open: OpenOptions { topology, state_dict, rope_scaling }, attention }),
             None => Err(unknown("kind of weights", &name, names()).about("weights").into()),
         }
     }
@@ -196,12 +199,15 @@ pub(super) mod api {
     }
 
     /// Loads a model with options: `weights` (`"stored"`, as in the file where the device can; `"f32"`, `"f16"`, `"q8"`, `"q4"`),
-    /// `model` (the model section of a manifest, for a training checkpoint) and `attention` (what `attention(...)` makes, a map for it, or a list of them, the
-    /// first of which that is for a layer counts).
+    /// `attention` (what `attention(...)` makes, a map for it, or a list of them, the first of which that is for a layer counts), and for a
+    /// training checkpoint `model` (the model section of a manifest) and `state_dict` (the dictionary whose tensors are meant, where it
+    /// holds several). `rope_scaling` is another scaling of RoPE than the model's own, as in a `config.json`: how it does beyond the context that
+    /// it was trained with.
     ///
     /// # Example
     /// ```rhai,no_run
     /// let model = load("models/SmolLM2-135M", #{ weights: "q8" });
+    /// let longer = load("models/SmolLM2-135M", #{ rope_scaling: #{ rope_type: "yarn", factor: 4.0 } });
     /// ```
     #[rhai_fn(name = "load", return_raw, volatile)]
     pub fn load_with(context: NativeCallContext, path: &str, options: Map) -> Answer<Model> {

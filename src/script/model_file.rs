@@ -7,8 +7,8 @@ use super::host::Host;
 use super::model::{self, LoadChoice, Model};
 use super::tokens::Tokens;
 use crate::error::{At, Error};
-use crate::model::OpenOptions;
 use crate::runtime::{CacheKind, CacheKinds, bytes_per_token};
+use crate::terminal;
 use rhai::plugin::*;
 use rhai::{Array, INT, Map};
 use std::sync::Arc;
@@ -29,8 +29,8 @@ impl ModelFile {
         let path = source.remove("path").and_then(|path| path.into_immutable_string().ok());
         let path = path.ok_or_else(|| Error::new("a model's map has no `path`").remedy("write #{ path: \"...\", weights: \"f16\" }"))?;
         let choice = LoadChoice::of(context, source)?;
-        let options = OpenOptions { topology: choice.topology.clone() };
-        let model = Arc::new(crate::model::Model::open(&Host::of(context)?.resolve(&path)?, &options)?);
+        let model = Arc::new(crate::model::Model::open(&Host::of(context)?.resolve(&path)?, &choice.open)?);
+        model.notes.iter().for_each(|note| terminal::warn(&format!("{path}: {note}")));
         // That it is for no layer is told before anything is loaded.
         attention::of_layers(&choice.attention, model.architecture.layers.len()).map_err(|error| error.about("attention"))?;
         Ok(ModelFile { model, choice })

@@ -73,13 +73,13 @@ impl Session {
     }
 
     fn generated(&self, generated: Generated, with_text: bool) -> Map {
-        let text = |tokens: &Vec<u32>| {
+        let text = |(before, tokens): (&Vec<u32>, &Vec<u32>)| {
             let session = self.0.borrow();
-            session.network().model().tokenizer().ok()?.decode(tokens).ok()
+            session.network().model().tokenizer().ok()?.decode_after(before, tokens).ok()
         };
         let mut map = Map::new();
         if with_text {
-            let texts = generated.tokens.iter().map(|tokens| text(tokens).map_or(Dynamic::UNIT, Into::into)).collect();
+            let texts = generated.before.iter().zip(&generated.tokens).map(|pair| text(pair).map_or(Dynamic::UNIT, Into::into)).collect();
             map.insert("text".into(), self.per_sequence(texts));
             map.insert("ended".into(), self.per_sequence(generated.ended.iter().map(|&ended| ended.into()).collect()));
         }
@@ -114,7 +114,8 @@ impl Session {
         }
         // The model is held apart from the session, which is busy while tokens arrive.
         let model = std::sync::Arc::clone(self.0.borrow().network().model());
-        let mut text = if stream { Some(model.tokenizer()?.stream()) } else { None };
+        let before = self.0.borrow().last_tokens(0, runtime::CONTEXT_TOKENS).to_vec();
+        let mut text = if stream { Some(model.tokenizer()?.stream(&before)) } else { None };
         let mut printed = Ok(());
         let generated = self.0.borrow_mut().generate(&chosen, &mut |_, tokens| {
             if let Some(text) = &mut text {

@@ -9,6 +9,7 @@ use crate::error::{At, Error, Result, unknown};
 use crate::linear_algebra;
 use crate::model::student::{StudentOptions, kept_pairs};
 use crate::model::{self, Architecture, DataType, Model, OpenOptions, Tensor, WriteOptions};
+use crate::terminal;
 use rhai::plugin::*;
 use rhai::{Array, INT, Map};
 use std::cell::RefCell;
@@ -132,7 +133,9 @@ pub(super) mod api {
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub fn weights(path: &str) -> Answer<Weights> {
-        Ok(Weights(Rc::new(Model::open(Path::new(path), &OpenOptions::default())?)))
+        let model = Model::open(Path::new(path), &OpenOptions::default())?;
+        model.notes.iter().for_each(|note| terminal::warn(&format!("{path}: {note}")));
+        Ok(Weights(Rc::new(model)))
     }
 
     /// What the model is called in tables.

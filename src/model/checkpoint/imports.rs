@@ -31,6 +31,11 @@ const HARMLESS: &[(&str, &[&str])] = &[
     ("types", &["SimpleNamespace"]),
     ("datetime", &["datetime", "date", "time", "timedelta", "timezone"]),
     ("uuid", &["UUID"]),
+    ("decimal", &["Decimal"]),
+    ("fractions", &["Fraction"]),
+    ("ipaddress", &["IPv4Address", "IPv6Address"]),
+    ("zoneinfo", &["ZoneInfo"]),
+    ("array", &["array", "_array_reconstructor"]),
 ];
 const PLAIN: &[&str] = &[
     "set",
@@ -48,30 +53,32 @@ const PLAIN: &[&str] = &[
     "slice",
     "range",
     "object",
+    "long",
+    "unicode",
+    "type",
+    "NoneType",
+    "ellipsis",
+    "Ellipsis",
+    "NotImplementedType",
+    "memoryview",
 ];
 const REBUILT: &[&str] =
     &["_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3", "_rebuild_parameter", "_rebuild_parameter_with_state"];
 const PATHS: &[&str] = &["Path", "PosixPath", "WindowsPath", "PurePath", "PurePosixPath", "PureWindowsPath"];
-/// Element types and memory layouts, which `torch` has as attributes of itself.
-const ATTRIBUTES: &[&str] = &[
-    "float32",
-    "float64",
-    "float16",
-    "bfloat16",
-    "float",
-    "double",
-    "half",
-    "int64",
-    "int32",
-    "int16",
-    "int8",
-    "uint8",
-    "bool",
-    "long",
-    "int",
-    "strided",
-    "contiguous_format",
-];
+/// Whether `torch` has this as an attribute of itself that is only data: element types (new ones come with every version: `float8_e4m3fn`,
+/// `uint16`, `quint4x2`), memory layouts and formats, quantisation schemes.
+fn is_attribute(name: &str) -> bool {
+    const WORDS: [&str; 14] =
+        ["float", "double", "half", "bool", "long", "int", "short", "char", "byte", "cfloat", "cdouble", "chalf", "strided", "jagged"];
+    const TYPES: [&str; 8] = ["float", "bfloat", "uint", "int", "complex", "quint", "qint", "bits"];
+    const ENDS: [&str; 3] = ["_format", "_affine", "_symmetric"];
+    let number = |kind: &str| name.strip_prefix(kind).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    WORDS.contains(&name)
+        || TYPES.iter().any(|kind| number(kind))
+        || ENDS.iter().any(|end| name.ends_with(end))
+        || name.starts_with("sparse_")
+        || matches!(name, "channels_last" | "channels_last_3d")
+}
 
 pub(super) const REMEDY: &str = "nothing in it was executed; don't load it with PyTorch unless you know who wrote it. A checkpoint of your own \
                                  can be saved again with tensors only: torch.save({\"state_dict\": model.state_dict()}, path)";
@@ -82,7 +89,7 @@ pub(super) const REMEDY: &str = "nothing in it was executed; don't load it with 
 /// It is not on the list.
 pub(super) fn allow(module: &str, name: &str) -> Result<()> {
     let listed = |&(known, names): &(&str, &[&str])| known == module && (names.is_empty() || names.contains(&name));
-    if HARMLESS.iter().any(listed) || (module == "torch" && (name.ends_with("Storage") || ATTRIBUTES.contains(&name))) {
+    if HARMLESS.iter().any(listed) || (module == "torch" && (name.ends_with("Storage") || is_attribute(name))) {
         return Ok(());
     }
     if module.starts_with("torch.") && name.starts_with("_rebuild") {

@@ -7,13 +7,15 @@
 use super::imports;
 use super::views::{self, Storage, StoredTensor};
 use crate::error::{Error, Result};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
 
-/// A checkpoint has some tens of objects for each tensor; this bounds the memory that a hostile one takes.
-const MAX_OBJECTS: usize = 1 << 22;
-/// What may be looked at to find the tensors in nested dictionaries, and how deep these may be nested.
-const MAX_VISITS: usize = 1 << 22;
+/// How deep dictionaries may be nested: a path is walked for each level.
 const MAX_DEPTH: usize = 16;
+/// What an object takes in memory, with its places in the list, on the stack and in the memo, lists growing by doubling.
+const OBJECT: usize = 2 * size_of::<Object>() + 16;
+/// What a place in a list or dictionary takes.
+const ITEM: usize = 2 * size_of::<(Id, Id)>();
 
 /// The place of an object in the list.
 pub(super) type Id = usize;
@@ -27,8 +29,8 @@ pub(super) enum Object<'a> {
     List(Vec<Id>),
     Dict(Vec<(Id, Id)>),
     Import(&'a str, &'a str),
-    Storage(Storage),
-    Tensor(StoredTensor),
+    Storage(Rc<Storage>),
+    Tensor(Rc<StoredTensor>),
 }
 
 /// What a pickle built.
@@ -38,14 +40,38 @@ pub(super) struct Pickle<'a> {
     /// Its length in bytes.
     pub length: usize,
     /// Every storage that it speaks of, by key.
-    pub storages: BTreeMap<String, Storage>,
+    pub storages: BTreeMap<String, Rc<Storage>>,
 }
 
-/// Reads the pickle that `bytes` begins with.
+/// A key of a dictionary, or a place in a list.
+#[derive(Clone, Copy)]
+enum Key<'a> {
+    Text(&'a str),
+    Int(i64),
+}
+
+impl std::fmt::Display for Key<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Key::Text(key) => f.write_str(key),
+            Key::Int(key) => key.fmt(f),
+        }
+    }
+}
+
+/// The tensors of a pickle.
+pub(super) struct Tensors {
+    /// By the path of keys that leads to each: `state_dict.norm.weight`.
+    pub tensors: BTreeMap<String, Rc<StoredTensor>>,
+    /// The paths of all dictionaries and lists on the way, with a dot at the end; that of the outermost is empty.
+    pub dictionaries: BTreeSet<String>,
+}
+
+/// Reads the pickle that `bytes` begins with, in at most `budget` bytes of memory.
 ///
 /// # Errors
 /// It imports what no checkpoint needs, is damaged, or speaks of tensors in a way that PyTorch doesn't.
-pub(super) fn read(bytes: &[u8]) -> Result<Pickle<'_>> {
+pub(super) fn read(bytes: &[u8], budget: usize) -> Result<Pickle<'_>> {
     let mut machine = Machine {
         bytes,
         at: 0,
@@ -54,6 +80,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Pickle<'_>> {
         marks: Vec::new(),
         memo: HashMap::new(),
         storages: BTreeMap::new(),
+        left: budget,
     };
     while machine.step()? {}
     let root = machine.pop()?;
@@ -61,39 +88,55 @@ pub(super) fn read(bytes: &[u8]) -> Result<Pickle<'_>> {
 }
 
 impl Pickle<'_> {
-    /// Every tensor in the dictionaries and lists of the pickle, under the path of keys that leads to it: `state_dict.norm.weight`.
+    /// Every tensor in the dictionaries and lists of the pickle, found in at most `budget` bytes of memory.
     ///
     /// # Errors
     /// Nested without end.
-    pub fn tensors(&self) -> Result<BTreeMap<String, StoredTensor>> {
-        let mut found = BTreeMap::new();
-        let mut visits = 0;
+    pub fn tensors(&self, budget: usize) -> Result<Tensors> {
+        let mut found = Tensors { tensors: BTreeMap::new(), dictionaries: BTreeSet::new() };
+        let mut left = budget;
         let mut waiting = vec![(self.root, String::new(), 0)];
         while let Some((id, path, depth)) = waiting.pop() {
-            visits += 1;
-            if visits > MAX_VISITS {
-                return Err(damaged("its dictionaries are nested into each other without end".to_owned()));
-            }
-            let within = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
-            match &self.objects[id] {
-                Object::Tensor(tensor) => drop(found.insert(path, tensor.clone())),
-                _ if depth == MAX_DEPTH => {}
-                Object::Dict(items) => {
-                    for &(key, value) in items {
-                        match self.objects[key] {
-                            Object::Text(key) => waiting.push((value, within(key), depth + 1)),
-                            Object::Int(key) => waiting.push((value, within(&key.to_string()), depth + 1)),
-                            _ => {}
-                        }
-                    }
+            let items: Vec<(Key, Id)> = match &self.objects[id] {
+                Object::Tensor(tensor) => {
+                    found.tensors.insert(path, Rc::clone(tensor));
+                    continue;
                 }
+                _ if depth == MAX_DEPTH => continue,
+                Object::Dict(items) => items.iter().filter_map(|&(key, value)| Some((self.key(key)?, value))).collect(),
                 Object::List(items) | Object::Tuple(items) => {
-                    waiting.extend(items.iter().enumerate().map(|(index, &item)| (item, within(&index.to_string()), depth + 1)));
+                    items.iter().enumerate().map(|(index, &item)| (Key::Int(index as i64), item)).collect()
                 }
-                _ => {}
+                _ => continue,
+            };
+            let prefix = if path.is_empty() { path } else { path + "." };
+            for (key, child) in items.into_iter().filter(|(_, child)| self.leads_on(*child)) {
+                let length = if let Key::Text(key) = key { key.len() } else { 20 };
+                // A path is kept here, and again where a tensor is found.
+                left = left.checked_sub(2 * (prefix.len() + length) + 128).ok_or_else(endless)?;
+                waiting.push((child, format!("{prefix}{key}"), depth + 1));
             }
+            found.dictionaries.insert(prefix);
         }
         Ok(found)
+    }
+
+    fn key(&self, id: Id) -> Option<Key<'_>> {
+        match self.objects[id] {
+            Object::Text(key) => Some(Key::Text(key)),
+            Object::Int(key) => Some(Key::Int(key)),
+            _ => None,
+        }
+    }
+
+    /// Whether an object is a tensor, or may hold some.
+    fn leads_on(&self, id: Id) -> bool {
+        match &self.objects[id] {
+            Object::Tensor(_) => true,
+            Object::Dict(items) => !items.is_empty(),
+            Object::List(items) | Object::Tuple(items) => !items.is_empty(),
+            _ => false,
+        }
     }
 
     /// The texts of a list: the keys of the storages of a legacy file.
@@ -111,7 +154,9 @@ struct Machine<'a> {
     /// Heights of the stack.
     marks: Vec<usize>,
     memo: HashMap<usize, Id>,
-    storages: BTreeMap<String, Storage>,
+    storages: BTreeMap<String, Rc<Storage>>,
+    /// Bytes of memory that may still be taken.
+    left: usize,
 }
 
 impl<'a> Machine<'a> {
@@ -163,8 +208,8 @@ impl<'a> Machine<'a> {
 
             // The stack and the memo.
             b'(' => {
+                self.charge(16)?;
                 self.marks.push(self.stack.len());
-                self.bound(self.marks.len())?;
             }
             b'0' => {
                 if self.marks.last() == Some(&self.stack.len()) {
@@ -176,8 +221,8 @@ impl<'a> Machine<'a> {
             b'1' => drop(self.pop_marked()?),
             b'2' => {
                 let top = self.top()?;
+                self.charge(16)?;
                 self.stack.push(top);
-                self.bound(self.stack.len())?;
             }
             b'q' => self.number(1).and_then(|index| self.put(index))?,
             b'r' => self.number(4).and_then(|index| self.put(index))?,
@@ -242,6 +287,11 @@ impl<'a> Machine<'a> {
             b'R' => {
                 let (arguments, callee) = (self.pop()?, self.pop()?);
                 let result = views::call(&self.objects, callee, arguments)?;
+                match &result {
+                    Object::Dict(items) => self.charge(ITEM * items.len())?,
+                    Object::Tensor(tensor) => self.charge(128 + 16 * tensor.shape.len())?,
+                    _ => {}
+                }
                 self.push(result)?;
             }
             b'i' => {
@@ -271,8 +321,9 @@ impl<'a> Machine<'a> {
             }
             b'Q' => {
                 let id = self.pop()?;
-                let storage = views::storage(&self.objects, id)?;
-                self.storages.insert(storage.key.clone(), storage.clone());
+                let storage = Rc::new(views::storage(&self.objects, id)?);
+                self.charge(256 + 2 * storage.key.len())?;
+                self.storages.insert(storage.key.clone(), Rc::clone(&storage));
                 self.push(Object::Storage(storage))?;
             }
             _ => return Err(damaged(format!("byte {start} of the pickle is {opcode:#04x}, which is no operation of a checkpoint's"))),
@@ -287,6 +338,7 @@ impl<'a> Machine<'a> {
 
     fn append(&mut self, items: &[Id]) -> Result<()> {
         let top = self.top()?;
+        self.charge(ITEM * items.len())?;
         if let Object::List(list) = &mut self.objects[top] {
             list.extend_from_slice(items);
         }
@@ -295,6 +347,7 @@ impl<'a> Machine<'a> {
 
     fn set(&mut self, items: &[Id]) -> Result<()> {
         let top = self.top()?;
+        self.charge(ITEM * items.len())?;
         if let Object::Dict(dict) = &mut self.objects[top] {
             dict.extend(pairs(items));
         }
@@ -302,16 +355,16 @@ impl<'a> Machine<'a> {
     }
 
     fn push(&mut self, object: Object<'a>) -> Result<()> {
+        self.charge(OBJECT)?;
         self.stack.push(self.objects.len());
         self.objects.push(object);
-        self.bound(self.objects.len())
+        Ok(())
     }
 
-    fn bound(&self, count: usize) -> Result<()> {
-        match count > MAX_OBJECTS {
-            true => Err(damaged(format!("the pickle has more than {MAX_OBJECTS} objects"))),
-            false => Ok(()),
-        }
+    /// Takes so many bytes out of the budget.
+    fn charge(&mut self, bytes: usize) -> Result<()> {
+        self.left = self.left.checked_sub(bytes).ok_or_else(endless)?;
+        Ok(())
     }
 
     fn top(&self) -> Result<Id> {
@@ -332,19 +385,22 @@ impl<'a> Machine<'a> {
     fn pop_marked(&mut self) -> Result<Vec<Id>> {
         let mark = self.marks.pop().filter(|&mark| mark <= self.stack.len());
         let mark = mark.ok_or_else(|| damaged("the pickle takes more than it has".to_owned()))?;
+        self.charge(ITEM * (self.stack.len() - mark))?;
         Ok(self.stack.split_off(mark))
     }
 
     fn put(&mut self, index: usize) -> Result<()> {
         let top = self.top()?;
+        self.charge(48)?;
         self.memo.insert(index, top);
         Ok(())
     }
 
     fn get(&mut self, index: usize) -> Result<()> {
         let id = self.memo.get(&index).copied();
+        self.charge(16)?;
         self.stack.push(id.ok_or_else(|| damaged(format!("the pickle refers to object {index}, which it hasn't")))?);
-        self.bound(self.stack.len())
+        Ok(())
     }
 
     fn take(&mut self, count: usize) -> Result<&'a [u8]> {
@@ -408,6 +464,10 @@ fn text(bytes: &[u8]) -> Result<&str> {
     std::str::from_utf8(bytes).map_err(|_| damaged("a line of the pickle is no text".to_owned()))
 }
 
+fn endless() -> Error {
+    damaged("it describes far more than its size can hold: its parts refer to each other without end".to_owned())
+}
+
 pub(super) fn damaged(message: String) -> Error {
     Error::new(message).remedy("the file is truncated or damaged, or is no PyTorch checkpoint: fetch or save it again")
 }
@@ -415,6 +475,16 @@ pub(super) fn damaged(message: String) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const BUDGET: usize = 1 << 24;
+
+    fn read(pickle: &[u8]) -> Result<Pickle<'_>> {
+        super::read(pickle, BUDGET)
+    }
+
+    fn tensors(pickle: &Pickle) -> BTreeMap<String, Rc<StoredTensor>> {
+        pickle.tensors(BUDGET).unwrap().tensors
+    }
 
     fn refused(pickle: &[u8]) -> String {
         read(pickle).err().unwrap().message().to_owned()
@@ -443,7 +513,7 @@ mod tests {
         let pickle = b"\x80\x02}q\x00(X\x01\x00\x00\x00aK\x05X\x01\x00\x00\x00bccollections\nOrderedDict\nq\x01)Rq\x02}bu.rest";
         let read = read(pickle).unwrap();
         assert_eq!(read.length, pickle.len() - 4);
-        assert!(read.tensors().unwrap().is_empty() && read.storages.is_empty());
+        assert!(tensors(&read).is_empty() && read.storages.is_empty());
     }
 
     /// A half-float matrix [2, 3] at offset 1 of storage "7".
@@ -452,7 +522,7 @@ mod tests {
         let pickle = b"\x80\x02}X\x01\x00\x00\x00wctorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00storagectorch\nHalfStorage\n\
             X\x01\x00\x00\x007X\x03\x00\x00\x00cpuK\x09tQK\x01K\x02K\x03\x86K\x03K\x01\x86\x89}tRs.";
         let read = read(pickle).unwrap();
-        let tensor = &read.tensors().unwrap()["w"];
+        let tensor = &tensors(&read)["w"];
         assert_eq!((tensor.offset, tensor.shape.as_slice(), tensor.strides.as_slice()), (1, [2, 3].as_slice(), [3, 1].as_slice()));
         assert_eq!(tensor.storage, read.storages["7"]);
         assert_eq!((tensor.storage.elements, tensor.storage.element.name), (9, "float16"));
@@ -473,9 +543,11 @@ mod tests {
     /// A list that holds itself, and lists of lists of lists.
     #[test]
     fn rings_and_towers_come_to_an_end() {
-        assert!(read(b"]q\x00h\x00a.").unwrap().tensors().unwrap().is_empty());
+        assert!(tensors(&read(b"]q\x00h\x00a.").unwrap()).is_empty());
+        let deep = [vec![b')'], vec![0x85; 1 << 16], vec![b'.']].concat();
+        assert!(tensors(&read(&deep).unwrap()).is_empty());
         let deep = [vec![b')'], vec![0x85; 1 << 20], vec![b'.']].concat();
-        assert!(read(&deep).unwrap().tensors().unwrap().is_empty());
+        assert!(refused(&deep).contains("far more than its size can hold"));
         // Each list holds the one before it many times: too many paths to walk.
         let mut wide = b"]q\x00".to_vec();
         for level in 0..12u8 {
@@ -484,6 +556,6 @@ mod tests {
             wide.push(b'e');
         }
         wide.push(b'.');
-        assert!(read(&wide).unwrap().tensors().is_err());
+        assert!(read(&wide).unwrap().tensors(BUDGET).err().unwrap().to_string().contains("without end"));
     }
 }

@@ -6,6 +6,10 @@
 use super::pickle::{Id, Object, damaged};
 use crate::error::{Error, Result};
 use crate::model::tensor::DataType;
+use std::rc::Rc;
+
+/// PyTorch's own limit is 64.
+const MAX_DIMENSIONS: usize = 64;
 
 /// The type of a storage's elements.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -16,24 +20,40 @@ pub(super) struct Element {
     pub size: usize,
     /// `None`: read by no model.
     pub data_type: Option<DataType>,
+    /// Whole numbers or truth values.
+    pub integer: bool,
 }
 
-/// By the prefix of the storage's class: `HalfStorage`.
+const fn float(name: &'static str, size: usize, data_type: Option<DataType>) -> Element {
+    Element { name, size, data_type, integer: false }
+}
+
+const fn integer(name: &'static str, size: usize) -> Element {
+    Element { name, size, data_type: None, integer: true }
+}
+
+/// Of a type that came into being later, or that no model has. It may stand beside the weights.
+const UNKNOWN: Element = float("of an unknown type", 1, None);
+
+/// By the prefix of the storage's class: `HalfStorage`. Those without a class of their own are known by their type's name only.
 const STORAGES: &[(&str, Element)] = &[
-    ("Float", Element { name: "float32", size: 4, data_type: Some(DataType::F32) }),
-    ("Half", Element { name: "float16", size: 2, data_type: Some(DataType::F16) }),
-    ("BFloat16", Element { name: "bfloat16", size: 2, data_type: Some(DataType::BF16) }),
-    ("Double", Element { name: "float64", size: 8, data_type: None }),
-    ("Long", Element { name: "int64", size: 8, data_type: None }),
-    ("Int", Element { name: "int32", size: 4, data_type: None }),
-    ("Short", Element { name: "int16", size: 2, data_type: None }),
-    ("Char", Element { name: "int8", size: 1, data_type: None }),
-    ("Byte", Element { name: "uint8", size: 1, data_type: None }),
-    ("Bool", Element { name: "bool", size: 1, data_type: None }),
-    ("ComplexFloat", Element { name: "complex64", size: 8, data_type: None }),
-    ("ComplexDouble", Element { name: "complex128", size: 16, data_type: None }),
+    ("Float", float("float32", 4, Some(DataType::F32))),
+    ("Half", float("float16", 2, Some(DataType::F16))),
+    ("BFloat16", float("bfloat16", 2, Some(DataType::BF16))),
+    ("Double", float("float64", 8, None)),
+    ("Long", integer("int64", 8)),
+    ("Int", integer("int32", 4)),
+    ("Short", integer("int16", 2)),
+    ("Char", integer("int8", 1)),
+    ("Byte", integer("uint8", 1)),
+    ("Bool", integer("bool", 1)),
+    ("", integer("uint16", 2)),
+    ("", integer("uint32", 4)),
+    ("", integer("uint64", 8)),
+    ("ComplexFloat", float("complex64", 8, None)),
+    ("ComplexDouble", float("complex128", 16, None)),
     // Bytes without a type: the tensor has it.
-    ("Untyped", Element { name: "bytes", size: 1, data_type: None }),
+    ("Untyped", float("bytes", 1, None)),
 ];
 
 /// Where the elements of tensors are kept.
@@ -47,7 +67,7 @@ pub(super) struct Storage {
 /// A view into a storage; offset and strides are in elements.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct StoredTensor {
-    pub storage: Storage,
+    pub storage: Rc<Storage>,
     pub offset: usize,
     pub shape: Vec<usize>,
     pub strides: Vec<usize>,
@@ -94,17 +114,20 @@ fn tensor<'a>(objects: &[Object<'a>], arguments: &[Id], typed: Option<usize>) ->
     let Object::Storage(storage) = &objects[*storage] else {
         return Err(damaged("a tensor in the pickle has no storage".to_owned()));
     };
-    let mut storage = storage.clone();
+    let mut storage = Rc::clone(storage);
     if let Some(&Object::Import("torch", name)) = typed.and_then(|place| arguments.get(place)).map(|&id| &objects[id]) {
-        let unknown = Element { name: "of an unknown type", size: 1, data_type: None };
-        let element = STORAGES.iter().map(|(_, element)| *element).find(|element| element.name == name).unwrap_or(unknown);
-        storage = Storage { elements: storage.elements * storage.element.size / element.size, element, ..storage };
+        let element = STORAGES.iter().map(|(_, element)| *element).find(|element| element.name == name).unwrap_or(UNKNOWN);
+        let elements = storage.elements.saturating_mul(storage.element.size) / element.size;
+        storage = Rc::new(Storage { elements, element, key: storage.key.clone() });
     }
     let (shape, strides) = (sizes(objects, *shape)?, sizes(objects, *strides)?);
     if shape.len() != strides.len() {
         return Err(damaged(format!("a tensor in the pickle has shape {shape:?} and strides {strides:?}")));
     }
-    Ok(Object::Tensor(StoredTensor { storage, offset: size(objects, *offset)?, shape, strides }))
+    if shape.len() > MAX_DIMENSIONS {
+        return Err(damaged(format!("a tensor in the pickle has {} dimensions", shape.len())));
+    }
+    Ok(Object::Tensor(Rc::new(StoredTensor { storage, offset: size(objects, *offset)?, shape, strides })))
 }
 
 /// `("storage", class, key, device, number of elements)`
@@ -125,8 +148,7 @@ pub(super) fn storage(objects: &[Object], id: Id) -> Result<Storage> {
         _ => return Err(wrong()),
     };
     let prefix = class.strip_suffix("Storage").unwrap_or(class);
-    let element = STORAGES.iter().find(|(name, _)| *name == prefix).map(|(_, element)| *element);
-    let element = element.ok_or_else(|| Error::new(format!("it holds tensors of a type that isn't supported (`{class}`)")))?;
+    let element = STORAGES.iter().find(|(name, _)| *name == prefix && !name.is_empty()).map_or(UNKNOWN, |(_, element)| *element);
     let elements = size(objects, *elements)?;
     match elements.checked_mul(element.size) {
         Some(_) => Ok(Storage { key, element, elements }),

@@ -109,7 +109,20 @@ impl Container {
                 return Err(Error::new(format!("tensor {name} stands in the file twice")));
             }
         }
+        container.check_overlaps()?;
         Ok(container)
+    }
+
+    /// That no two tensors share bytes.
+    fn check_overlaps(&self) -> Result<()> {
+        let mut ranges: Vec<(usize, usize, &str)> =
+            self.tensors.iter().map(|(name, tensor)| (tensor.offset, tensor.offset + tensor.stored_bytes(), name.as_str())).collect();
+        ranges.sort_unstable();
+        match ranges.windows(2).find(|pair| pair[1].0 < pair[0].1) {
+            Some(pair) => Err(Error::new(format!("the bytes of tensors {} and {} overlap", pair[0].2, pair[1].2))
+                .remedy("the file is damaged: fetch it again")),
+            None => Ok(()),
+        }
     }
 
     fn tensor(&self, info: &TensorInfo, data: u64, alignment: u64) -> Result<Tensor> {
@@ -343,6 +356,9 @@ impl<'a> Cursor<'a> {
         let mut shape = Vec::new();
         for _ in 0..dimensions {
             let size = self.u64()?;
+            if size == 0 {
+                return Err(Error::new("one of its dimensions is 0").remedy("the file is damaged: fetch it again"));
+            }
             shape.push(usize::try_from(size).map_err(|_| Error::new(format!("a dimension of {size} is beyond any file")))?);
         }
         // ggml may write trailing dimensions of 1.

@@ -7,9 +7,11 @@ mod build;
 mod container;
 mod vocabulary;
 
-use super::architecture::{Architecture, Attention, Layer, Rope, RopeScaling};
+use super::architecture::{Architecture, Attention, Layer};
+use super::pairs;
+use super::rope::{Rope, RopeScaling};
 use super::tensor::{Bytes, Tensor};
-use super::{Model, ReadTokenizer, file};
+use super::{Model, ModelFile, ReadTokenizer};
 use crate::error::{At, Error, Result, unknown};
 use container::Container;
 use std::collections::BTreeMap;
@@ -24,13 +26,16 @@ struct Family {
     name: &'static str,
     /// Rows of Q and K are stored so that the two elements of a rotary pair are neighbours (`LlamaModel.permute`).
     interleaved_pairs: bool,
+    /// `attention.sliding_window` is heeded, in every layer.
+    window: bool,
 }
 
 /// Mistral, SmolLM and SmolLM2 call themselves `llama` in this format.
 const FAMILIES: &[Family] = &[
-    Family { name: "llama", interleaved_pairs: true },
-    Family { name: "qwen2", interleaved_pairs: false },
-    Family { name: "qwen3", interleaved_pairs: false },
+    Family { name: "llama", interleaved_pairs: true, window: false },
+    Family { name: "qwen2", interleaved_pairs: false, window: false },
+    Family { name: "qwen3", interleaved_pairs: false, window: false },
+    Family { name: "phi3", interleaved_pairs: false, window: true },
 ];
 
 /// Keys that change the computation in ways that the runtime doesn't have, with the value at which they change nothing.
@@ -44,13 +49,22 @@ const NEUTRAL: &[(&str, f64)] = &[
     ("logit_scale", 1.0),
     ("residual_scale", 1.0),
     ("embedding_scale", 1.0),
+    ("attention.temperature_length", 0.0),
+    ("attention.temperature_scale", 0.0),
+    ("attention.output_scale", 1.0),
+    ("attention.shared_kv_layers", 0.0),
+    ("nextn_predict_layers", 0.0),
+    ("rope.scaling.yarn_log_multiplier", 0.0),
 ];
+
+/// The same for keys that are true or false.
+const NEUTRAL_FLAGS: &[(&str, bool)] = &[("attention.causal", true), ("use_parallel_residual", false), ("swin_norm", false)];
 
 /// Reads the GGUF file at `path`.
 pub(super) fn open(path: &Path) -> Result<Model> {
-    let bytes = file::map(path)?;
-    let (architecture, tensors, tokenizer) = read(bytes).at(path.display())?;
-    Model::new(path, vec![path.to_owned()], architecture, tensors, tokenizer).at(path.display())
+    let file = ModelFile::open(path)?;
+    let (architecture, tensors, tokenizer) = read(file.bytes()).at(path.display())?;
+    Model::new(path, vec![file], architecture, tensors, tokenizer).at(path.display())
 }
 
 type Parts = (Architecture, BTreeMap<String, Tensor>, ReadTokenizer);
@@ -111,6 +125,13 @@ impl<'a> Keys<'a> {
                 return Err(Error::new(format!("key {} is {value}; a model that needs it is not supported", self.key(key))));
             }
         }
+        for (key, neutral) in NEUTRAL_FLAGS {
+            if let Some(value) = self.container.bool(&self.key(key))?
+                && value != *neutral
+            {
+                return Err(Error::new(format!("key {} is {value}; a model that needs it is not supported", self.key(key))));
+            }
+        }
         let container = self.container;
         let d_model = self.needed("embedding_length")?;
         let count = self.needed("block_count")?;
@@ -128,21 +149,16 @@ impl<'a> Keys<'a> {
         for index in 0..count {
             let default = d_model.checked_div(heads[index]).unwrap_or(0);
             let geo = self.usize("attention.key_length")?.unwrap_or(default);
-            let rotated = self.usize("rope.dimension_count")?.unwrap_or(geo);
-            if rotated != geo {
-                let key = self.key("rope.dimension_count");
-                return Err(Error::new(format!(
-                    "key {key} is {rotated}, expected the whole head of {geo}: partial rotation is not supported"
-                )));
-            }
+            let rotated = self.usize("rope.dimension_count")?.filter(|&rotated| rotated != geo);
+            let rope = Rope { rotated, ..rope.clone() };
             layers.push(Layer {
                 attention: Attention {
-                    qkv_bias: has(&format!("blk.{index}.attn_q.bias")),
+                    qkv_bias: has(&format!("blk.{index}.attn_q.bias")) || has(&format!("blk.{index}.attn_qkv.bias")),
                     out_bias: has(&format!("blk.{index}.attn_output.bias")),
                     qk_norm: has(&format!("blk.{index}.attn_q_norm.weight")),
-                    window: self.usize("attention.sliding_window")?.filter(|&window| window > 0),
+                    window: self.usize("attention.sliding_window")?.filter(|&window| window > 0 && self.family.window),
                     value: self.usize("attention.value_length")?.unwrap_or(default),
-                    ..Attention::standard(heads[index], kv_heads[index], geo, Some(rope.clone()))
+                    ..Attention::standard(heads[index], kv_heads[index], geo, Some(rope))
                 },
                 d_ff: d_ff[index],
             });
@@ -169,52 +185,109 @@ impl<'a> Keys<'a> {
         })
     }
 
+    /// Source: `llama_model::load_hparams` and `llama_context` of llama.cpp, `rope_yarn` of ggml.
     fn rope(&self) -> Result<Rope> {
         let base = self.float("rope.freq_base")?.unwrap_or(10_000.0);
         let type_key = self.key("rope.scaling.type");
-        let linear = match self.container.string(&type_key)? {
-            None => self.float("rope.scaling.factor")?.or(self.float("rope.scale_linear")?),
-            Some("none") => None,
-            Some("linear") => Some(self.float("rope.scaling.factor")?.ok_or_else(|| missing(&self.key("rope.scaling.factor")))?),
-            Some(other) => return Err(unknown("RoPE scaling", other, ["none", "linear"]).at(format!("key {type_key}"))),
-        };
-        let factors = self.container.tensors.get("rope_freqs.weight").map(Tensor::to_f32);
-        let scaling = match (linear.filter(|&factor| factor != 1.0), factors) {
+        let factor = self.float("rope.scaling.factor")?.or(self.float("rope.scale_linear")?).filter(|&factor| factor != 0.0);
+        let needed = || factor.ok_or_else(|| missing(&self.key("rope.scaling.factor")));
+        let original = || self.usize("rope.scaling.original_context_length")?.map_or_else(|| self.needed("context_length"), Ok);
+        let factors = |name: &str| self.container.tensors.get(name).map(Tensor::to_f32);
+        let stored = factors("rope_freqs.weight");
+        let mut attention_factor =
+            self.float("rope.scaling.attn_factor")?.unwrap_or(1.0) * self.float("rope.scaling.yarn_attn_factor")?.unwrap_or(1.0);
+        let linear = |factor: Option<f32>| match (factor.filter(|&factor| factor != 1.0), stored.as_ref()) {
             (None, None) => RopeScaling::None,
             (Some(factor), None) => RopeScaling::Linear { factor },
-            (linear, Some(factors)) => RopeScaling::Factors(factors.iter().map(|f| f * linear.unwrap_or(1.0)).collect()),
+            (factor, Some(stored)) => RopeScaling::Factors(stored.iter().map(|f| f * factor.unwrap_or(1.0)).collect()),
         };
-        Ok(Rope { base, scaling })
+        let scaling = match self.container.string(&type_key)? {
+            None => linear(factor),
+            Some("none") => linear(None),
+            Some("linear") => linear(Some(needed()?)),
+            Some("yarn") => {
+                if stored.is_some() {
+                    return Err(Error::new("it has YaRN and factors of its own (rope_freqs.weight), which is not supported")
+                        .at(format!("key {type_key}")));
+                }
+                if let Some(mix) = self.float("rope.scaling.yarn_ext_factor")?.filter(|&mix| mix >= 0.0 && mix != 1.0) {
+                    return Err(Error::new(format!("a mix of {mix} is not supported; 1 is"))
+                        .at(format!("key {}", self.key("rope.scaling.yarn_ext_factor"))));
+                }
+                let factor = needed()?;
+                attention_factor *= 1.0 + 0.1 * factor.max(1.0).ln();
+                RopeScaling::Yarn {
+                    factor,
+                    beta_fast: self.float("rope.scaling.yarn_beta_fast")?.unwrap_or(32.0),
+                    beta_slow: self.float("rope.scaling.yarn_beta_slow")?.unwrap_or(1.0),
+                    original_context: original()?,
+                    truncate: true,
+                }
+            }
+            Some("longrope") => {
+                let list = |name: &str| factors(name).ok_or_else(|| Error::new("it is missing").at(format!("tensor {name}")));
+                RopeScaling::LongRope { short: list(SHORT_FACTORS)?, long: list(LONG_FACTORS)?, original_context: original()? }
+            }
+            Some(other) => return Err(unknown("RoPE scaling", other, ["none", "linear", "yarn", "longrope"]).at(format!("key {type_key}"))),
+        };
+        Ok(Rope { base, scaling, rotated: None, attention_factor })
     }
 }
+
+const LONG_FACTORS: &str = "rope_factors_long.weight";
+const SHORT_FACTORS: &str = "rope_factors_short.weight";
 
 fn missing(key: &str) -> Error {
     Error::new(format!("key {key} is missing"))
         .remedy("the file is damaged, or was made by an unfinished converter: make or fetch it again")
 }
 
-/// The file's tensors under canonical names, rotary pairs in the Hugging Face order. What has no canonical name keeps its own, so that
-/// the check against the architecture names it.
+/// The file's tensors under canonical names, rotary pairs in our order; checked before anything is made of them. What has no canonical name
+/// keeps its own, so that the check against the architecture names it.
 fn canonical(container: &Container, keys: &Keys, architecture: &Architecture) -> Result<BTreeMap<String, Tensor>> {
+    architecture.check()?;
     let mut tensors = BTreeMap::new();
     for (name, tensor) in &container.tensors {
-        if name == "rope_freqs.weight" {
+        if matches!(name.as_str(), "rope_freqs.weight" | LONG_FACTORS | SHORT_FACTORS) {
             continue;
         }
-        let renamed = canonical_name(name).unwrap_or_else(|| name.clone());
-        let heads = layer_of(name).and_then(|index| architecture.layers.get(index)).map(|layer| &layer.attention);
-        let heads = heads.filter(|_| keys.family.interleaved_pairs).and_then(|attention| match () {
-            () if name.contains(".attn_q.") => Some(attention.heads),
-            () if name.contains(".attn_k.") => Some(attention.kv_heads),
-            () => None,
-        });
-        let tensor = match heads {
-            Some(heads) => halves_from_pairs(tensor, heads).at(format!("tensor {name}"))?,
-            None => tensor.clone(),
-        };
-        tensors.insert(renamed, tensor);
+        for (renamed, rows) in fused(name, tensor, architecture) {
+            tensors.insert(renamed, tensor.part(rows).at(format!("tensor {name}"))?);
+        }
+        if !tensors.contains_key(name) && fused(name, tensor, architecture).is_empty() {
+            tensors.insert(canonical_name(name).unwrap_or_else(|| name.clone()), tensor.clone());
+        }
+    }
+    architecture.check_tensors(tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.shape.as_slice())))?;
+    for (index, layer) in architecture.layers.iter().enumerate() {
+        pairs::align(&layer.attention, index, keys.family.interleaved_pairs, &mut tensors)?;
     }
     Ok(tensors)
+}
+
+/// The parts of a tensor that llama.cpp keeps as one: queries, keys and values; gate and up. Nothing for any other.
+fn fused(name: &str, tensor: &Tensor, architecture: &Architecture) -> Vec<(String, std::ops::Range<usize>)> {
+    let layer = layer_of(name).and_then(|index| Some((index, architecture.layers.get(index)?)));
+    let Some((index, layer)) = layer else { return Vec::new() };
+    let (Some((part, kind)), Some(&rows)) = (name.splitn(3, '.').nth(2).and_then(|rest| rest.rsplit_once('.')), tensor.shape.first())
+    else {
+        return Vec::new();
+    };
+    let named = |part: &str| format!("model.layers.{index}.{part}.{kind}");
+    let ends = layer.attention.fused_ends();
+    match part {
+        "attn_qkv" if rows == ends[2] => {
+            vec![
+                (named("self_attn.q_proj"), 0..ends[0]),
+                (named("self_attn.k_proj"), ends[0]..ends[1]),
+                (named("self_attn.v_proj"), ends[1]..ends[2]),
+            ]
+        }
+        "ffn_up" if rows == 2 * layer.d_ff => {
+            vec![(named("mlp.gate_proj"), 0..layer.d_ff), (named("mlp.up_proj"), layer.d_ff..rows)]
+        }
+        _ => Vec::new(),
+    }
 }
 
 fn layer_of(name: &str) -> Option<usize> {
@@ -248,25 +321,6 @@ fn canonical_name(name: &str) -> Option<String> {
         _ => return None,
     };
     Some(format!("model.layers.{index}.{block}.{kind}"))
-}
-
-/// Undoes `LlamaModel.permute`: within a head of width `w`, stored row `2 i + j` is row `i + j w / 2`.
-///
-/// A shape that doesn't fit the heads is left as it is: the check against the architecture names it.
-fn halves_from_pairs(tensor: &Tensor, heads: usize) -> Result<Tensor> {
-    let rows = *tensor.shape.first().unwrap_or(&0);
-    let width = rows.checked_div(heads).unwrap_or(0);
-    if width * heads != rows || !width.is_multiple_of(2) || u32::try_from(rows).is_err() {
-        return Ok(tensor.clone());
-    }
-    let stored = |row: usize| row / width * width + row % width % (width / 2) * 2 + row % width / (width / 2);
-    if tensor.shape.len() == 2 {
-        let order: Vec<u32> = (0..rows).map(|row| stored(row) as u32).collect();
-        return tensor.reordered(&order);
-    }
-    // A bias: short enough to be copied.
-    let values = tensor.to_f32();
-    Tensor::from_f32(tensor.shape.clone(), (0..rows).map(|row| values[stored(row)]).collect())
 }
 
 #[cfg(test)]

@@ -36,10 +36,21 @@ fn every_family_comes_out_as_it_went_in() {
 fn optional_keys_change_the_architecture() {
     let attention = |builder: Builder| opened(&builder).unwrap_or_else(|error| panic!("{error}")).architecture.layers[1].attention.clone();
     let rope = |builder: Builder| attention(builder).rope.unwrap();
-    assert_eq!(attention(model("llama").integer("llama.attention.sliding_window", 5)).window, Some(5));
+    // llama.cpp reads it for other architectures only.
+    assert_eq!(attention(model("llama").integer("llama.attention.sliding_window", 5)).window, None);
     assert_eq!(rope(model("llama").float("llama.rope.freq_base", 5e5)).base, 5e5);
     let linear = model("llama").string("llama.rope.scaling.type", "linear").float("llama.rope.scaling.factor", 4.0);
     assert_eq!(rope(linear).scaling, RopeScaling::Linear { factor: 4.0 });
+    let yarn = model("llama").string("llama.rope.scaling.type", "yarn").float("llama.rope.scaling.factor", 4.0);
+    let yarn = yarn.integer("llama.rope.scaling.original_context_length", 16).float("llama.rope.scaling.attn_factor", 2.0);
+    let scaling = RopeScaling::Yarn { factor: 4.0, beta_fast: 32.0, beta_slow: 1.0, original_context: 16, truncate: true };
+    assert_eq!(rope(yarn), Rope { attention_factor: 2.0 * (1.0 + 0.1 * 4f32.ln()), ..Rope::new(1e4, scaling) });
+    assert_eq!(rope(model("llama").float("llama.rope.scaling.attn_factor", 1.5)).attention_factor, 1.5);
+    let long = model("llama").string("llama.rope.scaling.type", "longrope").integer("llama.rope.scaling.original_context_length", 16);
+    let long = long.tensor("rope_factors_short.weight", &[2], &[1.0, 2.0]).tensor("rope_factors_long.weight", &[2], &[3.0, 4.0]);
+    let scaling = RopeScaling::LongRope { short: vec![1.0, 2.0], long: vec![3.0, 4.0], original_context: 16 };
+    assert_eq!(rope(long).scaling, scaling);
+    assert_eq!(rope(model("llama").integer("llama.rope.dimension_count", 2)).rotated, Some(2));
     assert_eq!(rope(model("llama").tensor("rope_freqs.weight", &[2], &[1.0, 8.0])).scaling, RopeScaling::Factors(vec![1.0, 8.0]));
 
     let mut tied = model("llama");
@@ -83,7 +94,10 @@ fn mistakes_in_the_keys_are_told() {
     let huge_array = [&9u32.to_le_bytes()[..], &10u32.to_le_bytes(), &(u64::MAX / 8).to_le_bytes()].concat();
     let huge_text = [&8u32.to_le_bytes()[..], &(1u64 << 40).to_le_bytes()].concat();
     let cases = [
-        (model("llama").string("general.architecture", "gemma3"), "unknown architecture `gemma3`\n  help: known are: llama, qwen2, qwen3"),
+        (
+            model("llama").string("general.architecture", "gemma3"),
+            "unknown architecture `gemma3`\n  help: known are: llama, qwen2, qwen3, phi3",
+        ),
         (model("llama").without("general.architecture"), "key general.architecture is missing"),
         (model("llama").without("llama.block_count"), "key llama.block_count is missing"),
         (
@@ -95,10 +109,15 @@ fn mistakes_in_the_keys_are_told() {
         (model("llama").integer("llama.attention.head_count_kv", 2), "3 heads can't be shared out to 2 key/value heads"),
         (model("llama").integers("llama.attention.head_count_kv", &[1]), "has 1 values, expected one for each of the 2 layers"),
         (model("llama").integer("llama.expert_count", 8), "key llama.expert_count is 8; a model that needs it is not supported"),
-        (model("llama").integer("llama.rope.dimension_count", 2), "partial rotation is not supported"),
+        (model("llama").integer("llama.rope.dimension_count", 3), "RoPE rotates 3 elements of a head: expected an even number"),
         (
-            model("llama").string("llama.rope.scaling.type", "yarn"),
-            "key llama.rope.scaling.type: unknown RoPE scaling `yarn`\n  help: known are: none, linear",
+            model("llama").bool("llama.attention.causal", false),
+            "key llama.attention.causal is false; a model that needs it is not supported",
+        ),
+        (model("llama").string("llama.rope.scaling.type", "yarn"), "key llama.rope.scaling.factor is missing"),
+        (
+            model("llama").string("llama.rope.scaling.type", "yarm"),
+            "key llama.rope.scaling.type: unknown RoPE scaling `yarm`\n  help: did you mean `yarn`? known are: none, linear, yarn, longrope",
         ),
         (model("llama").tensor("rope_freqs.weight", &[3], &[1.0; 3]), "there are 3 factors of RoPE, expected 2"),
         (model("llama").integer("split.count", 3), "this is one of several files that a model was split into"),
@@ -215,7 +234,7 @@ fn assert_cases(tokenizer: &Tokenizer, cases: &Value, text_after: impl Fn(&str) 
         let expected: Vec<u32> = serde_json::from_value(expected.clone()).unwrap();
         assert_eq!(tokenizer.encode(text, false).unwrap(), expected, "{text:?}");
         assert_eq!(tokenizer.decode(&expected).unwrap(), text_after(text), "{text:?}");
-        let mut stream = tokenizer.stream();
+        let mut stream = tokenizer.stream(&[]);
         let mut pieces: Vec<String> = expected.iter().filter_map(|&token| stream.push(token)).collect();
         assert!(pieces.iter().all(|piece| !piece.contains('\u{fffd}')), "{pieces:?}");
         pieces.extend(stream.finish());

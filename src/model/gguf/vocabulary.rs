@@ -16,6 +16,13 @@ const USER_DEFINED: u64 = 4;
 const UNUSED: u64 = 5;
 const BYTE: u64 = 6;
 
+/// The longest tokens are rows of a few hundred spaces or signs.
+const MAX_TOKEN: usize = 1024;
+/// Ways to put pieces together, for each piece and for any vocabulary: real ones have about two for each. Pieces that all begin with each
+/// other have as many as they have letters.
+const MERGES_PER_PIECE: usize = 8;
+const MERGES: usize = 1 << 16;
+
 /// How text is cut before merging; `tokenizer.ggml.pre` names it.
 struct Cut {
     names: &'static [&'static str],
@@ -78,6 +85,11 @@ impl<'a> Vocabulary<'a> {
         let texts = container.strings("tokenizer.ggml.tokens")?.ok_or_else(|| super::missing("tokenizer.ggml.tokens"))?;
         let types = container.integers("tokenizer.ggml.token_type")?.unwrap_or_else(|| vec![1; texts.len()]);
         same_length("tokenizer.ggml.token_type", types.len(), texts.len())?;
+        if let Some((id, text)) = texts.iter().enumerate().find(|(_, text)| text.len() > MAX_TOKEN) {
+            return Err(Error::new(format!("token {id} has {} bytes, more than any token has ({MAX_TOKEN})", text.len()))
+                .at("key tokenizer.ggml.tokens")
+                .remedy("the file is damaged, or made to do harm: fetch it again from a source that you know"));
+        }
         Ok(Vocabulary { texts, types })
     }
 
@@ -217,13 +229,17 @@ fn sentence_pieces(container: &Container) -> Result<Value> {
         "model": {
             "type": "BPE", "dropout": null, "unk_token": unknown_token, "continuing_subword_prefix": null, "end_of_word_suffix": null,
             "fuse_unk": true, "byte_fallback": true, "ignore_merges": false,
-            "vocab": vocabulary.id_map(), "merges": merges_of(&vocabulary, &scores),
+            "vocab": vocabulary.id_map(), "merges": merges_of(&vocabulary, &scores)?,
         },
     }))
 }
 
 /// Every way to put a piece together from two pieces, the best-scored piece first.
-fn merges_of<'a>(vocabulary: &Vocabulary<'a>, scores: &[f64]) -> Vec<[&'a str; 2]> {
+///
+/// # Errors
+/// There are far more than a vocabulary has.
+fn merges_of<'a>(vocabulary: &Vocabulary<'a>, scores: &[f64]) -> Result<Vec<[&'a str; 2]>> {
+    let most = MERGES + MERGES_PER_PIECE * vocabulary.texts.len();
     let mergeable = |id: usize| !matches!(vocabulary.types[id], UNKNOWN | CONTROL | UNUSED | BYTE);
     let ids: HashMap<&str, usize> = vocabulary.ids().into_iter().filter(|&(_, id)| mergeable(id)).collect();
     let mut merges = Vec::new();
@@ -233,8 +249,13 @@ fn merges_of<'a>(vocabulary: &Vocabulary<'a>, scores: &[f64]) -> Vec<[&'a str; 2
             if let (Some(&left_id), Some(&right_id)) = (ids.get(left), ids.get(right)) {
                 merges.push((scores[id], left_id, right_id, left, right));
             }
+            if merges.len() > most {
+                return Err(Error::new(format!("its pieces can be put together in more than {most} ways"))
+                    .at("key tokenizer.ggml.tokens")
+                    .remedy("the file is damaged, or made to do harm: fetch it again from a source that you know"));
+            }
         }
     }
     merges.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| (a.1, a.2).cmp(&(b.1, b.2))));
-    merges.into_iter().map(|(_, _, _, left, right)| [left, right]).collect()
+    Ok(merges.into_iter().map(|(_, _, _, left, right)| [left, right]).collect())
 }

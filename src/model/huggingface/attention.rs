@@ -1,7 +1,8 @@
 //! The `attention` section of our own students: which layers are decoupled, and how. A manifest's `AttentionLayer` has the same keys.
 
 use crate::error::{At, Error, Result, unknown};
-use crate::model::architecture::{Attention, Gate, Rope};
+use crate::model::Rope;
+use crate::model::architecture::{Attention, Gate};
 use crate::model::section::{Section, missing};
 use serde_json::Value;
 

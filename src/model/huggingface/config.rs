@@ -1,11 +1,11 @@
 //! `config.json`: both generations (`rope_theta` and `rope_scaling`; `rope_parameters`), and our own `attention` section.
 //!
-//! Source of keys and defaults: `configuration_llama.py`, `configuration_mistral.py`, `configuration_qwen2.py`, `configuration_qwen3.py` of
-//! `transformers`; of RoPE: `modeling_rope_utils.py`.
+//! Source of keys and defaults: `configuration_llama.py`, `configuration_mistral.py`, `configuration_qwen2.py`, `configuration_qwen3.py`,
+//! `configuration_phi3.py` of `transformers`.
 
-use super::attention;
+use super::{attention, rope};
 use crate::error::{At, Error, Result, unknown};
-use crate::model::architecture::{Architecture, Attention, Layer, Rope, RopeScaling};
+use crate::model::architecture::{Architecture, Attention, Layer};
 use crate::model::section::{Section, missing};
 use serde_json::Value;
 
@@ -21,6 +21,10 @@ struct Family {
     head_size: Option<usize>,
     kv_heads: Option<usize>,
     window: Window,
+    /// `sliding_window` where the key is absent (`null` means none).
+    default_window: Option<usize>,
+    /// A part of each head may be rotated.
+    partial_rotation: bool,
 }
 
 /// Which layers `sliding_window` concerns.
@@ -32,14 +36,24 @@ enum Window {
     Upper,
 }
 
-const PLAIN: Family =
-    Family { name: "llama", optional_bias: true, qkv_bias: false, qk_norm: false, head_size: None, kv_heads: None, window: Window::None };
+const PLAIN: Family = Family {
+    name: "llama",
+    optional_bias: true,
+    qkv_bias: false,
+    qk_norm: false,
+    head_size: None,
+    kv_heads: None,
+    window: Window::None,
+    default_window: Some(4096),
+    partial_rotation: false,
+};
 
 const FAMILIES: &[Family] = &[
     PLAIN,
     Family { name: "mistral", optional_bias: false, kv_heads: Some(8), window: Window::All, ..PLAIN },
     Family { name: "qwen2", optional_bias: false, qkv_bias: true, window: Window::Upper, ..PLAIN },
     Family { name: "qwen3", qk_norm: true, head_size: Some(128), window: Window::Upper, ..PLAIN },
+    Family { name: "phi3", optional_bias: false, window: Window::All, default_window: None, partial_rotation: true, ..PLAIN },
 ];
 
 /// No model has more, and a layer's description must not be made a billion times because a file says so.
@@ -52,8 +66,7 @@ const MAX_LAYERS: usize = 1 << 12;
 pub(crate) fn architecture(config: &Value) -> Result<Architecture> {
     let config = Section::of(config)?;
     let name = config.text("model_type")?.ok_or_else(|| missing("model_type"))?;
-    let family = FAMILIES.iter().find(|family| family.name == name);
-    let family = family.ok_or_else(|| unknown("model type", name, FAMILIES.iter().map(|family| family.name)).at("key `model_type`"))?;
+    let Some(family) = FAMILIES.iter().find(|family| family.name == name) else { return Err(no_family(config, name)) };
     refuse_unsupported(config)?;
 
     let d_model = config.needed_size("hidden_size")?;
@@ -73,7 +86,7 @@ pub(crate) fn architecture(config: &Value) -> Result<Architecture> {
         qkv_bias: bias || family.qkv_bias,
         out_bias: bias,
         qk_norm: family.qk_norm,
-        ..Attention::standard(heads, kv_heads, head_size, Some(rope(config)?))
+        ..Attention::standard(heads, kv_heads, head_size, Some(rope::of(config, head_size, family.partial_rotation)?))
     };
     let windows = windows(config, family, count)?;
     let mut attentions: Vec<Attention> = windows.into_iter().map(|window| Attention { window, ..standard.clone() }).collect();
@@ -96,7 +109,7 @@ pub(crate) fn architecture(config: &Value) -> Result<Architecture> {
         family: name.to_owned(),
         d_model,
         vocab: config.needed_size("vocab_size")?,
-        context: config.needed_size("max_position_embeddings")?,
+        context: rope::context(config)?,
         norm_eps: config.float("rms_norm_eps")?.unwrap_or(1e-6),
         tied_embeddings: config.flag("tie_word_embeddings")?.unwrap_or(false),
         layers: attentions.into_iter().zip(d_ff).map(|(attention, d_ff)| Layer { attention, d_ff }).collect(),
@@ -105,6 +118,29 @@ pub(crate) fn architecture(config: &Value) -> Result<Architecture> {
     };
     architecture.check()?;
     Ok(architecture)
+}
+
+/// What there is to say of a model type that isn't ours.
+fn no_family(config: Section, name: &str) -> Error {
+    let known = || FAMILIES.iter().map(|family| family.name);
+    // A model of texts and images has its language model's configuration inside its own.
+    let inner = ["text_config", "language_config", "llm_config"].into_iter().find_map(|key| {
+        let inner = config.section(key).ok().flatten()?;
+        Some((key, inner.text("model_type").ok().flatten().unwrap_or("unknown")))
+    });
+    let error = match inner {
+        Some((key, family)) => Error::new(format!(
+            "`{name}` is a model of several kinds of input; its language model, of type `{family}`, is described in `{key}`"
+        ))
+        .remedy(match known().any(|known| known == family) {
+            true => format!(
+                "save the language model by itself: model.language_model.save_pretrained(path); its config.json is then what `{key}` holds"
+            ),
+            false => format!("supported language models are: {}", known().collect::<Vec<_>>().join(", ")),
+        }),
+        None => unknown("model type", name, known()),
+    };
+    error.at("key `model_type`")
 }
 
 /// `generation_config.json` knows more ends of a text than `config.json` does (the end of a turn, of a message).
@@ -129,9 +165,6 @@ fn refuse_unsupported(config: Section) -> Result<()> {
     if config.flag("mlp_bias")? == Some(true) {
         return Err(Error::new("biases in the MLP are not supported").at("key `mlp_bias`"));
     }
-    if config.float("partial_rotary_factor")?.is_some_and(|factor| factor != 1.0) {
-        return Err(Error::new("rotating a part of each head is not supported").at("key `partial_rotary_factor`"));
-    }
     if let Some(quantised) = config.section("quantization_config")? {
         let method = quantised.text("quant_method")?.unwrap_or("unknown");
         return Err(Error::new(format!("weights quantised by `{method}` are not supported in safetensors"))
@@ -154,7 +187,7 @@ fn tokens(config: Section, key: &str) -> Result<Vec<u32>> {
 /// The visible positions of each layer.
 fn windows(config: Section, family: &Family, count: usize) -> Result<Vec<Option<usize>>> {
     // Absent and null are two things here: `transformers` has a default.
-    let window = if config.has("sliding_window") { config.size("sliding_window")? } else { Some(4096) };
+    let window = if config.has("sliding_window") { config.size("sliding_window")? } else { family.default_window };
     let on = match family.window {
         Window::None => false,
         Window::All => true,
@@ -179,51 +212,4 @@ fn windows(config: Section, family: &Family, count: usize) -> Result<Vec<Option<
         _ => 0,
     };
     Ok((0..count).map(|layer| (layer >= first).then_some(window)).collect())
-}
-
-fn rope(config: Section) -> Result<Rope> {
-    let theta = config.float("rope_theta")?;
-    for key in ["rope_parameters", "rope_scaling"] {
-        if let Some(section) = config.section(key)? {
-            // Newer families have a section for each type of layer here.
-            if let Some(kind) = section.keys().find(|kind| kind.ends_with("_attention")) {
-                return Err(Error::new(format!("RoPE of its own for `{kind}` layers is not supported")).at(format!("key `{key}`")));
-            }
-            let base = section.float("rope_theta").at(format!("key `{key}`"))?.or(theta).unwrap_or(10_000.0);
-            if section.float("partial_rotary_factor")?.is_some_and(|factor| factor != 1.0) {
-                let error = Error::new("rotating a part of each head is not supported").at("key `partial_rotary_factor`");
-                return Err(error.at(format!("key `{key}`")));
-            }
-            let original = || config.needed_size(ORIGINAL_CONTEXT).or_else(|_| config.needed_size("max_position_embeddings"));
-            return Ok(Rope { base, scaling: scaling(section, original).at(format!("key `{key}`"))? });
-        }
-    }
-    Ok(Rope { base: theta.unwrap_or(10_000.0), scaling: RopeScaling::None })
-}
-
-/// The context that a scaling of RoPE starts from.
-pub(crate) const ORIGINAL_CONTEXT: &str = "original_max_position_embeddings";
-/// What a scaling of RoPE may say; `type` is the older name of `rope_type`.
-pub(crate) const SCALING_KEYS: [&str; 7] =
-    ["rope_type", "type", "factor", "low_freq_factor", "high_freq_factor", ORIGINAL_CONTEXT, "factors"];
-
-/// The scaling that a section describes; `original_context` is asked when the section doesn't say it.
-///
-/// # Errors
-/// An unknown scaling; missing and mistyped keys.
-pub(crate) fn scaling(section: Section, original_context: impl FnOnce() -> Result<usize>) -> Result<RopeScaling> {
-    let kind = section.text("rope_type")?.or(section.text("type")?).unwrap_or("default");
-    Ok(match kind {
-        "default" => RopeScaling::None,
-        "linear" => RopeScaling::Linear { factor: section.needed_float("factor")? },
-        "llama3" => RopeScaling::Llama3 {
-            factor: section.needed_float("factor")?,
-            low_freq_factor: section.needed_float("low_freq_factor")?,
-            high_freq_factor: section.needed_float("high_freq_factor")?,
-            original_context: section.size(ORIGINAL_CONTEXT)?.map_or_else(original_context, Ok)?,
-        },
-        // Ours: what a GGUF keeps as `rope_freqs.weight`.
-        "factors" => RopeScaling::Factors(section.floats("factors")?.ok_or_else(|| missing("factors"))?),
-        other => return Err(unknown("RoPE scaling", other, ["default", "linear", "llama3"])),
-    })
 }

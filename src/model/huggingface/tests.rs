@@ -1,8 +1,9 @@
 use super::*;
-use crate::model::architecture::{Architecture, Attention, Gate, RopeScaling};
+use crate::model::RopeScaling;
+use crate::model::architecture::{Architecture, Attention, Gate};
 use crate::model::testing::{standard, student, tensors};
 use crate::model::{DataType, OpenOptions, Tensor, WriteOptions, write_directory};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 fn read(config: Value) -> Result<Architecture> {
@@ -42,6 +43,13 @@ fn both_generations_of_rope_keys_say_the_same() {
     assert_eq!(rope.scaling, expected);
 
     let rope = |changes| attention(with("llama", changes), 0).rope.unwrap();
+    // Both at once: the one that asks for something.
+    let both =
+        json!({ "rope_parameters": { "rope_type": "default", "rope_theta": 5e5 }, "rope_scaling": { "type": "linear", "factor": 4 } });
+    for family in ["llama", "mistral", "qwen2", "qwen3", "phi3"] {
+        let rope = attention(with(family, both.clone()), 0).rope.unwrap();
+        assert_eq!((rope.base, rope.scaling), (5e5, RopeScaling::Linear { factor: 4.0 }), "{family}");
+    }
     // The name of the type before it was `rope_type`; a factor written as a whole number.
     assert_eq!(rope(json!({ "rope_scaling": { "type": "linear", "factor": 2 } })).scaling, RopeScaling::Linear { factor: 2.0 });
     assert_eq!(rope(json!({ "rope_parameters": { "rope_type": "default", "rope_theta": 10000 } })), rope(json!({ "rope_scaling": null })));
@@ -112,7 +120,7 @@ fn mistakes_in_the_configuration_are_told() {
     let cases = [
         (json!([1]), "expected a map of keys and values, found a list of 1"),
         (json!({}), "key `model_type` is missing"),
-        (with("gemma3", json!({})), "key `model_type`: unknown model type `gemma3`\n  help: known are: llama, mistral, qwen2, qwen3"),
+        (with("gemma3", json!({})), "key `model_type`: unknown model type `gemma3`\n  help: known are: llama, mistral, qwen2, qwen3, phi3"),
         (with("llama", json!({ "hidden_size": null })), "key `hidden_size` is missing"),
         (with("llama", json!({ "hidden_size": "12" })), "key `hidden_size`: expected a whole number, found \"12\""),
         (with("llama", json!({ "hidden_size": 12.5 })), "key `hidden_size`: expected a whole number, found 12.5"),
@@ -141,8 +149,27 @@ fn mistakes_in_the_configuration_are_told() {
         (with("llama", json!({ "rms_norm_eps": 0 })), "the epsilon of the norms is 0"),
         (with("llama", json!({ "eos_token_id": 5_000_000_000u64 })), "key `eos_token_id`: 5000000000 is no token"),
         (
-            with("llama", json!({ "rope_scaling": { "rope_type": "yarn", "factor": 4.0 } })),
-            "key `rope_scaling`: unknown RoPE scaling `yarn`\n  help: known are: default, linear, llama3",
+            with("llama", json!({ "rope_scaling": { "rope_type": "yarm", "factor": 4.0 } })),
+            "key `rope_scaling`: unknown RoPE scaling `yarm`\n  help: did you mean `yarn`? known are: default, linear, dynamic, yarn, longrope, su, llama3",
+        ),
+        (
+            with(
+                "llama",
+                json!({ "rope_parameters": { "rope_type": "linear", "factor": 2 }, "rope_scaling": { "type": "linear", "factor": 4 } }),
+            ),
+            "`rope_parameters` and `rope_scaling` ask for different scalings of RoPE\n  help: take out the one that is not meant",
+        ),
+        (
+            with("phi3", json!({ "rope_scaling": { "type": "su", "short_factor": [1.0], "long_factor": [1.0, 2.0] } })),
+            "layer 0: there are 1 factors of RoPE, expected 2: half the elements of a head that are rotated",
+        ),
+        (
+            with("phi3", json!({ "partial_rotary_factor": 1.5 })),
+            "key `partial_rotary_factor`: expected a proportion above 0, at most 1, found 1.5",
+        ),
+        (
+            with("gemma3", json!({ "text_config": { "model_type": "gemma3_text" } })),
+            "key `model_type`: `gemma3` is a model of several kinds of input; its language model, of type `gemma3_text`, is described in `text_config`",
         ),
         (with("llama", json!({ "rope_scaling": { "rope_type": "linear" } })), "key `rope_scaling`: key `factor` is missing"),
         (
@@ -240,7 +267,7 @@ fn shards_are_put_together() {
 
     std::fs::remove_file(fixture.path.join("model-1.safetensors")).unwrap();
     let message = fixture.refusal();
-    assert!(message.contains("model-1.safetensors: ") && message.contains("help: check the path"), "{message}");
+    assert!(message.contains("the index names `model-1.safetensors`, which is not there"), "{message}");
     std::fs::copy(fixture.path.join("model-0.safetensors"), fixture.path.join("model-1.safetensors")).unwrap();
     let message = fixture.refusal();
     assert!(message.contains("it stands in another file of the model too"), "{message}");
@@ -367,8 +394,8 @@ fn no_damage_makes_a_panic() {
             damaged.truncate(random(good.len()));
         }
         if let Ok(found) = safetensors::parse(&(std::sync::Arc::new(damaged) as crate::model::tensor::Bytes)) {
-            found.iter().for_each(|(_, tensor)| _ = tensor.to_f32());
-            let _ = architecture.take_tensors(found.into_iter().collect());
+            found.iter().for_each(|(_, stored)| _ = stored.tensor.as_ref().map(Tensor::to_f32));
+            let _ = safetensors::canonical(&architecture, found.into_iter().collect(), None);
         }
     }
     let good = std::fs::read_to_string(path.join(CONFIG)).unwrap();

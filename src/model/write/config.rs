@@ -1,8 +1,9 @@
 //! The `config.json` of an architecture: the reverse of `huggingface/config.rs`, and checked against it.
 
 use crate::error::{Error, Result};
-use crate::model::architecture::{Architecture, Attention, Gate, Rope, RopeScaling};
+use crate::model::architecture::{Architecture, Attention, Gate};
 use crate::model::huggingface::config;
+use crate::model::rope::{Rope, RopeScaling};
 use crate::model::tensor::DataType;
 use serde_json::{Map, Value, json};
 
@@ -72,7 +73,7 @@ fn compose(architecture: &Architecture, data_type: DataType, family: &str, class
     // The older generation of keys: both generations of `transformers` read it.
     if let Some(rope) = rope {
         put("rope_theta", number(rope.base));
-        put("rope_scaling", scaling(&rope.scaling));
+        put("rope_scaling", scaling(rope));
     }
     put("sliding_window", json!(attentions.iter().find_map(|attention| attention.window)));
     if attentions.iter().any(|attention| attention.window.is_some()) {
@@ -134,9 +135,11 @@ fn options(attention: &Attention, rope: Option<&Rope>) -> Map<String, Value> {
     written
 }
 
-fn scaling(scaling: &RopeScaling) -> Value {
-    match scaling {
-        RopeScaling::None => Value::Null,
+fn scaling(rope: &Rope) -> Value {
+    let numbers = |factors: &[f32]| factors.iter().map(|&factor| number(factor)).collect::<Vec<_>>();
+    let mut written = match &rope.scaling {
+        RopeScaling::None if rope.attention_factor == 1.0 => return Value::Null,
+        RopeScaling::None => json!({ "rope_type": "default" }),
         RopeScaling::Linear { factor } => json!({ "rope_type": "linear", "factor": number(*factor) }),
         RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_context } => json!({
             "rope_type": "llama3",
@@ -145,10 +148,27 @@ fn scaling(scaling: &RopeScaling) -> Value {
             "high_freq_factor": number(*high_freq_factor),
             "original_max_position_embeddings": original_context,
         }),
-        RopeScaling::Factors(factors) => {
-            json!({ "rope_type": "factors", "factors": factors.iter().map(|&factor| number(factor)).collect::<Vec<_>>() })
-        }
+        RopeScaling::Factors(factors) => json!({ "rope_type": "factors", "factors": numbers(factors) }),
+        RopeScaling::Yarn { factor, beta_fast, beta_slow, original_context, truncate } => json!({
+            "rope_type": "yarn",
+            "factor": number(*factor),
+            "beta_fast": number(*beta_fast),
+            "beta_slow": number(*beta_slow),
+            "original_max_position_embeddings": original_context,
+            "truncate": truncate,
+        }),
+        RopeScaling::Dynamic { factor, .. } => json!({ "rope_type": "dynamic", "factor": number(*factor) }),
+        RopeScaling::LongRope { short, long, original_context } => json!({
+            "rope_type": "longrope",
+            "short_factor": numbers(short),
+            "long_factor": numbers(long),
+            "original_max_position_embeddings": original_context,
+        }),
+    };
+    if matches!(rope.scaling, RopeScaling::Yarn { .. } | RopeScaling::LongRope { .. }) || rope.attention_factor != 1.0 {
+        written["attention_factor"] = number(rope.attention_factor);
     }
+    written
 }
 
 /// A float as people write it: `1e-5`, where widening it to 64 bits would give `0.000009999999747378752`.

@@ -95,8 +95,8 @@ const COMPANIONS: [&str; 3] = ["tokenizer_config.json", "special_tokens_map.json
 fn tokenizer(directory: &Path, model: &Model) -> Result<()> {
     let Ok(tokenizer) = model.tokenizer() else { return Ok(()) };
     let target = directory.join(huggingface::TOKENIZER);
-    let source = model.files.iter().find(|file| file.file_name().is_some_and(|name| name == huggingface::TOKENIZER));
-    let Some(source) = source else {
+    let source = model.files.iter().find(|file| file.path.file_name().is_some_and(|name| name == huggingface::TOKENIZER));
+    let Some(source) = source.map(|file| &file.path) else {
         let text = |token: Option<u32>| token.and_then(|token| tokenizer.token_text(token));
         // What `transformers` needs beside a tokenizer.json.
         let config = serde_json::json!({

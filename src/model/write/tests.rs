@@ -1,7 +1,8 @@
 use super::*;
-use crate::model::architecture::{Attention, Gate, Layer, Rope, RopeScaling};
+use crate::model::architecture::{Attention, Gate, Layer};
 use crate::model::testing::{standard, student, tensors};
 use crate::model::{Model, OpenOptions};
+use crate::model::{Rope, RopeScaling};
 
 /// Writes and opens again: architecture and values are the same.
 fn round_trip(architecture: &Architecture) -> (tempfile::TempDir, Model) {
@@ -28,7 +29,7 @@ fn changed(architecture: Architecture, change: impl Fn(usize, &mut Attention)) -
 #[test]
 fn every_standard_family_comes_back() {
     let llama3 = RopeScaling::Llama3 { factor: 32.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original_context: 8192 };
-    let rope = |scaling: RopeScaling| Some(Rope { base: 500_000.0, scaling });
+    let rope = |scaling: RopeScaling| Some(Rope::new(500_000.0, scaling));
     let cases = [
         standard(),
         Architecture { tied_embeddings: true, bos: None, eos: vec![2, 5], ..standard() },
@@ -98,7 +99,7 @@ fn every_option_of_a_student_comes_back() {
 
 #[test]
 fn the_written_configuration_is_the_documented_one() {
-    let rope = Some(Rope { base: 100_000.0, scaling: RopeScaling::None });
+    let rope = Some(Rope::new(100_000.0, RopeScaling::None));
     let own = Attention { decoupled: true, sem: 8, value: 64, gate: Gate::Static, ..Attention::standard(9, 3, 16, rope.clone()) };
     let mut layers = vec![Layer { attention: own, d_ff: 1536 }; 3];
     layers[1].attention = Attention::standard(9, 3, 64, rope);

@@ -4,26 +4,16 @@
 //! program that wrote it had around its model. What the numbers mean depends on how the topology was nested, so they only give the
 //! order: the first attention in the file is that of layer 0, and the norm before it is its norm.
 
+use super::Source;
 use crate::model::Architecture;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 
-/// Where a canonical tensor is found: the file's name of it, and which rows, if it is a part of a fused one.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Source {
-    pub name: String,
-    pub rows: Option<Range<usize>>,
-}
-
 /// Canonical name -> where it is. Tensors that nothing is made of keep their own name, so that a check against the architecture tells them
 /// as surplus.
 pub(super) fn canonical(architecture: &Architecture, found: &BTreeMap<String, Vec<usize>>) -> BTreeMap<String, Source> {
     let names = found.keys().map(String::as_str).filter(|name| !name.ends_with("inv_freq"));
-    if let Some(prefix) = names.clone().find_map(|name| name.strip_suffix("model.embed_tokens.weight")) {
-        let whole = |name: &str| Source { name: name.to_owned(), rows: None };
-        return names.map(|name| (name.strip_prefix(prefix).unwrap_or(name).to_owned(), whole(name))).collect();
-    }
     let mut namer =
         Namer { found, known: architecture.tensors().into_iter().map(|(name, _)| name).collect(), architecture, named: BTreeMap::new() };
     namer.name_all(names);
@@ -199,8 +189,7 @@ impl Namer<'_> {
             return self.whole(name.to_owned(), name);
         };
         if let Some(kind) = part.strip_prefix("qkv_proj.") {
-            let (query, key) = (attention.heads * attention.geo, attention.kv_heads * attention.geo);
-            let ends = [query, query + key, query + key + attention.kv_heads * attention.value];
+            let ends = attention.fused_ends();
             // A part of the wrong height can't be taken apart: it is told as surplus, its parts as missing.
             if attention.decoupled || self.found[name].first() != Some(&ends[2]) {
                 return self.whole(name.to_owned(), name);
@@ -238,6 +227,7 @@ impl Namer<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Held;
     use super::*;
     use crate::model::{Attention, Layer};
 
@@ -279,10 +269,15 @@ mod tests {
         tensors
     }
 
+    fn shape(source: &Source, shapes: &BTreeMap<String, Vec<usize>>) -> Vec<usize> {
+        let held = shapes.iter().map(|(name, shape)| (name.clone(), Held { shape: shape.clone(), integer: false })).collect();
+        source.shape(&held)
+    }
+
     /// What the check says of them.
     fn told(tensors: &BTreeMap<String, Vec<usize>>) -> String {
         let named = canonical(&architecture(), tensors);
-        let shaped: Vec<(&str, Vec<usize>)> = named.iter().map(|(name, source)| (name.as_str(), source.shape(tensors))).collect();
+        let shaped: Vec<(&str, Vec<usize>)> = named.iter().map(|(name, source)| (name.as_str(), shape(source, tensors))).collect();
         match architecture().check_tensors(shaped.iter().map(|(name, shape)| (*name, shape.as_slice()))) {
             Ok(()) => String::new(),
             Err(error) => error.message().split_once("asks for\n  ").unwrap().1.replace("\n ", ""),
