@@ -13,9 +13,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub struct Error {
     message: String,
     places: Vec<String>,
-    excerpt: Option<String>,
-    remedy: Option<String>,
-    parameter: Option<String>,
+    excerpt: Option<Box<str>>,
+    remedy: Option<Box<str>>,
+    parameter: Option<Box<str>>,
 }
 
 impl Error {
@@ -34,21 +34,21 @@ impl Error {
     /// Says what to do about it. The first (innermost) remedy wins: it knows most.
     #[must_use]
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
-        self.remedy.get_or_insert(remedy.into());
+        self.remedy.get_or_insert_with(|| remedy.into().into());
         self
     }
 
     /// Shows the source lines that it is about below the sentence (see [`Source`](crate::source::Source)). The first (innermost) wins.
     #[must_use]
     pub fn showing(mut self, excerpt: impl Into<String>) -> Self {
-        self.excerpt.get_or_insert(excerpt.into());
+        self.excerpt.get_or_insert_with(|| excerpt.into().into());
         self
     }
 
     /// Says which parameter it is about: whoever knows where that was given shows the place. The first (innermost) wins.
     #[must_use]
     pub fn about(mut self, parameter: impl Into<String>) -> Self {
-        self.parameter.get_or_insert(parameter.into());
+        self.parameter.get_or_insert_with(|| parameter.into().into());
         self
     }
 
