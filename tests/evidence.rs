@@ -148,6 +148,38 @@ fn arms_are_sampled_in_rounds() {
     }
 }
 
+/// A timing of one's own has all of it without a line: how often is a parameter that it need not declare.
+#[test]
+fn a_timing_of_ones_own() {
+    let text = "const PARAMETERS = #{ tokens: [4, 8] };\nconst ARMS = [\"tokens\"];\nfn cells(config) { grid(#{ tokens: config.tokens }) }\nfn prepare(model, cell) { model.session(#{ context: 32 }) }\nfn sample(session, cell) {\n    session.truncate(0);\n    session.prefill([1, 2, 3]);\n    let clock = timer();\n    session.decode(cell.tokens);\n    #{ ms: clock.ms() }\n}\nfn derive(row) { row.per_token = row.ms / row.tokens; row }\n";
+    let directory = directory(&[("own.rhai", text)]);
+    let set = ["--set", "timed_runs=3", "--set", "max_runs=3", "--set", "repeats=2", "--set", "thresholds=[austen.ms > 0]"];
+    let (code, told) = run(directory.path(), &[&["script", "own.rhai"], &set[..]].concat());
+    assert_eq!(code, 0, "{told}");
+    assert!(told.contains("austen: tokens 8 / tokens 4"), "{told}");
+    let run = artifacts(directory.path(), "own");
+    let found = rows(&run, "own.csv");
+    assert_eq!(
+        found.iter().map(|row| (row["tokens"].as_str(), row["repeat"].as_str(), row["runs"].as_str())).collect::<Vec<_>>(),
+        [("4", "1", "3"), ("8", "1", "3"), ("4", "2", "3"), ("8", "2", "3")]
+    );
+    // Repeats are averaged first, and what follows from them after that.
+    let ms = (number(&found[0], "ms") + number(&found[2], "ms")) / 2.0;
+    let models = &report(&run)["summary"]["models"]["austen"];
+    let near = |key: &str, value: f64| assert!((models[key].as_f64().unwrap() / value - 1.0).abs() < 1e-12, "{key}: {models}");
+    near("ms", ms);
+    near("per_token", ms / 4.0);
+}
+
+/// What runs in a session is compiled when it is made: nothing of it is in anybody's timing.
+#[test]
+fn a_session_is_ready_when_it_is_there() {
+    let text = "let model = load(\"models/austen\");\nfor kind in [\"fp16\", \"q8\", \"q4\"] {\n    let session = model.session(#{ cache: kind, context: 64 });\n    let made = device().kernels.made;\n    session.prefill(model.tokenize(\"It is\"));\n    session.generate(#{ max_tokens: 4 });\n    assert(device().kernels.made == made, kind);\n}\n";
+    let directory = directory(&[("a.rhai", text)]);
+    let (code, told) = run(directory.path(), &["script", "a.rhai"]);
+    assert_eq!(code, 0, "{told}");
+}
+
 #[test]
 fn samples_are_compared_in_pairs() {
     let text = manifest(&format!(

@@ -72,6 +72,11 @@ mod tests {
         assert_eq!((architecture.layers.len(), architecture.d_model, architecture.vocab), (16, 2048, 128_256));
         assert_eq!((attention.sem, attention.geo, attention.value, attention.heads, attention.kv_heads), (4, 8, 64, 32, 8));
         assert_eq!(experiment.verify[0].config["attention"]["max_max_l1"], 0.25);
+        // It asks for no more than its widths can give: the teacher caches 2 * 8 heads of 64 elements a layer and token.
+        let elements = attention.kv_heads * (attention.sem + attention.geo + attention.value);
+        let reduction = (2 * 8 * 64) as f64 / elements as f64;
+        let asked = experiment.verify[2].config["min_reduction_ratio"].as_f64().unwrap();
+        assert!((1.0..=reduction).contains(&asked), "{asked} of {reduction}");
     }
 
     fn experiment(text: &str) -> crate::Result<Experiment> {

@@ -236,7 +236,7 @@ impl Run {
         let compile = || {
             let ast = self.script.compile(&self.engine, &self.host)?;
             check::check_deeply(&self.engine, &self.host, &ast, &mut BTreeSet::new())?;
-            let parameters = Parameters::of(&self.engine, &ast, &self.script.text)?;
+            let parameters = modules::parameters_of(&self.engine, &self.host, &ast, &self.script)?;
             Ok((ast, parameters))
         };
         compile().map_err(|error| self.report(error))

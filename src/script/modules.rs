@@ -40,6 +40,7 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("measure", include_str!("../../scripts/measure.rhai")),
     ("memory", include_str!("../../scripts/memory.rhai")),
     ("merge", include_str!("../../scripts/merge.rhai")),
+    ("page", include_str!("../../scripts/page.rhai")),
     ("pair", include_str!("../../scripts/pair.rhai")),
     ("perplexity", include_str!("../../scripts/perplexity.rhai")),
     ("report", include_str!("../../scripts/report.rhai")),
@@ -278,17 +279,22 @@ impl Declared {
     }
 
     fn complete(&mut self, engine: &Engine, host: &Host, ast: &AST, script: &Script) -> Answer<()> {
-        self.parameters = Parameters::of(engine, ast, &script.text)?;
+        self.parameters = parameters_of(engine, host, ast, script)?;
         self.sha256 = hex(&Sha256::digest(script.text.as_bytes()));
-        if self.is_timing() {
-            let rounds = Script::built_in(ROUNDS)?;
-            let compiled = rounds.compile(engine, host)?;
-            if let Some(more) = Parameters::of(engine, &compiled, &rounds.text)? {
-                self.parameters = Some(self.parameters.take().unwrap_or_else(Parameters::none).and(&more));
-            }
-        }
         Ok(())
     }
+}
+
+/// What a script declares, and how its samples are repeated if it is a timing.
+pub(super) fn parameters_of(engine: &Engine, host: &Host, ast: &AST, script: &Script) -> Answer<Option<Parameters>> {
+    let parameters = Parameters::of(engine, ast, &script.text)?;
+    if !Declared::functions_of(ast).is_timing() {
+        return Ok(parameters);
+    }
+    let rounds = Script::built_in(ROUNDS)?;
+    let more = Parameters::of(engine, &rounds.compile(engine, host)?, &rounds.text)?;
+    let own = parameters.unwrap_or_else(Parameters::none);
+    Ok(Some(more.iter().fold(own, Parameters::and)))
 }
 
 /// The name of the few words that call a benchmark's script: nobody's file, so that no error shows them.
