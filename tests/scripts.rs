@@ -339,6 +339,35 @@ paper.finish();
     "#);
 }
 
+/// Who looks at a stranger's script or manifest has not run it.
+#[test]
+fn nothing_of_anybodys_runs_where_it_is_checked() {
+    let manifest = "version: 2\ntargets:\n- type: experiment\n  name: t\n  models: {m: models/austen}\n  runs: []\n  benchmarks: [{id: b, config: {type: theirs}, models: [m]}]\n";
+    for text in [
+        "const PARAMETERS = #{ a: write_text(\"ran\", \"x\") };\nfn run(model, config) { #{} }\n",
+        "const PARAMETERS = #{ a: run_command(\"touch ran\", #{}) };\nfn run(model, config) { #{} }\n",
+        "run_command(\"touch ran\", #{});\nfn run(model, config) { #{} }\n",
+        "fn cells(config) { write_json(\"ran\", 1); [#{}] }\nfn measure(model, cell) { #{ a: 1 } }\n",
+        "fn check(model, cell, config) { run_directory(\"ran\", \"ran\"); }\nfn measure(model, cell) { #{ a: 1 } }\n",
+    ] {
+        let directory = directory(&[("m.yml", manifest), ("theirs.rhai", text)]);
+        for arguments in [
+            &["check", "theirs.rhai"][..],
+            &["script", "theirs.rhai", "--describe"],
+            &["check", "m.yml"],
+            &["run", "m.yml", "--dry-run"],
+            &["run", "m.yml", "--cells"],
+        ] {
+            let told = shown(&caramba_in(directory.path(), arguments));
+            assert!(!directory.path().join("ran").exists(), "{arguments:?}: {told}");
+            assert!(
+                !arguments.contains(&"m.yml") || told.contains("is not called while a script is only checked"),
+                "{arguments:?}: {told}"
+            );
+        }
+    }
+}
+
 #[test]
 fn a_script_gives_its_exit_status() {
     let run = |text: &str| {

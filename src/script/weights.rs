@@ -1,6 +1,7 @@
 //! Weights on the host: what a script reads of a model without any device, and a student that it makes of them.
 
 use super::failure::Answer;
+use super::host::Host;
 use super::matrix::Matrix;
 use super::numbers::Numbers;
 use super::values::{Options, count, to_data, to_field};
@@ -240,7 +241,8 @@ pub(super) mod api {
     /// Writes the student with the teacher's tokenizer as a directory, which appears when all of it is on the disk. A map may say `weights`
     /// (`"f16"`, `"bf16"`, `"f32"`; default f16) and `replace` (whether a directory that is there may be replaced; default false).
     #[rhai_fn(pure, return_raw, volatile)]
-    pub fn write(student: &mut Student, directory: &str, options: Map) -> Answer<()> {
+    pub fn write(context: NativeCallContext, student: &mut Student, directory: &str, options: Map) -> Answer<()> {
+        Host::of(&context)?.acts("write")?;
         let mut options = Options::new("option of writing", options);
         let kind = options.text("weights")?;
         let replace = options.truth("replace")?.unwrap_or(false);
