@@ -52,9 +52,9 @@ impl Slurm {
         if self.dry_run {
             return Ok(());
         }
-        let array = self.submit(&task, &[])?;
+        let array = self.submit(&task, &[], None)?;
         // It waits until all tasks have ended, however: a shard that is missing is told by the merge.
-        let merged = self.submit(&merge, &[format!("--dependency=afterany:{array}")])?;
+        let merged = self.submit(&merge, &[format!("--dependency=afterany:{array}")], Some(&array))?;
         terminal::print_line(&format!(
             "job array {array} of {} tasks; {merged} merges them when all have ended. Logs and shards: {}",
             self.array,
@@ -92,6 +92,9 @@ impl Slurm {
              #SBATCH --job-name=caramba-merge\n\
              #SBATCH --output={log}\n\
              cd {here} || exit 1\n\
+             # A task that is queued again counts as ended for a moment: its merge waits for it.\n\
+             sleep 5\n\
+             while [ -n \"$(squeue --noheader --jobs \"$1\" 2>/dev/null)\" ]; do sleep 5; done\n\
              exec {caramba} merge {shards}/*/* --output {output}\n",
             log = quoted(&folder.join("merge.log").display().to_string()),
             here = quoted(&absolute(Path::new("."))?.display().to_string()),
@@ -101,10 +104,10 @@ impl Slurm {
         ))
     }
 
-    /// Submits a batch script, and returns the number of its job.
-    fn submit(&self, script: &Path, more: &[String]) -> Result<String> {
+    /// Submits a batch script with its argument, and returns the number of its job.
+    fn submit(&self, script: &Path, more: &[String], argument: Option<&str>) -> Result<String> {
         let mut command = Command::new("sbatch");
-        command.arg("--parsable").args(more).args(&self.sbatch).arg(script).stdin(Stdio::null());
+        command.arg("--parsable").args(more).args(&self.sbatch).arg(script).args(argument).stdin(Stdio::null());
         let output = command.output().map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => {
                 let remedy = "run this where jobs are submitted from, or write the scripts only, with --dry-run";
