@@ -682,6 +682,15 @@ fn a_regression_is_found() {
     assert!(code == 3 && told.contains("worse") && told.contains("1 have become worse"), "{told}");
     assert_eq!(run(directory.path(), &["compare", &a, &b]).0, 0);
     assert_eq!(run(directory.path(), &["compare", &b, &a, "--fail-on-regression"]).0, 0);
+    // A file of one name with another content is another measurement.
+    let set = ["script", "own.rhai", "--set", "data=words.txt", "--output"];
+    std::fs::write(directory.path().join("own.rhai"), own.replace("PARAMETERS = #{}", "PARAMETERS = #{ data: \"\" }")).unwrap();
+    for (text, parent) in [("one", "c"), ("two", "d")] {
+        std::fs::write(directory.path().join("words.txt"), text).unwrap();
+        run(directory.path(), &[&set[..], &[parent]].concat());
+    }
+    let (code, told) = run(directory.path(), &["compare", &only("c"), &only("d")]);
+    assert!(code == 1 && told.contains("own: the runs had other files, so it is not compared"), "{told}");
 }
 
 /// A full disk ends a run with a sentence, and once there is room the run is gone on with.
