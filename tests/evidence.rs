@@ -586,11 +586,13 @@ fn a_killed_run_is_gone_on_with() {
         }
     }
     if let Some(path) = partial(disturbed.path()) {
-        // Whatever rows there are make a report.
+        // Whatever rows there are make a report: a whole one where the last kill came after the last unit.
         let (code, told) = run(disturbed.path(), &["report", &path.display().to_string()]);
-        assert!(code == 4 && told.contains("units are not measured yet"), "{code}: {told}");
-        let (code, told) = run(disturbed.path(), &["run", "m.yml", "--resume", &path.display().to_string()]);
-        assert_eq!(code, 0, "{told}");
+        if code != 0 {
+            assert!(code == 4 && told.contains("units are not measured yet"), "{code}: {told}");
+            let (code, told) = run(disturbed.path(), &["run", "m.yml", "--resume", &path.display().to_string()]);
+            assert_eq!(code, 0, "{told}");
+        }
     }
     assert_eq!(untimed(&artifacts(disturbed.path(), "m")), expected);
 }
