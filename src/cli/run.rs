@@ -1,9 +1,9 @@
 //! `caramba run`: a target of a manifest is run.
 
+use super::device::DeviceOptions;
 use super::measuring::Measuring;
 use super::plan::plan;
 use crate::error::{Error, Result};
-use crate::gpu::DeviceChoice;
 use crate::manifest::{self, Experiment};
 use crate::script::{HostOptions, check_experiment, run_builtin};
 use crate::terminal;
@@ -27,6 +27,8 @@ pub struct Run {
     dry_run: bool,
     #[command(flatten)]
     measuring: Measuring,
+    #[command(flatten)]
+    device: DeviceOptions,
 }
 
 fn presets() -> String {
@@ -36,14 +38,14 @@ fn presets() -> String {
 
 impl Run {
     /// Returns the exit status: a benchmark's script may ask for one.
-    pub fn run(self, device: DeviceChoice) -> Result<u8> {
+    pub fn run(self) -> Result<u8> {
         let experiment = manifest::open(&self.manifest)?.experiment(self.target.as_deref())?;
         if self.dry_run {
             terminal::print(&plan(&experiment))?;
             return check_experiment(&experiment).map(|()| 0);
         }
         has_commands(&experiment)?;
-        run_builtin(SCRIPT, &HostOptions { experiment: Some(experiment), ..self.measuring.options(device) })
+        run_builtin(SCRIPT, &HostOptions { experiment: Some(experiment), ..self.measuring.options(self.device.choice()) })
     }
 }
 

@@ -4,7 +4,7 @@ use super::host::{Host, HostTag};
 use super::modules::Resolver;
 use super::{
     attention, bundle, cells, charts, clock, dataset, device, directory, files, language, matrix, model, model_file, modules, numbers,
-    pairs, parameters, progress, session, statistics, text, thresholds, tokens, weights,
+    pairs, parameters, plain, progress, session, statistics, text, thresholds, tokens, weights,
 };
 use crate::{interrupt, terminal};
 use rhai::{Dynamic, Engine, Map, Module, OptimizationLevel, Scope, Token};
@@ -50,6 +50,7 @@ pub(super) const SECTIONS: &[Section] = &[
     Section { title: "Files", about: "Text, JSON, JSON lines, YAML.", module: files::module },
     Section { title: "Text", about: "Patterns and words.", module: text::module },
     Section { title: "Progress and other programs", about: "Long work.", module: progress::module },
+    Section { title: "Lists and texts", about: "In place of the language's own, which fail silently.", module: plain::module },
     Section { title: "Maps", about: "Going through them.", module: pairs::module },
     Section { title: "Messages and values", about: "Telling, failing, objects with methods.", module: language::module },
 ];
@@ -80,6 +81,13 @@ pub(super) fn engine(host: &Rc<Host>) -> Engine {
         // Nothing is guessed: a misspelt name or property is a mistake that is told.
         .set_strict_variables(true)
         .set_fail_on_invalid_map_property(true)
+        // What `catch (error)` holds is a map where the language itself failed: it has no remedy to tell, which is no mistake of who asks.
+        .on_map_missing_property(|map, name, _| {
+            if name == "help" && map.contains_key("error") && map.contains_key("message") {
+                return Ok(Dynamic::UNIT.into());
+            }
+            Err(rhai::EvalAltResult::ErrorPropertyNotFound(name.to_owned(), rhai::Position::NONE).into())
+        })
         // The static check sees what was written.
         .set_optimization_level(OptimizationLevel::None)
         .disable_symbol("eval")
