@@ -70,7 +70,7 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("encode", "model.tokenize(text)"),
     ("decode", "model.detokenize(tokens); session.decode(n) makes n tokens"),
     ("forward", "session.prefill(tokens), then session.logits()"),
-    ("chat", "session.prefill(model.tokenize(text)), then session.generate(#{ max_tokens: 64 })"),
+    ("chat", "model.chat([#{ role: \"user\", content: text }]), whose tokens session.prefill(...) takes"),
     ("plot", "run.line_chart(\"name.png\", #{ ... }), or `charts(rows)` of a benchmark"),
     ("save", "write_text(path, text), write_json(path, value), or run.json(name, value) in a run directory"),
     ("env", "`args.name` and --set name=value give a script its values"),
