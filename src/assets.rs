@@ -53,6 +53,9 @@ pub const BENCHMARKS: &[(&str, &str)] = &[
     ("prose", include_str!("../config/benchmarks/prose.yml")),
 ];
 
+/// Characters of what is said of a text.
+const WIDTH: usize = 86;
+
 /// One text.
 #[derive(Debug)]
 pub struct Asset {
@@ -88,9 +91,8 @@ impl Asset {
         } else {
             text
         };
-        // A sentence ends at a full stop or a colon before a space.
-        let end = [". ", ": "].iter().filter_map(|mark| text.find(mark)).min().unwrap_or(text.len());
-        text[..end].trim_end_matches(['.', ':']).to_owned()
+        let sentence = text[..text.find(". ").unwrap_or(text.len())].trim_end_matches('.');
+        if sentence.chars().count() <= WIDTH { sentence.to_owned() } else { sentence.chars().take(WIDTH - 4).collect::<String>() + " ..." }
     }
 }
 

@@ -131,7 +131,11 @@ mod tests {
 
     #[test]
     fn a_command_line_has_no_numbers() {
-        insta::assert_snapshot!(underlined("caramba script a.rhai --set n=-3", 22..32), @"");
+        insta::assert_snapshot!(underlined("caramba script a.rhai --set n=-3", 22..32), @r"
+        |
+        | caramba script a.rhai --set n=-3
+        |                       ^^^^^^^^^^
+        ");
         assert_eq!(underlined("ä", 1..2), "");
     }
 

@@ -72,8 +72,8 @@ mod tests {
         insta::assert_snapshot!(shown("k:\t'a b' # ä", 1, 4), @r"
         a.yml:1:4: wrong
           |
-        1 | k: 'a b' # ä
-          |    ^^^^^
+        1 | k:    'a b' # ä
+          |       ^^^^^
           help: mend it
         ");
         insta::assert_snapshot!(shown("k: x ${long name} y", 1, 6), @r"

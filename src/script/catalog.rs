@@ -194,6 +194,8 @@ pub(super) fn plain_type(kind: &str) -> String {
         "Map" | "map" => "map",
         "FnPtr" | "Fn" => "function",
         "Dynamic" => "any",
+        // One thing in two modules.
+        "Run" => "RunDirectory",
         "Range<INT>" | "Range<i64>" | "RangeInclusive<INT>" | "RangeInclusive<i64>" | "ExclusiveRange" | "InclusiveRange" => "range",
         other => other,
     };

@@ -139,6 +139,10 @@ pub(super) fn syntax(kind: &ParseErrorType, text: &str, place: Place) -> Said {
             let others = if end.line > opened.line { vec![(end, format!("no `{wanted}` up to here"))] } else { Vec::new() };
             Said { others, ..said.at(Some(opened)) }
         }
+        ParseErrorType::MismatchedType(wanted, found) if wanted.contains("iterable") => {
+            Said::with(format!("{found} cannot be gone through"), "count with a range: for index in 0..5 { ... }")
+        }
+        ParseErrorType::AssignmentToConstant(name) => Said::with(format!("`{name}` is constant"), "declare it with `let` to change it"),
         ParseErrorType::UnexpectedEOF => Said::with("the script ends in the middle", "is a bracket or a quote not closed?"),
         ParseErrorType::MissingToken(token, _) if token == ";" => {
             Said::with("`;` is missing here", "a statement ends with `;`").at(before(text, place))

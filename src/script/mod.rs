@@ -9,6 +9,7 @@ mod check;
 mod clock;
 mod closure;
 mod dataset;
+mod described;
 mod device;
 mod directory;
 mod documentation;

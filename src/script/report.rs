@@ -223,7 +223,7 @@ fn function(catalog: &Catalog, signature: &str) -> Said {
     if name.contains(' ') {
         return Said::plain(lowered(name));
     }
-    if catalog.forms(name).is_empty() {
+    if catalog.forms(name).is_empty() && !name.starts_with("..") {
         let error =
             hints::no_function(&format!("there is no function `{name}`"), name, catalog.names(), "`caramba docs` lists what there is");
         return of_error(&error);

@@ -116,3 +116,61 @@ fn printed(schema: &Value) -> Result<String> {
     let text = serde_json::to_string_pretty(schema).map_err(|error| Error::new(error.to_string()))?;
     Ok(text + "\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::assets::{Kind, texts};
+
+    fn schema(text: &str) -> Value {
+        serde_json::from_str(text).unwrap()
+    }
+
+    /// The files that the presets' first lines name: `CARAMBA_UPDATE_DOCS=1 cargo test --lib script` writes them again.
+    #[test]
+    fn the_files_are_up_to_date() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+        for (name, made) in [("manifest.schema.json", manifest_schema().unwrap()), ("benchmark.schema.json", benchmark_schema().unwrap())] {
+            let path = folder.join(name);
+            if std::env::var_os("CARAMBA_UPDATE_DOCS").is_some() {
+                std::fs::write(&path, &made).unwrap();
+            }
+            assert!(
+                std::fs::read_to_string(&path).unwrap_or_default() == made,
+                "docs/{name} is out of date: CARAMBA_UPDATE_DOCS=1 writes it again"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_bundled_fits() {
+        let (manifest, benchmark) = (schema(&manifest_schema().unwrap()), schema(&benchmark_schema().unwrap()));
+        for asset in texts().filter(|asset| asset.kind != Kind::Script) {
+            let (schema, name) = match asset.kind {
+                Kind::Preset => (&manifest, "manifest"),
+                _ => (&benchmark, "benchmark"),
+            };
+            let value: Value = serde_yaml::from_str(asset.text).unwrap();
+            let validator = jsonschema::validator_for(schema).unwrap();
+            let wrong: Vec<String> = validator.iter_errors(&value).map(|error| format!("{}: {error}", error.instance_path())).collect();
+            assert!(wrong.is_empty(), "{}: {wrong:?}", asset.file());
+            assert!(asset.text.starts_with(&format!("# yaml-language-server: $schema=../../docs/{name}.schema.json")), "{}", asset.file());
+        }
+    }
+
+    #[test]
+    fn mistakes_do_not_fit() {
+        let validator = jsonschema::validator_for(&schema(&manifest_schema().unwrap())).unwrap();
+        let fits = |config: &str| {
+            let text = format!(
+                "version: 2\ntargets: [{{type: experiment, name: a, models: {{m: x}}, benchmarks: [{{id: b, models: [m], config: {config}}}]}}]"
+            );
+            validator.is_valid(&serde_yaml::from_str::<Value>(&text).unwrap())
+        };
+        assert!(fits("{type: latency, prompt_lengths: [1], generation_lengths: [1]}"));
+        assert!(fits("{type: mine, whatever: 1}"));
+        assert!(!fits("{type: latency, promt_lengths: [1], generation_lengths: [1]}"), "a misspelt parameter");
+        assert!(!fits("{type: latency, prompt_lengths: [long], generation_lengths: [1]}"), "a wrong type");
+        assert!(!fits("{prompt_lengths: [1]}"), "no type");
+    }
+}

@@ -157,11 +157,15 @@ impl<'a> Checker<'a> {
                     self.look_at_call(path, call, *position);
                 }
                 Some(ASTNode::Expr(expression @ Expr::Dot(parts, ..))) => {
+                    let parent = parent.copied();
                     let inner =
                         matches!(parent, Some(ASTNode::Expr(Expr::Dot(outer, ..))) if std::ptr::eq(&raw const outer.rhs, *expression));
-                    if !inner {
-                        let written =
-                            matches!(parent, Some(ASTNode::Stmt(Stmt::Assignment(of))) if std::ptr::eq(&raw const of.1.lhs, *expression));
+                    let written =
+                        matches!(parent, Some(ASTNode::Stmt(Stmt::Assignment(of))) if std::ptr::eq(&raw const of.1.lhs, *expression));
+                    if is_element(path) {
+                        // `rows[0].name`: the parser puts `0.name` behind `rows`.
+                        self.chain(None, &parts.rhs, written);
+                    } else if !inner {
                         self.arguments(&parts.lhs, &parts.rhs);
                         let kind = self.types.expression(self.catalog, &parts.lhs);
                         self.chain(kind, &parts.rhs, written);
@@ -366,6 +370,14 @@ impl<'a> Checker<'a> {
             let error = Error::new(format!("PARAMETERS declares no `{}`", names.2));
             self.mistake(error.remedy(format!("{near}declared are: {}", known.join(", "))), *position);
         }
+    }
+}
+
+/// Whether the last node is what follows an index: of `rows[0].name`, the parser makes `rows` and `0.name`.
+fn is_element(path: &[ASTNode]) -> bool {
+    match path {
+        [.., ASTNode::Expr(Expr::Index(outer, ..)), ASTNode::Expr(expression)] => std::ptr::eq(&raw const outer.rhs, *expression),
+        _ => false,
     }
 }
 

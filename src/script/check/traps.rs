@@ -1,6 +1,6 @@
 //! What Rhai does silently and nobody means: told as warnings.
 
-use super::{Checker, calls, placed};
+use super::{Checker, calls, is_element, placed};
 use crate::error::Error;
 use crate::script::catalog::nearest;
 use crate::script::modules::Declared;
@@ -69,10 +69,10 @@ impl Checker<'_> {
     }
 
     fn look_at_closure(&self, path: &[ASTNode], argument: &Expr, position: Position) {
-        let Expr::FnCall(curry, _) = argument else { return };
-        if curry.name != "curry" {
-            return;
-        }
+        // A closure that remembers something is a block: what it shares, and the call that makes it.
+        let Expr::Stmt(block) = argument else { return };
+        let Some(Stmt::Expr(made)) = block.statements().last() else { return };
+        let Expr::FnCall(curry, _) = made.as_ref() else { return };
         let captured: BTreeSet<&str> = curry.args.iter().skip(1).filter_map(variable).collect();
         let of_loop = path.iter().find_map(|node| match node {
             ASTNode::Stmt(Stmt::For(parts, _)) if captured.contains(parts.0.name.as_str()) => Some(parts.0.name.as_str()),
@@ -140,6 +140,7 @@ impl Checker<'_> {
     fn look_at_config(&self, path: &[ASTNode]) {
         if let Some(parameters) = self.parameters
             && let Some(ASTNode::Expr(Expr::Dot(parts, ..))) = path.last()
+            && !is_element(path)
             && variable(&parts.lhs) == Some("config")
         {
             let same = |lhs: &Expr| matches!(lhs, Expr::Dot(other, ..) if std::ptr::eq(&raw const other.rhs, &raw const parts.rhs));
@@ -169,7 +170,7 @@ impl Changes {
     fn look(&mut self, name: &str, path: &[ASTNode]) {
         match path.last() {
             Some(ASTNode::Expr(Expr::Variable(parts, ..))) if parts.1 == name => self.uses += 1,
-            Some(ASTNode::Expr(Expr::Dot(parts, ..))) if variable(&parts.lhs) == Some(name) => {
+            Some(ASTNode::Expr(Expr::Dot(parts, ..))) if variable(&parts.lhs) == Some(name) && !is_element(path) => {
                 let statement = matches!(path.len().checked_sub(2).map(|at| &path[at]), Some(ASTNode::Stmt(Stmt::Expr(_))));
                 if let Expr::MethodCall(call, position) = &parts.rhs
                     && statement
