@@ -3,6 +3,7 @@
 pub mod architecture;
 pub(crate) mod architectures;
 mod blocks;
+pub mod chat;
 mod checkpoint;
 mod file;
 mod gguf;
@@ -32,7 +33,7 @@ pub use operations::{Activation, Block, BlockKind, Operation};
 pub use rope::{Rope, RopeScaling};
 pub use summary::{Summary, TypeSummary};
 pub use tensor::{DataType, Tensor};
-pub use tokenizer::Tokenizer;
+pub use tokenizer::{Stream, Tokenizer};
 pub use write::{WriteOptions, write_directory};
 
 use crate::error::{At, Error, Result};
