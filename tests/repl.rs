@@ -65,7 +65,7 @@ fn a_session_at_a_terminal() {
 
     // Tab completes: a method of a variable whose type is known, and a variable.
     repl.session.send("tokens([1, 2]).detok\t").unwrap();
-    repl.session.send(ControlCode::Interrupt).unwrap();
+    repl.session.send(ControlCode::EndOfText).unwrap();
     repl.type_line("let numbers_of_mine = numbers([1.0, 3.0]);");
     repl.session.send("numbers_of_m\t.to_arr\t()\n").unwrap();
     repl.sees("[1.0, 3.0]");
@@ -77,7 +77,7 @@ fn a_session_at_a_terminal() {
     // Ctrl-C ends a loop, and the prompt is there again.
     repl.type_line("loop { count += 1; }");
     std::thread::sleep(Duration::from_millis(500));
-    repl.session.send(ControlCode::Interrupt).unwrap();
+    repl.session.send(ControlCode::EndOfText).unwrap();
     repl.sees("interrupted");
     repl.type_line("if count > 20 { `still ${twice(4)} here` }");
     repl.sees("\"still 8 here\"");

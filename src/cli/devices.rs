@@ -14,11 +14,11 @@ use std::path::Path;
 /// List the adapters, what they can do, and which one is used
 #[derive(Debug, Args)]
 pub struct Devices {
-    #[command(flatten)]
-    device: DeviceOptions,
     /// A line of JSON for each adapter
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    device: DeviceOptions,
 }
 
 impl Devices {

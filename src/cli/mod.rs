@@ -55,14 +55,15 @@ const STYLES: Styles = Styles::styled()
 const EXAMPLES: &str = "\
 Examples:
   caramba script full_paper.rhai                      a paper's tables and charts from the bundled models
-  caramba new mine                                    a benchmark of your own, to be changed: mine.rhai and mine.yml
+  caramba new mine                                    a benchmark of your own: mine.rhai, mine.yml
   caramba docs prefill                                what a function does, or what there is
   caramba run experiment.yml --dry-run                what an experiment would do
   caramba generate model.gguf \"The sea was\"           text, as it is made
   caramba inspect model.gguf                          what is in a model, and what its cache costs
 
-`caramba MANIFEST.yml` is short for `caramba run MANIFEST.yml`, and `caramba SCRIPT.rhai` for `caramba script SCRIPT.rhai`; `caramba -` runs a
-script from standard input, `caramba -e CODE` one from the command line. Results go to standard output, everything else to standard error.
+`caramba MANIFEST.yml` is short for `caramba run MANIFEST.yml`, `caramba SCRIPT.rhai` for `caramba script SCRIPT.rhai`.
+`caramba -` runs a script from standard input, `caramba -e CODE` one from the command line.
+Results go to standard output, everything else to standard error.
 
 Exit status:
   0    success
@@ -70,7 +71,13 @@ Exit status:
   2    a wrong command line
   3    a threshold or a check failed
   4    not everything could be measured
-  130  Ctrl-C (143: a plain kill)";
+  130  Ctrl-C (143: a plain kill)
+
+Environment:
+  CARAMBA_DEVICE, CARAMBA_BACKEND, CARAMBA_KERNELS, CARAMBA_OUTPUT
+                 the options of these names, where they are not given
+  CARAMBA_CACHE  where bundled models, measured kernels and the history of `caramba repl` are kept
+  NO_COLOR       text without colours";
 
 /// Turns a research idea about attention into a paper's evidence, on any GPU.
 #[derive(Debug, Parser)]

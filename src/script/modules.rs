@@ -5,7 +5,7 @@ use super::failure::{self, Answer};
 use super::host::Host;
 use super::model::Model;
 use super::model_file::ModelFile;
-use super::parameters::{Parameters, Wrong};
+use super::parameters::{Parameters, Wrong, point_at_set};
 use super::tokens::hex;
 use super::values::from_data;
 use super::{check, engine, pairs, report};
@@ -367,6 +367,15 @@ impl Benchmark {
             && let Ok(experiment) = experiment(&host)
         {
             return experiment.point(&format!("{place}.config.{parameter}"), told.clone()).into();
+        }
+        // Or on the command line.
+        if let (None, Ok(host)) = (&self.place, Host::of(context))
+            && let EvalAltResult::ErrorRuntime(value, _) = error.unwrap_inner()
+            && let Some(told) = value.read_lock::<Error>()
+            && let Some(parameter) = told.parameter()
+            && host.options.set.iter().any(|(name, _)| name == parameter)
+        {
+            return point_at_set(told.clone(), &host.options.set, parameter, true).into();
         }
         let kind = kind(&self.script);
         let name = if function == "run" { kind } else { format!("{kind}::{function}") };

@@ -5,6 +5,7 @@
 use super::failure::Answer;
 use super::host::Host;
 use super::values::{described, from_data, to_data};
+use crate::diagnostics::underlined;
 use crate::error::{At, Error, Result, unknown};
 use crate::runtime::CacheKind;
 use crate::runtime::cache::CACHE_KINDS;
@@ -170,7 +171,15 @@ impl Parameters {
             let value = from_text(text, example).at(format!("--set {name}"))?;
             given.insert(name.as_str().into(), value);
         }
-        self.complete(given).map_err(|wrong| wrong.error.remedy("--set name=value gives a parameter"))
+        self.complete(given).map_err(|wrong| {
+            let Some(key) = wrong.key else { return wrong.error };
+            let error = match self.entries.iter().find(|entry| entry.name == key) {
+                Some(entry) if entry.help.is_empty() => wrong.error.remedy(format!("it is {}", expected(&entry.example))),
+                Some(entry) => wrong.error.remedy(format!("it is {}: {}", expected(&entry.example), entry.help)),
+                None => wrong.error,
+            };
+            point_at_set(error, set, &key, self.has(&key))
+        })
     }
 
     /// A JSON Schema for each: its type, its default, what it is. Variables of a manifest (`${name}`) may stand anywhere.
@@ -207,6 +216,16 @@ impl Parameters {
             text
         })
     }
+}
+
+/// An error about the parameter `name`, with its place on the command line, if it was given there: its value, or the name itself.
+pub(super) fn point_at_set(error: Error, set: &[(String, String)], name: &str, value: bool) -> Error {
+    const OPTION: &str = "--set ";
+    let Some((_, text)) = set.iter().rev().find(|(given, _)| given == name) else { return error };
+    let line = format!("{OPTION}{name}={text}");
+    let name_end = OPTION.len() + name.len();
+    let marked = if value && !text.is_empty() { name_end + 1..line.len() } else { OPTION.len()..name_end };
+    error.showing(underlined(&line, marked))
 }
 
 /// `--set` values as YAML has them, without any declared parameters.

@@ -164,14 +164,12 @@ impl Manual {
         Ok(if parts.is_empty() { None } else { Some(parts.join("\n")) })
     }
 
-    /// Names and first sentences of what mentions all of the words.
+    /// Names and first sentences of what is called like the words; of what mentions all of them where nothing is.
     fn search(&self, words: &[String]) -> String {
         let words: Vec<String> = words.iter().map(|word| word.to_lowercase()).collect();
-        let mentions = |entry: &Entry| {
-            let text = format!("{} {} {}", entry.signature, entry.text, entry.section).to_lowercase();
-            words.iter().all(|word| text.contains(word.as_str()))
-        };
-        self.listed(mentions)
+        let all = |text: &str| words.iter().all(|word| text.to_lowercase().contains(word.as_str()));
+        let called = self.listed(|entry| all(&entry.name));
+        if called.is_empty() { self.listed(|entry| all(&format!("{} {} {}", entry.signature, entry.text, entry.section))) } else { called }
     }
 
     /// A line for each entry: its signature, and the first sentence.
@@ -191,9 +189,19 @@ fn topic_text(topic: &Topic) -> String {
     format!("{}    (the language)\n{about}\n{}", topic.names.join(", "), indented(topic.example))
 }
 
+/// Indented, without the marks of code; its lines stand close.
 fn indented(text: &str) -> String {
-    let plain = text.lines().filter(|line| !line.trim_start().starts_with("```"));
-    plain.map(|line| format!("  {line}").trim_end().to_owned() + "\n").collect()
+    let mut code = false;
+    let mut out = String::new();
+    for line in text.lines() {
+        if line.trim_start().starts_with("```") {
+            code = !code;
+        } else if !(code && line.trim().is_empty()) {
+            out += format!("  {line}").trim_end();
+            out.push('\n');
+        }
+    }
+    out
 }
 
 /// Up to the first full stop.

@@ -370,19 +370,31 @@ fn arguments_are_typed() {
     let wrong = |key: &str, value: &str| run_with(declared, set(&[(key, value)])).unwrap_err().to_string();
     insta::assert_snapshot!(wrong("m", "1"), @r"
     test.rhai: unknown parameter `m`
+     |
+     | --set m=1
+     |       ^
       help: known are: n, x, names, lengths, on, text, free
     ");
     insta::assert_snapshot!(wrong("n", "1.5"), @r"
     test.rhai: parameter `n`: expected an integer, and got a float (1.5)
-      help: --set name=value gives a parameter
+     |
+     | --set n=1.5
+     |         ^^^
+      help: it is an integer
     ");
     insta::assert_snapshot!(wrong("lengths", "1,x"), @r#"
     test.rhai: parameter `lengths`: [1]: expected an integer, and got text ("x")
-      help: --set name=value gives a parameter
+     |
+     | --set lengths=1,x
+     |               ^^^
+      help: it is a list of integers
     "#);
     insta::assert_snapshot!(wrong("on", "maybe"), @r#"
     test.rhai: parameter `on`: expected true or false, and got text ("maybe")
-      help: --set name=value gives a parameter
+     |
+     | --set on=maybe
+     |          ^^^^^
+      help: it is true or false
     "#);
     insta::assert_snapshot!(wrong("lengths", "[1"), @"test.rhai: --set lengths: cannot be read as a YAML value: did not find expected ',' or ']' at line 2 column 1, while parsing a flow sequence");
 }
