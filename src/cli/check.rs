@@ -5,7 +5,7 @@ use crate::{manifest, script, terminal};
 use clap::Args;
 use std::path::PathBuf;
 
-/// Check a script or a manifest without running it
+/// Check a script, a manifest or the cases of a benchmark without running it
 #[derive(Debug, Args)]
 pub struct Check {
     /// A .rhai file, a .yml file, or the name of a preset
@@ -16,7 +16,7 @@ pub struct Check {
 impl Check {
     pub fn run(self) -> Result<()> {
         let shown = self.file.display();
-        if !super::is_manifest(&self.file.to_string_lossy()) {
+        if !super::is_manifest(&self.file.to_string_lossy()) || script::is_suite(&self.file) {
             script::check_file(&self.file)?;
             return terminal::print_line(&format!("{shown}: no mistakes found"));
         }
