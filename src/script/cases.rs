@@ -33,7 +33,7 @@ pub(super) fn describe(options: &HostOptions) -> Result<String> {
 
 /// Finds the first mistake in the cases.
 pub(super) fn check(path: &Path) -> Result<()> {
-    let text = "import \"built-in suite.rhai\" as suite;\nsuite::checked(args.file);\n".to_owned();
+    let text = "import \"suite\" as suite;\nsuite::checked(args.file);\n".to_owned();
     let options = given(path, &HostOptions { purpose: Purpose::Check, ..HostOptions::default() });
     on_script_thread(Script { name: "(check)".to_owned(), text }, directory(path), &options, Run::run).map(|_| ())
 }

@@ -55,12 +55,18 @@ pub(super) mod api {
     /// let model = load("models/SmolLM2-135M");
     /// let pair = model.encode_pair("The capital of France is", " Paris");
     /// let session = model.session();
-    /// session.prefill(pair.context[0..pair.context.len - 1]);
-    /// print(session.score(pair.context.slice(pair.context.len - 1, 1) + pair.continuation).sum());
+    /// session.prefill(pair.context);
+    /// print(session.score(pair.continuation).sum());
     /// ```
     #[rhai_fn(name = "encode_pair", pure, return_raw)]
     pub fn encode_pair(model: &mut Model, context: &str, continuation: &str) -> Answer<Map> {
         Ok(super::as_map(super::encode(model.network.model(), context, continuation)?))
+    }
+
+    /// Whether it has a chat template: base models have none.
+    #[rhai_fn(get = "has_chat_template", pure)]
+    pub fn has_chat_template_of_file(file: &mut ModelFile) -> bool {
+        file.model.chat_template().is_ok()
     }
 
     /// As that of a loaded model.

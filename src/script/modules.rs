@@ -270,7 +270,9 @@ impl Declared {
 
     /// Whether it says how something is measured.
     pub(super) fn is_benchmark(&self) -> bool {
-        self.has("run", 2) || self.arity("measure").is_some_and(|arity| (1..=4).contains(&arity)) || self.is_timing()
+        // One that holds models against a reference gets that, too.
+        let most = if self.constants.iter().any(|name| name == "REFERENCE") { 4 } else { 3 };
+        self.has("run", 2) || self.arity("measure").is_some_and(|arity| (1..=most).contains(&arity)) || self.is_timing()
     }
 
     /// The same script with all its constants for others to see: `benchmark::COLUMNS`.
