@@ -5,7 +5,7 @@ use crate::{manifest, script, terminal};
 use clap::Args;
 use std::path::PathBuf;
 
-/// Check a script, a manifest or the cases of a benchmark without running it
+/// Check a script or a manifest without running it
 #[derive(Debug, Args)]
 pub struct Check {
     /// A .rhai file, a .yml file, or the name of a preset
