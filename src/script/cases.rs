@@ -17,7 +17,8 @@ pub fn is_suite(path: &Path) -> bool {
         return false;
     }
     let Ok(text) = std::fs::read_to_string(&path) else { return false };
-    let begins = |key: &str| text.trim_start_matches('\u{feff}').lines().any(|line| line.starts_with(key) || line.starts_with(&format!("{{{key}")));
+    let begins =
+        |key: &str| text.trim_start_matches('\u{feff}').lines().any(|line| line.starts_with(key) || line.starts_with(&format!("{{{key}")));
     begins("benchmark:") && !begins("targets:")
 }
 

@@ -73,7 +73,8 @@ pub(super) mod api {
             super::position(&p[range.clone()], &q[range], targets.get(row).copied())
         };
         let found: Vec<super::Position> = (0..rows).into_par_iter().map(of).collect();
-        let list = |of: &dyn Fn(&super::Position) -> Option<f64>| Dynamic::from(Numbers::from(found.iter().filter_map(of).collect::<Vec<f64>>()));
+        let list =
+            |of: &dyn Fn(&super::Position) -> Option<f64>| Dynamic::from(Numbers::from(found.iter().filter_map(of).collect::<Vec<f64>>()));
         Ok(Map::from_iter([
             ("kl".into(), list(&|position| Some(position.kl))),
             ("agrees".into(), list(&|position| Some(f64::from(u8::from(position.agrees))))),

@@ -7,8 +7,8 @@ use super::values::from_data;
 use crate::error::Error;
 use crate::manifest::node::{self, Entry, Kind, Node, Scalar, Value};
 use crate::source::{Place, Source};
-use rhai::plugin::*;
 use rhai::Array;
+use rhai::plugin::*;
 use std::rc::Rc;
 
 /// A file that was read. Copies are the same document.

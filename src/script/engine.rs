@@ -3,8 +3,8 @@
 use super::host::{Host, HostTag};
 use super::modules::Resolver;
 use super::{
-    attention, bundle, cells, charts, clock, continuation, dataset, device, directory, divergence, document, files, language, matrix, model,
-    model_file, modules, numbers, pairs, parameters, progress, session, share, statistics, text, thresholds, tokens, weights,
+    attention, bundle, cells, charts, clock, continuation, dataset, device, directory, divergence, document, files, language, matrix,
+    model, model_file, modules, numbers, pairs, parameters, progress, session, share, statistics, text, thresholds, tokens, weights,
 };
 use crate::{interrupt, terminal};
 use rhai::{Dynamic, Engine, Map, Module, OptimizationLevel, Scope, Token};
