@@ -17,16 +17,23 @@ pub const KINDS: &[(Kind, &str)] =
 
 /// The files of `scripts/`, sorted by name.
 pub const SCRIPTS: &[(&str, &str)] = &[
+    ("accuracy", include_str!("../scripts/accuracy.rhai")),
+    ("answers", include_str!("../scripts/answers.rhai")),
     ("artifacts", include_str!("../scripts/artifacts.rhai")),
+    ("behavior", include_str!("../scripts/behavior.rhai")),
+    ("choices", include_str!("../scripts/choices.rhai")),
     ("compare", include_str!("../scripts/compare.rhai")),
     ("compare_runs", include_str!("../scripts/compare_runs.rhai")),
+    ("context", include_str!("../scripts/context.rhai")),
     ("custom", include_str!("../scripts/custom.rhai")),
+    ("divergence", include_str!("../scripts/divergence.rhai")),
     ("eval", include_str!("../scripts/eval.rhai")),
     ("evidence", include_str!("../scripts/evidence.rhai")),
     ("experiment", include_str!("../scripts/experiment.rhai")),
     ("fidelity", include_str!("../scripts/fidelity.rhai")),
     ("figures", include_str!("../scripts/figures.rhai")),
     ("full_paper", include_str!("../scripts/full_paper.rhai")),
+    ("judge", include_str!("../scripts/judge.rhai")),
     ("kvcache", include_str!("../scripts/kvcache.rhai")),
     ("latency", include_str!("../scripts/latency.rhai")),
     ("measure", include_str!("../scripts/measure.rhai")),
@@ -39,6 +46,7 @@ pub const SCRIPTS: &[(&str, &str)] = &[
     ("roofline", include_str!("../scripts/roofline.rhai")),
     ("rounds", include_str!("../scripts/rounds.rhai")),
     ("runner", include_str!("../scripts/runner.rhai")),
+    ("suite", include_str!("../scripts/suite.rhai")),
     ("summary", include_str!("../scripts/summary.rhai")),
     ("sweep", include_str!("../scripts/sweep.rhai")),
     ("timing", include_str!("../scripts/timing.rhai")),
@@ -105,8 +113,11 @@ mod tests {
     fn the_lists_are_whole() {
         for (folder, kind) in [("scripts", Kind::Script), ("config/presets", Kind::Preset), ("config/benchmarks", Kind::Benchmark)] {
             let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-            let mut files: Vec<String> =
-                std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+            let mut files: Vec<String> = std::fs::read_dir(folder)
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .filter(|name| !name.ends_with(".jsonl"))
+                .collect();
             let mut known: Vec<String> = texts().filter(|asset| asset.kind == kind).map(Asset::file).collect();
             files.sort();
             known.sort();

@@ -5,7 +5,7 @@ use super::measuring::Measuring;
 use super::plan::plan;
 use crate::error::{Error, Result};
 use crate::manifest::{self, Experiment};
-use crate::script::{HostOptions, check_experiment, run_builtin};
+use crate::script::{self, HostOptions, check_experiment, run_builtin};
 use crate::terminal;
 use clap::Args;
 use std::path::PathBuf;
@@ -39,6 +39,12 @@ fn presets() -> String {
 impl Run {
     /// Returns the exit status: a benchmark's script may ask for one.
     pub fn run(self) -> Result<u8> {
+        if script::is_suite(&self.manifest) {
+            if self.dry_run {
+                return script::check_yaml(&self.manifest).first_error().map(|()| 0);
+            }
+            return script::run_file(&self.manifest, &self.measuring.options(self.device.choice()));
+        }
         let experiment = manifest::open(&self.manifest)?.experiment(self.target.as_deref())?;
         if self.dry_run {
             terminal::print(&plan(&experiment))?;

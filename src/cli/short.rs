@@ -14,7 +14,8 @@ pub fn with_verb(mut typed: Vec<OsString>, command: &clap::Command) -> Vec<OsStr
         let verb = typed.remove(at);
         typed.insert(1, verb);
     } else if is_manifest(&first) {
-        typed.insert(1, "run".into());
+        // The cases of a benchmark are measured as a script is: `--set model=PATH` says by which model.
+        typed.insert(1, if crate::script::is_suite(Path::new(&first)) { "script".into() } else { "run".into() });
     } else if is_script(&first) {
         typed.insert(1, "script".into());
     }

@@ -2,16 +2,20 @@
 
 mod attention;
 mod bundle;
+mod cases;
 mod catalog;
 mod cells;
 mod charts;
 mod check;
 mod clock;
 mod closure;
+mod continuation;
 mod dataset;
 mod described;
 mod device;
 mod directory;
+mod divergence;
+mod document;
 mod documentation;
 mod engine;
 mod failure;
@@ -35,6 +39,7 @@ mod reference;
 mod report;
 mod schema;
 mod session;
+mod share;
 mod statistics;
 mod text;
 mod thresholds;
@@ -50,6 +55,7 @@ mod tests;
 
 pub use attention::Reference;
 pub use bundle::{find_model, is_bundled};
+pub use cases::is_suite;
 pub use documentation::{documentation, write_definitions};
 pub use interactive::{Interactive, Reply};
 pub use reference::{Entry, reference};
@@ -57,8 +63,7 @@ pub use schema::{REPORT_SCHEMA, benchmark_schema, manifest_schema};
 
 use crate::error::{Error, Result, unknown};
 use crate::gpu::DeviceChoice;
-use crate::manifest::{self, Experiment, Manifest};
-use crate::source::Source;
+use crate::manifest::{self, Experiment};
 use crate::{interrupt, terminal};
 use check::Findings;
 use host::Host;
@@ -127,12 +132,15 @@ impl std::str::FromStr for Shard {
     }
 }
 
-/// Runs the script at `path`; where there is no such file, the built-in script of that name. Returns the exit status that it asks for: 0, or
+/// Runs the script at `path`; where there is no such file, the built-in script of that name; of a benchmark in YAML its cases. Returns the exit status that it asks for: 0, or
 /// what it gave to `exit`.
 ///
 /// # Errors
 /// What went wrong, as `file:line:column: message` with the source line below it.
 pub fn run_file(path: &Path, options: &HostOptions) -> Result<u8> {
+    if is_suite(path) {
+        return cases::run(path, options);
+    }
     let script = open(path)?;
     let directory = path.is_file().then(|| path.parent().map(Path::to_path_buf).unwrap_or_default());
     on_script_thread(script, directory, options, Run::run)
@@ -164,6 +172,16 @@ pub struct Checked {
     pub about: String,
 }
 
+impl Checked {
+    /// The first mistake, if there is one.
+    ///
+    /// # Errors
+    /// That mistake.
+    pub fn first_error(self) -> Result<()> {
+        self.errors.into_iter().next().map_or(Ok(()), Err)
+    }
+}
+
 impl From<Error> for Checked {
     fn from(error: Error) -> Checked {
         Checked { errors: vec![error], ..Checked::default() }
@@ -180,7 +198,8 @@ pub fn check_file(path: &Path) -> Checked {
 
 /// Checks every target of the manifest at `path`, or the cases of a benchmark of prompts. Nothing is run, and no device is opened.
 pub fn check_yaml(path: &Path) -> Checked {
-    match check_benchmark(path).unwrap_or_else(|| check_manifest(path)) {
+    let checked = if is_suite(path) { cases::check(path).map(|()| Checked::default()) } else { check_manifest(path) };
+    match checked {
         Ok(checked) => checked,
         Err(error) => error.into(),
     }
@@ -204,21 +223,6 @@ fn check_manifest(path: &Path) -> Result<Checked> {
         several => format!(" in the targets {}", several.join(", ")),
     };
     Ok(checked)
-}
-
-/// A YAML file with `benchmark` at its top: checked as the benchmark that would run it, on the bundled model. `None` where it is none.
-fn check_benchmark(path: &Path) -> Option<Result<Checked>> {
-    let text = std::fs::read_to_string(path).ok()?;
-    let written: serde_yaml::Value = serde_yaml::from_str(&text).ok()?;
-    if written.get("benchmark").is_none() || written.get("targets").is_some() {
-        return None;
-    }
-    let manifest = "version: 2\nname: check\ntargets:\n- type: experiment\n  name: check\n  models: {model: models/austen}\n  runs: []\n  \
-                    benchmarks:\n  - {id: check, models: [model], config: {type: custom, file: FILE}}\n";
-    let file = serde_json::to_string(&path.display().to_string()).unwrap_or_default();
-    let experiment = Manifest::parse(Source::new("a benchmark of prompts", manifest.replace("FILE", &file)), Path::new(""));
-    let checked = experiment.and_then(|manifest| manifest.experiment(None)).and_then(|experiment| check_experiment(&experiment));
-    Some(checked.map(|()| Checked::default()))
 }
 
 /// What a script says of itself.
@@ -261,6 +265,9 @@ impl fmt::Display for Description {
 /// No such script; a mistake in it.
 pub fn describe(path: &Path) -> Result<Description> {
     let options = HostOptions { purpose: Purpose::Check, ..HostOptions::default() };
+    if is_suite(path) {
+        return cases::describe(&options);
+    }
     on_script_thread(open(path)?, path.parent().map(Path::to_path_buf), &options, Run::describe)
 }
 
