@@ -22,14 +22,19 @@ impl Terminal {
         Terminal { session, _folder: folder }
     }
 
-    fn type_line(&mut self, line: &str) {
-        self.session.send_line(line).unwrap();
+    /// Types keys and waits for the next prompt; what was shown until then.
+    #[track_caller]
+    fn enter(&mut self, keys: &str) -> String {
+        self.session.send(format!("{keys}\n")).unwrap();
+        self.prompt()
     }
 
+    /// What is shown up to the next prompt: the line editor asks the terminal to mark what is pasted.
     #[track_caller]
-    fn sees(&mut self, text: &str) {
-        if let Err(error) = self.session.expect(text) {
-            panic!("`{text}` is not to be seen: {error}");
+    fn prompt(&mut self) -> String {
+        match self.session.expect("\x1b[?2004h") {
+            Ok(found) => String::from_utf8_lossy(found.before()).into_owned(),
+            Err(error) => panic!("no prompt: {error}"),
         }
     }
 }
@@ -39,55 +44,42 @@ fn a_session_at_a_terminal() {
     let folder = tempfile::tempdir().unwrap();
     let history = folder.path().join("history.txt");
     let mut repl = Terminal::open(folder);
+    repl.prompt();
+    let has = |shown: &str, part: &str| assert!(shown.contains(part), "`{part}` is not in {shown}");
 
     // What a line declares stays: variables, functions, imports.
-    repl.type_line("let count = 20;");
-    repl.type_line("fn twice(x) { x * 2 }");
-    repl.type_line("twice(count) + 2");
-    repl.sees("42");
-    repl.type_line("import \"evidence\" as evidence;");
-    repl.type_line("evidence::spoken(\"token_ms\")");
-    repl.sees("\"");
+    repl.enter("let count = 20;");
+    repl.enter("fn twice(x) { x * 2 }");
+    has(&repl.enter("twice(count) + 2"), "42");
+    repl.enter("import \"evidence\" as evidence;");
+    has(&repl.enter("evidence::spoken(\"token_ms\")"), "\r\n\"");
 
-    // Several lines, as long as a bracket is open.
-    repl.type_line("let rows = [");
-    repl.type_line("#{ kind: \"fp16\", ms: 12.5 },");
-    repl.type_line("#{ kind: \"q8\", ms: 7.25 }];");
-    repl.type_line("rows");
-    repl.sees("kind     ms");
-    repl.sees("q8     7.25");
+    // Several lines, as long as a bracket is open; rows are a table.
+    repl.enter("let rows = [\n#{ kind: \"fp16\", ms: 12.5 },\n#{ kind: \"q8\", ms: 7.25 }];");
+    let table = repl.enter("rows");
+    has(&table, "kind    ms\r\nfp16  12.5\r\nq8    7.25");
 
     // An error has its place and a remedy, and the session goes on.
-    repl.type_line("let b = cuont + 1;");
-    repl.sees("there is no variable `cuont`");
-    repl.sees("^^^^^");
-    repl.sees("did you mean `count`?");
+    let error = repl.enter("let b = cuont + 1;");
+    ["there is no variable `cuont`", "^^^^^", "did you mean `count`?"].into_iter().for_each(|part| has(&error, part));
 
-    // Tab completes: a method of a variable whose type is known, and a variable.
-    repl.session.send("tokens([1, 2]).detok\t").unwrap();
-    repl.session.send(ControlCode::EndOfText).unwrap();
-    repl.type_line("let numbers_of_mine = numbers([1.0, 3.0]);");
-    repl.session.send("numbers_of_m\t.to_arr\t()\n").unwrap();
-    repl.sees("[1.0, 3.0]");
+    // Tab completes: variables, and methods of a variable whose type is known.
+    repl.enter("let numbers_of_mine = numbers([1.0, 3.0]);");
+    has(&repl.enter("numbers_of_m\t.quant\t(0.5)"), "2.0");
 
     // ?name shows documentation.
-    repl.type_line("?bootstrap");
-    repl.sees("resamples");
+    has(&repl.enter("?bootstrap"), "resamples");
 
     // Ctrl-C ends a loop, and the prompt is there again.
-    repl.type_line("loop { count += 1; }");
-    std::thread::sleep(Duration::from_millis(500));
+    repl.session.send("loop { count += 1; }\n").unwrap();
+    std::thread::sleep(Duration::from_millis(1000));
     repl.session.send(ControlCode::EndOfText).unwrap();
-    repl.sees("interrupted");
-    repl.type_line("if count > 20 { `still ${twice(4)} here` }");
-    repl.sees("\"still 8 here\"");
+    has(&repl.prompt(), "interrupted");
+    has(&repl.enter("if count > 20 { `still ${twice(4)} here` }"), "\"still 8 here\"");
 
     // The arrow goes back in history.
-    repl.type_line("twice(1000)");
-    repl.sees("2000");
-    repl.session.send("\x1b[A").unwrap();
-    repl.session.send(" + 34\n").unwrap();
-    repl.sees("2034");
+    has(&repl.enter("twice(1000)"), "2000");
+    has(&repl.enter("\x1b[A + 34"), "2034");
 
     repl.session.send(ControlCode::EndOfTransmission).unwrap();
     repl.session.expect(Eof).unwrap();

@@ -8,7 +8,7 @@ use super::pairs::{self, Insertion};
 use super::types::Types;
 use super::{HostOptions, Run, engine, on_script_thread, parameters, reference};
 use crate::artifact::number;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, nearest};
 use crate::{interrupt, terminal};
 use rhai::{AST, Dynamic, EvalAltResult, Map, ParseErrorType, Scope, Stmt};
 use std::collections::BTreeSet;
@@ -72,8 +72,18 @@ impl Interactive {
             Ok(value) => Ok(self.shown(&value).map_or(Reply::Nothing, Reply::Shown)),
             Err(error) => match self.run.host.exit.take() {
                 Some(status) => Ok(Reply::Ended(status)),
-                None => Err(self.run.report(error)),
+                None => Err(self.with_known_names(self.run.report(error))),
             },
+        }
+    }
+
+    /// What was misspelt may have been declared by an earlier line.
+    fn with_known_names(&self, error: Error) -> Error {
+        let missing = error.message().strip_prefix("there is no variable `").and_then(|rest| rest.strip_suffix('`'));
+        let known = self.scope.iter_raw().map(|(name, ..)| name);
+        match missing.and_then(|name| nearest(name, known)) {
+            Some(near) => error.clone().without_help().remedy(format!("did you mean `{near}`?")),
+            None => error,
         }
     }
 
@@ -172,7 +182,7 @@ impl Interactive {
         if let Some(path) = before.strip_suffix("::") {
             found.extend(self.of_module(path));
         } else if let Some(object) = before.strip_suffix('.') {
-            found.extend(self.of_object(object));
+            found.extend(self.of_object(object, !begun.is_empty()));
         } else if before.trim_end().ends_with('"') {
             if before.trim_start().starts_with("import") {
                 found.extend(modules::built_in_names().map(str::to_owned));
@@ -214,8 +224,8 @@ impl Interactive {
         names
     }
 
-    /// Methods and properties of what stands before the dot.
-    fn of_object(&self, before: &str) -> Vec<String> {
+    /// Methods and properties of what stands before the dot; `any`: functions of any value, too.
+    fn of_object(&self, before: &str, any: bool) -> Vec<String> {
         let catalog = Catalog::of(&self.run.engine);
         let object = last_expression(before);
         let value = self.scope.get(object);
@@ -225,6 +235,9 @@ impl Interactive {
         };
         let Some(kind) = kind else { return Vec::new() };
         let mut names: Vec<String> = catalog.methods(&kind).chain(catalog.properties(&kind)).map(str::to_owned).collect();
+        if any {
+            names.extend(catalog.methods("any").map(str::to_owned));
+        }
         if let Some(map) = value.and_then(|value| value.as_map_ref().ok()) {
             names.extend(map.keys().map(ToString::to_string));
         }
@@ -258,7 +271,7 @@ impl Interactive {
             let short = format!("{value}");
             if short.chars().count() > SHORT || map.len() > 6 {
                 let rows: Vec<Vec<String>> = map.iter().map(|(name, value)| vec![format!("  {name}"), self.short(value)]).collect();
-                return Some(aligned(&rows));
+                return Some(aligned(&rows, false));
             }
         }
         Some(self.text(value))
@@ -317,7 +330,10 @@ fn table(rows: &[Map]) -> String {
         None => String::new(),
         Some(value) if value.is_unit() => String::new(),
         Some(value) => match value.as_float() {
-            Ok(float) => number::significant(float, 6),
+            Ok(float) => {
+                let text = float.to_string();
+                if text.len() <= 10 { text } else { number::significant(float, 6) }
+            }
             Err(_) => {
                 let text = value.to_string();
                 if text.chars().count() <= 40 { text } else { text.chars().take(36).collect::<String>() + " ..." }
@@ -326,15 +342,15 @@ fn table(rows: &[Map]) -> String {
     };
     let mut lines: Vec<Vec<String>> = vec![names.iter().map(ToString::to_string).collect()];
     lines.extend(rows.iter().take(ROWS).map(|row| names.iter().map(|name| cell(row.get(*name))).collect()));
-    let mut out = aligned(&lines);
+    let mut out = aligned(&lines, true);
     if rows.len() > ROWS {
         out += &format!("... and {} rows more", rows.len() - ROWS);
     }
     out
 }
 
-/// Columns with two spaces between them; numbers to the right.
-fn aligned(rows: &[Vec<String>]) -> String {
+/// Columns with two spaces between them; `headed`: below a line of names, numbers to the right.
+fn aligned(rows: &[Vec<String>], headed: bool) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns).map(width).collect();
@@ -346,7 +362,7 @@ fn aligned(rows: &[Vec<String>]) -> String {
     for row in rows {
         let cells = row.iter().enumerate().map(|(column, cell)| {
             let padding = " ".repeat(widths[column].saturating_sub(cell.chars().count()));
-            if right[column] && rows.len() > 1 && columns > 2 { format!("{padding}{cell}") } else { format!("{cell}{padding}") }
+            if headed && right[column] && rows.len() > 1 { format!("{padding}{cell}") } else { format!("{cell}{padding}") }
         });
         out += cells.collect::<Vec<_>>().join("  ").trim_end();
         out.push('\n');
