@@ -2,11 +2,9 @@
 
 mod attend;
 pub mod attention_forms;
-pub mod cache;
 mod finite;
 pub mod forms;
 mod generate;
-mod hadamard;
 pub mod hooks;
 mod kv_cache;
 mod linear;
@@ -20,8 +18,8 @@ mod session;
 mod tuning;
 mod weights;
 
+pub use crate::quant::{CacheKind, CacheKinds};
 pub use attention_forms::{AttentionForm, Way};
-pub use cache::{CacheKind, CacheKinds};
 pub use generate::CONTEXT_TOKENS;
 pub use kv_cache::{Ring, bytes_per_token};
 pub use linear::{Form, Shape};
