@@ -428,18 +428,27 @@ fn tokens_are_sampled_as_the_twin_samples_them() {
         assert_eq!((rows, lengths), (vec![0, 1, 1, 42], vec![2, 43]), "{}", lab.name);
 
         let seed = 0x1234_5678_9abc_def0u64;
-        for (temperature, top_k, top_p) in
-            [(1.0f32, 0usize, 1.0f32), (0.7, 5, 1.0), (1.5, 0, 0.9), (0.9, 40, 0.5), (0.001, 0, 1.0), (5.0, 1, 1.0)]
-        {
-            let options = [temperature.to_bits(), top_p.to_bits(), top_k as u32, seed as u32, (seed >> 32) as u32, 0, 0, 0];
+        for (temperature, top_k, top_p, min_p) in [
+            (1.0f32, 0usize, 1.0f32, 0.0f32),
+            (0.7, 5, 1.0, 0.0),
+            (1.5, 0, 0.9, 0.0),
+            (0.9, 40, 0.5, 0.0),
+            (0.001, 0, 1.0, 0.0),
+            (5.0, 1, 1.0, 0.0),
+            (1.3, 0, 1.0, 0.1),
+            (2.0, 100, 0.95, 0.02),
+            (1.0, 0, 1.0, 1.0),
+        ] {
+            let options = [temperature.to_bits(), top_p.to_bits(), top_k as u32, seed as u32, (seed >> 32) as u32, min_p.to_bits(), 0, 0];
             let (history, ..) = sample(false, &options, if lab.name == "full" { draws } else { 20 });
             for (sequence, start) in starts.iter().enumerate() {
-                let weights = twins::sampling_weights(&logits[sequence * stride..sequence * stride + vocab], temperature, top_k, top_p);
+                let weights =
+                    twins::sampling_weights(&logits[sequence * stride..sequence * stride + vocab], temperature, top_k, top_p, min_p);
                 let total: f64 = weights.iter().sum();
                 for position in *start..*start + if lab.name == "full" { draws } else { 20 } {
                     let token = history[sequence * (context + 1) + position] as usize;
                     let what = format!(
-                        "temperature {temperature}, top-k {top_k}, top-p {top_p}, position {position}: token {token} on {}",
+                        "temperature {temperature}, top-k {top_k}, top-p {top_p}, min-p {min_p}, position {position}: token {token} on {}",
                         lab.name
                     );
                     assert!(token < vocab && weights[token] > 0.0, "{what} is not among the kept");
@@ -453,6 +462,34 @@ fn tokens_are_sampled_as_the_twin_samples_them() {
                         weights[token]
                     );
                 }
+            }
+        }
+    }
+}
+
+#[test]
+fn repeated_tokens_are_penalised_as_the_twin_does() {
+    let (vocab, stride, context) = (1003, 1024, 40);
+    let logits = logits(vocab, stride);
+    // One token several times, the last of the vocabulary, and more of them than there is to see.
+    let text: Vec<u32> = (0..context as u32).map(|position| [311, 5, 1002, 5, 999, 7][position as usize % 6]).collect();
+    let history: Vec<u32> = [text.as_slice(), &[0], &text, &[0]].concat();
+    let lengths = [9usize, 30];
+    for lab in &Lab::all() {
+        for (penalty, window) in [(1.3f32, 0u32), (0.8, 0), (2.0, 3), (1.5, 1000)] {
+            let options = lab.words(&[0, 0, 0, 0, 0, 0, penalty.to_bits(), window]);
+            let (x, history) = (lab.floats(&logits), lab.words(&history));
+            let (held, call, y) =
+                (lab.words(&lengths.map(|length| length as u32)), lab.call(2, context, 2 * context, 1), lab.floats(&vec![0.0; 2 * stride]));
+            let parameters = json!({ "vocab": vocab, "stride": stride, "workgroup": 256 });
+            lab.run("penalty.wgsl", &parameters, &[&x, &history, &held, &call, &options, &y], [2, 1, 1]);
+            let found: Vec<f32> = lab.read(&y);
+            for (sequence, length) in lengths.into_iter().enumerate() {
+                let first = if window == 0 { 0 } else { length - length.min(window as usize) };
+                let row = sequence * stride..sequence * stride + vocab;
+                let expected = twins::penalised(&logits[row.clone()], &text[first..length], penalty);
+                let differ = found[row].iter().zip(&expected).position(|(a, b)| (a - b).abs() > 1e-5 * b.abs());
+                assert_eq!(differ, None, "penalty {penalty}, window {window}, sequence {sequence} on {}", lab.name);
             }
         }
     }

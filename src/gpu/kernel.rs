@@ -34,6 +34,7 @@ pub const SHADERS: &[(&str, &str)] = &[
     ("linear_shared.wgsl", include_str!("../../shaders/linear_shared.wgsl")),
     ("linear_tiles.wgsl", include_str!("../../shaders/linear_tiles.wgsl")),
     ("loops.wgsl", include_str!("../../shaders/loops.wgsl")),
+    ("penalty.wgsl", include_str!("../../shaders/penalty.wgsl")),
     ("probe_arithmetic.wgsl", include_str!("../../shaders/probe_arithmetic.wgsl")),
     ("probe_nothing.wgsl", include_str!("../../shaders/probe_nothing.wgsl")),
     ("probe_read.wgsl", include_str!("../../shaders/probe_read.wgsl")),

@@ -2,6 +2,7 @@
 
 pub mod architecture;
 mod blocks;
+pub mod chat;
 mod checkpoint;
 mod file;
 mod gguf;
@@ -28,7 +29,7 @@ pub use hashes::FileHash;
 pub use rope::{Rope, RopeScaling};
 pub use summary::{Summary, TypeSummary};
 pub use tensor::{DataType, Tensor};
-pub use tokenizer::Tokenizer;
+pub use tokenizer::{Stream, Tokenizer};
 pub use write::{WriteOptions, write_directory};
 
 use crate::error::{At, Error, Result};

@@ -109,6 +109,11 @@ impl LayerCache {
         (Value::Object(parameters), buffers)
     }
 
+    /// The buffers of its parts.
+    pub fn buffers(&self) -> impl Iterator<Item = &Buffer> {
+        self.parts().map(|part| &part.buffer)
+    }
+
     /// The kinds of the parts by name.
     pub fn kinds(&self) -> Vec<&'static str> {
         self.parts().map(|part| part.part.kind.name()).collect()

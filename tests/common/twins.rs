@@ -523,7 +523,7 @@ pub fn draw(seed: u64, sequence: u32, position: u32) -> f64 {
 }
 
 /// What each token weighs when one is drawn; 0: it is not kept.
-pub fn sampling_weights(logits: &[f32], temperature: f32, top_k: usize, top_p: f32) -> Vec<f64> {
+pub fn sampling_weights(logits: &[f32], temperature: f32, top_k: usize, top_p: f32, min_p: f32) -> Vec<f64> {
     let most = logits.iter().copied().fold(f32::MIN, f32::max);
     let weight = |logit: f32| (f64::from(logit - most) / f64::from(temperature)).exp();
     let mut order: Vec<usize> = (0..logits.len()).collect();
@@ -543,8 +543,19 @@ pub fn sampling_weights(logits: &[f32], temperature: f32, top_k: usize, top_p: f
         }
     }
     let mut weights = vec![0.0; logits.len()];
-    for token in order.into_iter().filter(|&token| logits[token] >= limit) {
+    let is_likely = |token: usize| weight(logits[token]) >= f64::from(min_p);
+    for token in order.into_iter().filter(|&token| logits[token] >= limit && is_likely(token)) {
         weights[token] = weight(logits[token]);
     }
     weights
+}
+
+/// Logits with the tokens of a sequence made less likely.
+pub fn penalised(logits: &[f32], tokens: &[u32], penalty: f32) -> Vec<f32> {
+    let change = |(token, &logit): (usize, &f32)| match tokens.contains(&(token as u32)) {
+        true if logit > 0.0 => logit / penalty,
+        true => logit * penalty,
+        false => logit,
+    };
+    logits.iter().enumerate().map(change).collect()
 }

@@ -67,6 +67,11 @@ pub(super) fn open(path: &Path) -> Result<Model> {
     Model::new(path, vec![file], architecture, tensors, tokenizer).at(path.display())
 }
 
+/// The chat template of a GGUF file, if it has one.
+pub(super) fn chat_template(file: &ModelFile) -> Result<Option<String>> {
+    Ok(Container::parse(file.bytes())?.string("tokenizer.chat_template")?.map(str::to_owned))
+}
+
 type Parts = (Architecture, BTreeMap<String, Tensor>, ReadTokenizer);
 
 fn read(bytes: Bytes) -> Result<Parts> {
