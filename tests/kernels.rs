@@ -372,8 +372,10 @@ fn keys_and_values_are_written_as_the_format_says() {
             }
             // Keys are what they should be but for rounding; values are not computed at all unless they are rotated.
             let rotated = layer.parts().last().is_some_and(|(_, part)| part.is_rotated());
-            let places: Vec<(usize, f32)> =
-                [(k_sem, 2e-6), (k_geo, 2e-6), (value_at, if rotated { 2e-6 } else { 0.0 })].into_iter().skip(if layer.sem > 0 { 0 } else { 1 }).collect();
+            let places: Vec<(usize, f32)> = [(k_sem, 2e-6), (k_geo, 2e-6), (value_at, if rotated { 2e-6 } else { 0.0 })]
+                .into_iter()
+                .skip(if layer.sem > 0 { 0 } else { 1 })
+                .collect();
             for (((_, part), buffer), (at, noise)) in layer.parts().iter().zip(&buffers).zip(places) {
                 let after: Vec<u32> = lab.read(buffer);
                 for (row, [sequence, position]) in expected.chunks(stride).zip(rows).filter(|(_, [sequence, _])| *sequence != NONE) {

@@ -37,8 +37,9 @@ impl CacheKinds {
             [kind] => Ok(CacheKinds::uniform(kind)),
             [key, value] => Ok(CacheKinds::pair(key, value)),
             [semantic, geometric, value] => Ok(CacheKinds { semantic, geometric, key: geometric, value }),
-            _ => Err(Error::new(format!("`{name}` has {} kinds of cache", kinds.len()))
-                .remedy("give one, such as q8; two for keys and values: q5/q4; or three for semantic keys, geometric keys and values: q4/q8/q4")),
+            _ => Err(Error::new(format!("`{name}` has {} kinds of cache", kinds.len())).remedy(
+                "give one, such as q8; two for keys and values: q5/q4; or three for semantic keys, geometric keys and values: q4/q8/q4",
+            )),
         }
     }
 
@@ -63,7 +64,10 @@ mod tests {
     #[test]
     fn names_of_pairs() {
         let name = |name| CacheKinds::canonical(name).unwrap();
-        assert_eq!((name("q5_0/q4"), name("q4/q4_0"), name("f16"), name("q4/q8/q4")), ("q5/q4".into(), "q4".into(), "fp16".into(), "q4/q8/q4".into()));
+        assert_eq!(
+            (name("q5_0/q4"), name("q4/q4_0"), name("f16"), name("q4/q8/q4")),
+            ("q5/q4".into(), "q4".into(), "fp16".into(), "q4/q8/q4".into())
+        );
         let CacheKinds { semantic, geometric, key, value } = CacheKinds::parse("q4/q3").unwrap();
         assert_eq!([semantic, geometric, key, value], [CacheKind::Q4, CacheKind::Q8, CacheKind::Q4, CacheKind::Q3]);
         let of = |name: &str| CacheKinds::parse(name).unwrap_err().to_string();

@@ -68,7 +68,13 @@ pub struct CacheKindEntry {
     pub is_rotated: bool,
 }
 
-const fn quantised(kind: CacheKind, name: &'static str, aliases: &'static [&'static str], planes: &'static [usize], range: [i32; 2]) -> CacheKindEntry {
+const fn quantised(
+    kind: CacheKind,
+    name: &'static str,
+    aliases: &'static [&'static str],
+    planes: &'static [usize],
+    range: [i32; 2],
+) -> CacheKindEntry {
     CacheKindEntry { kind, name, aliases, planes, scale: Scale::Signed, range, is_rotated: true }
 }
 
@@ -198,13 +204,16 @@ mod tests {
     /// The table of `docs/cache.md`; `CARAMBA_UPDATE_DOCS=1` writes it there.
     #[test]
     fn the_documentation_has_the_table() {
-        let mut table = "| kind | also | bits an element | bytes of 32 | codes | scale | rotated |\n|---|---|---|---|---|---|---|\n".to_owned();
+        let mut table =
+            "| kind | also | bits an element | bytes of 32 | codes | scale | rotated |\n|---|---|---|---|---|---|---|\n".to_owned();
         for entry in CACHE_KINDS.iter().filter(|entry| entry.kind != CacheKind::None) {
             let [low, high] = entry.range;
             let (codes, scale) = match entry.scale {
                 Scale::None => ("half floats".to_owned(), "-"),
                 Scale::MaxAbs => (format!("{low} to {high}"), "largest magnitude / highest code"),
-                Scale::Signed => (format!("{low} to {high}"), "best of five about the largest element / lowest code, each by least squares"),
+                Scale::Signed => {
+                    (format!("{low} to {high}"), "best of five about the largest element / lowest code, each by least squares")
+                }
             };
             let (aliases, rotated) = (entry.aliases.join(", "), if entry.is_rotated { "yes" } else { "no" });
             let (name, bits, bytes) = (entry.name, entry.stored_bits(), entry.block_bytes());

@@ -69,7 +69,10 @@ impl CachePart {
     fn new(gpu: &Gpu, label: &str, part: Part, tokens: usize) -> Result<CachePart> {
         let purpose = if part.kind == CacheKind::None { Purpose::Activations } else { Purpose::Cache };
         let buffer = gpu.buffer(label, part.words(tokens) as u64 * 4, purpose, Usage::Storage).map_err(|error| {
-            error.remedy(format!("make the session with a smaller `context`, fewer `sequences` or a smaller cache kind ({})", smaller_kinds()))
+            error.remedy(format!(
+                "make the session with a smaller `context`, fewer `sequences` or a smaller cache kind ({})",
+                smaller_kinds()
+            ))
         })?;
         Ok(CachePart { buffer, part })
     }

@@ -445,7 +445,7 @@ pub(super) mod api {
     ///
     /// | option | default | |
     /// |---|---|---|
-    /// | `cache` | `"fp16"` | a kind that `cache_kinds()` lists; `"q5/q4"`: for keys and for values; `"none"`: every step recomputes the whole prefix |
+    /// | `cache` | `"fp16"` | a kind that `all_cache_kinds()` lists; `"q5/q4"`: for keys and for values; `"none"`: every step recomputes the whole prefix |
     /// | `key_cache`, `value_cache` | `cache` | those of standard layers by themselves |
     /// | `semantic_cache`, `geometric_cache` | `cache` | the keys of decoupled layers; with 4 bits and less, geometric keys stay at q8 |
     /// | `context` | 2048 | positions that there is room for, per sequence |

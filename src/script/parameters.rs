@@ -6,7 +6,7 @@ use super::failure::Answer;
 use super::host::Host;
 use super::values::{described, from_data};
 use crate::error::{At, Error, Result, unknown};
-use crate::runtime::CacheKinds;
+use crate::quant::{CACHE_KINDS, CacheKind, CacheKindEntry, CacheKinds};
 use rhai::plugin::*;
 use rhai::{AST, Engine, Map, Stmt};
 use std::fmt::Write;
@@ -342,6 +342,26 @@ pub(super) mod api {
     #[rhai_fn(name = "cache_kind", return_raw)]
     pub fn cache_kind(name: &str) -> Answer<CacheKindName> {
         Ok(CacheKindName(CacheKinds::canonical(name)?.into()))
+    }
+
+    /// The kinds of cache that there are, the most exact first: maps of `name`, `bits` of an element (its share of a scale included), and `text` about it.
+    ///
+    /// # Example
+    /// ```rhai
+    /// let q8 = all_cache_kinds().filter(|kind| kind.name == "q8")[0];
+    /// assert(q8.bits == 8.5, "8 bits, and 16 for each 32");
+    /// ```
+    #[rhai_fn(name = "all_cache_kinds")]
+    pub fn all_cache_kinds() -> rhai::Array {
+        let kinds = CACHE_KINDS.iter().filter(|entry| entry.kind != CacheKind::None);
+        let map = |entry: &CacheKindEntry| {
+            Map::from_iter([
+                ("name".into(), entry.name.into()),
+                ("bits".into(), entry.stored_bits().into()),
+                ("text".into(), entry.text().into()),
+            ])
+        };
+        kinds.map(|entry| Dynamic::from_map(map(entry))).collect()
     }
 
     /// In `const PARAMETERS = #{ ... }`: a list that is empty unless it is given, and an example of its elements.

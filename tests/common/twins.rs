@@ -230,7 +230,10 @@ impl Part {
                 // As good as the codec's: the device may come to another of two blocks that are equally good.
                 let plain = quant::encode(kind_of(self.kind).entry(), values);
                 let slack = (noise + 1e-4) * largest * largest;
-                assert!(squares(&found) <= 1.001 * squares(&quant::decode(&plain)) + f64::from(slack * slack + 1e-3 * slack), "{place}: the codec has {plain:?}");
+                assert!(
+                    squares(&found) <= 1.001 * squares(&quant::decode(&plain)) + f64::from(slack * slack + 1e-3 * slack),
+                    "{place}: the codec has {plain:?}"
+                );
             }
         }
         for e in self.width()..self.blocks() * 32 {
@@ -383,7 +386,9 @@ impl Layer {
             row[q_geo + head * self.geo..q_geo + (head + 1) * self.geo].iter_mut().for_each(|x| *x *= geometric);
         }
         let value_at = self.offsets()[3];
-        for (index, width, queries, keys) in [(0, self.sem, Some(0), k_sem), (1, self.geo, Some(q_geo), k_geo), (2, self.value, None, value_at)] {
+        for (index, width, queries, keys) in
+            [(0, self.sem, Some(0), k_sem), (1, self.geo, Some(q_geo), k_geo), (2, self.value, None, value_at)]
+        {
             if kind_of(self.kinds[index]).entry().is_rotated && width > 0 {
                 if let Some(queries) = queries {
                     row[queries..queries + self.heads * width].chunks_mut(width).for_each(hadamard);
