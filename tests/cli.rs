@@ -321,10 +321,10 @@ fn mistyped_commands_are_told() {
 
     For more information, try '--help'.
     ");
-    insta::assert_snapshot!(caramba(&["generate", "m.gguf", "hello", "--cache", "q5"]), @r"
+    insta::assert_snapshot!(caramba(&["generate", "m.gguf", "hello", "--cache", "q8/q7"]), @r"
     exit code 2
-    error: invalid value 'q5' for '--cache <KIND>'
-      [possible values: fp16, q8, q4, none]
+    error: invalid value 'q8/q7' for '--cache <KIND>': unknown cache kind `q7`
+      help: did you mean `q8`? known are: fp16, q8, q6, q5, q4, q3, none
 
     For more information, try '--help'.
     ");
