@@ -2,7 +2,7 @@
 
 use super::Checker;
 use crate::error::{Error, unknown};
-use crate::runtime::CacheKind;
+use crate::quant::CacheKinds;
 use crate::script::catalog::{Form, nearest};
 use crate::script::parameters::Parameters;
 use crate::script::values::described;
@@ -114,7 +114,7 @@ fn wrong(function: &str, option: &str, is: Is, value: &Dynamic) -> Option<Error>
         Is::Number if !value.is_int() && !value.is_float() => expected("a number"),
         Is::Truth if !value.is_bool() => expected("true or false"),
         Is::Cache => match value.clone().into_immutable_string() {
-            Ok(name) => CacheKind::parse(&name).err(),
+            Ok(name) => CacheKinds::parse(&name).err(),
             Err(_) => expected("text"),
         },
         _ => None,
