@@ -53,7 +53,7 @@ impl Inspect {
 /// The same for programs.
 fn described(model: &Model, tensors: bool) -> Value {
     let architecture = &model.architecture;
-    let caches = CACHE_KINDS.iter().filter(|entry| entry.block_bytes > 0);
+    let caches = CACHE_KINDS.iter().filter(|entry| entry.kind != CacheKind::None);
     let caches = caches.map(|entry| (entry.name.to_owned(), bytes_per_token(architecture, CacheKinds::uniform(entry.kind)).into()));
     let types = model.summary().types;
     let types = types.iter().map(

@@ -182,8 +182,8 @@ impl<'a> Checker<'a> {
         });
         self.look_at_functions();
         let mut found = self.found.into_inner();
-        found.mistakes.sort_by_key(|mistake| place_of(mistake));
-        found.warnings.sort_by_key(|mistake| place_of(mistake));
+        found.mistakes.sort_by_key(place_of);
+        found.warnings.sort_by_key(place_of);
         found
     }
 
