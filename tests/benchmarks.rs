@@ -28,18 +28,11 @@ fn fixture(path: &str) -> String {
     format!("{}/tests/fixtures/{path}", env!("CARGO_MANIFEST_DIR"))
 }
 
-/// `tests/fixtures/make/choices.py`: `transformers`, by the rules of lm-evaluation-harness.
-#[test]
-fn choices_are_those_of_lm_evaluation_harness() {
-    let directory = directory(&[]);
-    let tasks = format!("tasks=[{}, continuations]", fixture("choices/questions.jsonl"));
-    let (code, told) = run(directory.path(), &["script", "accuracy", "--set", "model=models/austen", "--set", &tasks]);
-    assert_eq!(code, 0, "{told}");
-    let reference: Value = serde_json::from_slice(&std::fs::read(fixture("choices/austen.json")).unwrap()).unwrap();
-    let run = artifacts(directory.path(), "accuracy");
-    let report = report(&run);
-    let lines = rows(&run, "accuracy.csv");
-    for (bench, line) in report["benchmarks"].as_array().unwrap().iter().zip(&lines) {
+/// The answers of every task of a run beside those of `tests/fixtures/make/choices.py`, which are `transformers`' by the rules of lm-evaluation-harness.
+fn beside_the_reference(run: &Path, name: &str, near: f64) {
+    let reference: Value = serde_json::from_slice(&std::fs::read(fixture(&format!("choices/{name}.json"))).unwrap()).unwrap();
+    let lines = rows(run, "accuracy.csv");
+    for (bench, line) in report(run)["benchmarks"].as_array().unwrap().iter().zip(&lines) {
         let task = bench["rows"][0]["task"].as_str().unwrap();
         let (found, expected) = (bench["raw"]["answers"].as_array().unwrap(), reference[task].as_array().unwrap());
         assert_eq!(found.len(), expected.len(), "{task}");
@@ -47,13 +40,32 @@ fn choices_are_those_of_lm_evaluation_harness() {
             |value: &Value| value["log_probabilities"].as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect::<Vec<_>>();
         for (found, expected) in found.iter().zip(expected) {
             for (found, expected) in list(found).into_iter().zip(list(expected)) {
-                assert!((found - expected).abs() < 1e-3 * expected.abs(), "{task}: {found}, expected {expected}");
+                assert!((found - expected).abs() < near * expected.abs(), "{task}: {found}, expected {expected}");
             }
             assert_eq!((&found["chosen"], &found["chosen_norm"]), (&expected["chosen"], &expected["chosen_norm"]), "{task}: {found}");
         }
         let share = |key: &str| found.iter().filter(|answer| answer[key] == answer["answer"]).count() as f64 / found.len() as f64;
         assert_eq!((number(line, "accuracy"), number(line, "acc_norm")), (share("chosen"), share("chosen_norm")), "{task}");
     }
+}
+
+#[test]
+fn choices_are_those_of_lm_evaluation_harness() {
+    let directory = directory(&[]);
+    let tasks = format!("tasks=[{}, continuations]", fixture("choices/questions.jsonl"));
+    let (code, told) = run(directory.path(), &["script", "accuracy", "--set", "model=models/austen", "--set", &tasks]);
+    assert_eq!(code, 0, "{told}");
+    beside_the_reference(&artifacts(directory.path(), "accuracy"), "austen", 1e-3);
+}
+
+/// SmolLM2-135M, its weights as they are stored.
+#[test]
+fn choices_of_a_real_model_are_those_of_transformers() {
+    let directory = directory(&[]);
+    let (model, cases) = (format!("model={}", common::smollm2().display()), format!("cases={}", fixture("choices/questions.jsonl")));
+    let (code, told) = run(directory.path(), &["script", "accuracy", "--set", &model, "--set", &cases]);
+    assert_eq!(code, 0, "{told}");
+    beside_the_reference(&artifacts(directory.path(), "accuracy"), "smollm2", 5e-3);
 }
 
 /// An index, a letter and a text are the same answer; what is wrong with a question is told with its line.
