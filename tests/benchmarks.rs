@@ -323,6 +323,31 @@ fn cases_are_cells() {
     assert_eq!(run(directory.path(), &[&both, ["-o", "elsewhere"].as_slice()].concat()).0, 0);
 }
 
+const QUIZ: &str = r#"// Ten questions that the teacher answers, and the student does not.
+const PARAMETERS = #{ wrong: 8 };
+const METRICS = #{ share: #{ title: "Share", better: "higher", compare: "mcnemar", samples: "right" } };
+
+fn cells(config) { grid(#{ question: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9] }) }
+fn measure(model, cell, config) { #{ right: model.name == "austen" || cell.question >= config.wrong } }
+fn headline(rows) { #{ share: #{ model: rows[0].model, share: rows.filter(|row| row.right).len / 10.0 } } }
+fn passes(rows) { rows.some(|row| row.right) }
+"#;
+
+/// Questions that are rows: who answers more of them is decided by McNemar's exact test, and all of a model's rows together pass or don't.
+#[test]
+fn right_and_wrong_are_compared_in_pairs() {
+    // Of 8 questions that one of two answers, all by the teacher: p = 2 / 2^8. Of 4: p = 2 / 2^4.
+    for (wrong, code, verdict) in
+        [(8, 0, "worse"), (4, 0, "no difference shown"), (0, 0, "the same"), (10, 3, "quiz of student does not pass")]
+    {
+        let directory = directory(&[("quiz.rhai", QUIZ)]);
+        let set = format!("wrong={wrong}");
+        let arguments = ["script", "quiz.rhai", "--set", "teacher=models/austen", "--set", "student=models/austen-dba", "--set", &set];
+        let (found, told) = run(directory.path(), &arguments);
+        assert!(found == code && told.contains(verdict), "{wrong}: {told}");
+    }
+}
+
 /// Every command of docs/benchmarks.md, on the files that it shows.
 #[test]
 fn the_examples_of_the_page_run() {
