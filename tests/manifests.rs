@@ -253,10 +253,20 @@ fn manifest(body: &str) -> tempfile::TempDir {
 
 /// Runs it; the exit code, and what was said but for what depends on the machine.
 fn run(directory: &Path) -> (i32, String) {
-    let output = caramba_in(directory, &["m.yml"]);
+    let output = caramba_in(directory, &["m.yml", "--allow-run"]);
     let told = shown(&output);
     let lines = told.lines().skip(1).filter(|line| !in_passing(line));
     (output.status.code().unwrap(), lines.collect::<Vec<_>>().join("\n"))
+}
+
+/// Nobody's programs are started without a word; mistakes are told first.
+#[test]
+fn programs_are_started_only_where_that_is_permitted() {
+    let body = "models: {student: models/austen-dba}\nruns:\n- {id: distill, command: touch ran, checkpoint: out}\nbenchmarks:\n- {id: memory, config: {type: memory, sequence_lengths: [16]}, models: [student]}\n";
+    let directory = manifest(body);
+    let told = shown(&caramba_in(directory.path(), &["m.yml"]));
+    assert!(told.contains("starting programs is not permitted: `touch ran`") && told.contains("--allow-run"), "{told}");
+    assert!(!directory.path().join("ran").exists(), "{told}");
 }
 
 /// Somebody's training program is executed first, its log is kept, and the checkpoint that it leaves is the student.
