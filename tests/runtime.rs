@@ -158,7 +158,7 @@ fn every_shader_translates() {
             ("q8", "add"),
             ("q4", "swiglu"),
             ("q4", "store"),
-            ("q8_16", "swiglu"),
+            ("q8_16", "geglu"),
             ("q8_min", "store"),
             ("q4_16", "swiglu"),
         ] {

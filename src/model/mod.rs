@@ -1,6 +1,7 @@
 //! What a model is: its architecture, its weights under canonical names, its tokenizer; and the readers of every format.
 
 pub mod architecture;
+pub(crate) mod architectures;
 mod blocks;
 pub mod chat;
 mod checkpoint;
@@ -12,6 +13,7 @@ pub(crate) use hub::cache as hub_cache;
 mod huggingface;
 mod inventory;
 mod names;
+pub mod operations;
 mod pairs;
 mod rope;
 mod section;
@@ -24,9 +26,11 @@ pub mod tokenizer;
 pub mod topology;
 mod write;
 
-pub use architecture::{Architecture, Attention, Gate, Layer};
+pub use architecture::{Architecture, Attention, Gate, Layer, QkNorm};
+pub use architectures::documentation as architectures_page;
 pub use file::ModelFile;
 pub use hashes::FileHash;
+pub use operations::{Activation, Block, BlockKind, Operation};
 pub use rope::{Rope, RopeScaling};
 pub use summary::{Summary, TypeSummary};
 pub use tensor::{DataType, Tensor};
