@@ -51,7 +51,7 @@ pub(super) mod api {
                     .ok_or_else(|| Error::new("the sum is beyond the largest integer").remedy("sum floats: numbers(array).sum()"))?
                     .into())
             }
-            None => Ok(statistics::sum(numbers(array)?.into_iter()).into()),
+            None => Ok(statistics::sum(numbers(array)?).into()),
         }
     }
 
