@@ -52,15 +52,17 @@ pub(super) struct LayerCache {
     /// `None` in a standard layer.
     pub semantic: Option<CachePart>,
     pub geometric: CachePart,
-    pub value: CachePart,
+    /// `None`: the semantic keys are the values too (latent attention).
+    pub value: Option<CachePart>,
     /// The layer's null keys and values as its queries need them, where that isn't as the weights have them: `[heads, sem + geo + value]`.
     pub nulls: Option<Buffer>,
 }
 
-/// What a layer's parts are: (kind, elements of a head) of semantic keys, geometric keys and values.
+/// What a layer's parts are: (kind, elements of a head) of semantic keys, geometric keys and values; no elements of values that are semantic keys.
 fn parts(attention: &Attention, kinds: CacheKinds) -> [(CacheKind, usize); 3] {
-    let keys = if attention.decoupled { kinds.geometric } else { kinds.key };
-    [(kinds.semantic, attention.sem), (keys, attention.geo), (kinds.value, attention.value)]
+    let keys = if attention.decoupled || attention.latent.is_some() { kinds.geometric } else { kinds.key };
+    let value = if attention.latent.is_some() { 0 } else { attention.value };
+    [(kinds.semantic, attention.sem), (keys, attention.geo), (kinds.value, value)]
 }
 
 /// Bytes of cache that one token takes in all layers, keys and values, scales included.
@@ -120,12 +122,27 @@ impl LayerCache {
                 .at(format!("layer {index}"))
         };
         let semantic = if attention.sem > 0 { Some(part("semantic keys", semantic)?) } else { None };
-        Ok(LayerCache { ring, semantic, geometric: part("keys", geometric)?, value: part("values", value)?, nulls })
+        Ok(LayerCache {
+            ring,
+            semantic,
+            geometric: part("keys", geometric)?,
+            value: if value.1 > 0 { Some(part("values", value)?) } else { None },
+            nulls,
+        })
     }
 
-    /// The parts by name, bound from `binding` on; and their buffers in that order.
+    /// The parts that are written, by name, bound from `binding` on; and their buffers in that order.
     pub fn bind(&self, binding: usize) -> (Value, Vec<wgpu::BindingResource<'_>>) {
-        let named = [("semantic", self.semantic.as_ref()), ("geometric", Some(&self.geometric)), ("value", Some(&self.value))];
+        self.bind_parts(binding, self.value.as_ref())
+    }
+
+    /// The same for who reads them: values there are always, and they may be the semantic keys.
+    pub fn bind_for_reading(&self, binding: usize) -> (Value, Vec<wgpu::BindingResource<'_>>) {
+        self.bind_parts(binding, self.value.as_ref().or(self.semantic.as_ref()))
+    }
+
+    fn bind_parts<'a>(&'a self, binding: usize, value: Option<&'a CachePart>) -> (Value, Vec<wgpu::BindingResource<'a>>) {
+        let named = [("semantic", self.semantic.as_ref()), ("geometric", Some(&self.geometric)), ("value", value)];
         let mut parameters = serde_json::Map::new();
         let mut buffers = Vec::new();
         for (name, part) in named.into_iter().filter_map(|(name, part)| Some((name, part?))) {
@@ -137,19 +154,19 @@ impl LayerCache {
 
     /// The buffers of its parts.
     pub fn buffers(&self) -> impl Iterator<Item = &Buffer> {
-        [self.semantic.as_ref(), Some(&self.geometric), Some(&self.value)].into_iter().flatten().map(|part| &part.buffer)
+        [self.semantic.as_ref(), Some(&self.geometric), self.value.as_ref()].into_iter().flatten().map(|part| &part.buffer)
     }
 
     /// The kinds of the parts, as shaders call them.
     pub fn kinds(&self) -> Vec<&'static str> {
-        [self.semantic.as_ref(), Some(&self.geometric), Some(&self.value)].into_iter().flatten().map(CachePart::kind_name).collect()
+        [self.semantic.as_ref(), Some(&self.geometric), self.value.as_ref()].into_iter().flatten().map(CachePart::kind_name).collect()
     }
 
     /// Fills the parts with something of every kind: halves of 0.125 to 0.25 and either sign, as elements, codes or scales.
     pub fn fill(&self, gpu: &Gpu) {
         let words: Vec<u32> = (0..1u32 << 20).map(|index| 0x3000_3000 | (index.wrapping_mul(2_654_435_761) & 0x83ff_83ff)).collect();
         let bytes: &[u8] = bytemuck::cast_slice(&words);
-        for part in [self.semantic.as_ref(), Some(&self.geometric), Some(&self.value)].into_iter().flatten() {
+        for part in [self.semantic.as_ref(), Some(&self.geometric), self.value.as_ref()].into_iter().flatten() {
             for at in (0..part.buffer.bytes()).step_by(bytes.len()) {
                 gpu.write(&part.buffer, at, &bytes[..bytes.len().min((part.buffer.bytes() - at) as usize)]);
             }
@@ -158,7 +175,7 @@ impl LayerCache {
 
     /// Bytes that are cache, and not merely keys and values of one call.
     pub fn bytes(&self) -> u64 {
-        let parts = [self.semantic.as_ref(), Some(&self.geometric), Some(&self.value)];
+        let parts = [self.semantic.as_ref(), Some(&self.geometric), self.value.as_ref()];
         parts.into_iter().flatten().filter(|part| part.kind != CacheKind::None).map(|part| part.buffer.bytes()).sum()
     }
 }

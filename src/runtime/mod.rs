@@ -3,6 +3,7 @@
 mod attend;
 pub mod attention_forms;
 pub mod cache;
+mod differential;
 mod finite;
 mod fork;
 pub mod forms;
@@ -10,6 +11,7 @@ mod generate;
 mod hadamard;
 pub mod hooks;
 mod kv_cache;
+mod latent;
 mod linear;
 mod network;
 mod pack;
