@@ -111,9 +111,9 @@ fn attention(weights: &Weights, a: &Attention, x: &[f32], length: usize, cache: 
         }
     }
 
-    keys_through_cache(&mut k_sem, a.kv_heads, a.sem, cache.semantic);
-    keys_through_cache(&mut k_geo, a.kv_heads, a.geo, if a.decoupled { cache.geometric } else { cache.key });
-    through_cache(&mut value, a.kv_heads * a.value, cache.value);
+    through_cache(&mut k_sem, a.kv_heads, a.sem, cache.semantic);
+    through_cache(&mut k_geo, a.kv_heads, a.geo, if a.decoupled { cache.geometric } else { cache.key });
+    through_cache(&mut value, a.kv_heads, a.value, cache.value);
 
     // What each query part is multiplied by: gate, temperature and 1 / sqrt(width). [T, H]
     let gate_logit = if a.gate == Gate::None { vec![0.0; a.heads] } else { weights.get("decoupled_gate_logit") };
@@ -176,8 +176,8 @@ fn differential_attention(weights: &Weights, a: &Attention, x: &[f32], length: u
     // A cache has the key heads of a pair as one head, the lower halves of both first.
     let key_place = |element: usize| (element % width / (width / 2), element / width * (width / 2) + element % (width / 2));
     let value_place = |element: usize| (element / value_width, element % value_width);
-    in_pairs(&mut k, kv_heads, width, &key_place, |k| keys_through_cache(k, kv_heads / 2, 2 * width, cache.key));
-    in_pairs(&mut v, kv_heads, value_width, &value_place, |v| through_cache(v, kv_heads * value_width, cache.value));
+    in_pairs(&mut k, kv_heads, width, &key_place, |k| through_cache(k, kv_heads / 2, 2 * width, cache.key));
+    in_pairs(&mut v, kv_heads, value_width, &value_place, |v| through_cache(v, kv_heads / 2, 2 * value_width, cache.value));
     let product = |one: &str, other: &str| dot(&weights.get(one), &weights.get(other)).exp();
     let init = a.differential.unwrap().lambda_init;
     let lambda = product("lambda_q1", "lambda_k1") - product("lambda_q2", "lambda_k2") + init;
@@ -247,8 +247,8 @@ fn latent_attention(weights: &Weights, a: &Attention, latent: &Latent, x: &[f32]
         scale(&mut k_rotated, rope.attention_factor);
         scale(&mut q_rotated, rope.attention_factor);
     }
-    through_cache(&mut c, a.sem, cache.semantic);
-    keys_through_cache(&mut k_rotated, 1, a.geo, cache.geometric);
+    through_cache(&mut c, 1, a.sem, cache.semantic);
+    through_cache(&mut k_rotated, 1, a.geo, cache.geometric);
     let expanded = weights.linear("kv_b_proj", &c); // [T, H, plain + value]
     let width = plain + latent.value;
     let mut mixed = vec![0.0; length * a.heads * latent.value]; // [T, H, value]
@@ -285,33 +285,26 @@ fn rotate(x: &mut [f32], heads: usize, width: usize, rope: &Rope) {
     }
 }
 
-/// k [T, heads, width] as a cache of this kind gives it back. What 4 bits hold is the key's Hadamard transform; where the device multiplies that with the
-/// query's, the key is transformed back here.
-fn keys_through_cache(k: &mut [f32], heads: usize, width: usize, kind: CacheKind) {
-    let transform = |k: &mut [f32]| {
-        if kind == CacheKind::Q4 && width > 0 {
-            k.chunks_mut(width).for_each(super::twins::hadamard);
+/// x [T, heads, width] as a cache of this kind gives it back: blocks of 32 elements of a token, over all its heads. What rotated kinds hold is the Hadamard
+/// transform of each head; where the device transforms queries alike, or turns outputs back, it is transformed back here.
+fn through_cache(x: &mut [f32], heads: usize, width: usize, kind: CacheKind) {
+    let entry = kind.entry();
+    let transform = |x: &mut [f32]| {
+        if entry.is_rotated && width > 0 {
+            x.chunks_mut(width).for_each(super::twins::hadamard);
         }
     };
-    transform(k);
-    through_cache(k, heads * width, kind);
-    transform(k);
-}
-
-/// x [T, width] as a cache of this kind gives it back: blocks of 32 elements of a token, over all its heads. Quantised with the exact
-/// scale, dequantised with the stored one.
-fn through_cache(x: &mut [f32], width: usize, kind: CacheKind) {
-    let top = match kind {
+    match kind {
         CacheKind::None => return,
         CacheKind::F16 => return x.iter_mut().for_each(|x| *x = f16::from_f32(*x).to_f32()),
-        CacheKind::Q8 => 127.0,
-        CacheKind::Q4 => 7.0,
-    };
-    for block in x.chunks_mut(width.max(1)).flat_map(|token| token.chunks_mut(32)) {
-        let scale = block.iter().fold(0.0f32, |largest, x| largest.max(x.abs())) / top;
-        let stored = f16::from_f32(scale).to_f32();
-        block.iter_mut().for_each(|x| *x = if scale > 0.0 { (*x / scale).round_ties_even() * stored } else { 0.0 });
+        _ => {}
     }
+    transform(x);
+    for block in x.chunks_mut((heads * width).max(1)).flat_map(|token| token.chunks_mut(32)) {
+        let stored = caramba::quant::decode(&caramba::quant::encode(entry, block));
+        block.copy_from_slice(&stored[..block.len()]);
+    }
+    transform(x);
 }
 
 /// The weights of some part of a model.
