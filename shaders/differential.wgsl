@@ -18,10 +18,10 @@ var<workgroup> sums: array<f32, {{ workgroup }}>;
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     // The same for all lanes, and rows beyond the call's only repeat the last one.
     let row = min(group.y, call.rows - 1u);
-    let from = row * {{ x_stride }}u + group.x * {{ 2 * value }}u;
+    let begin = row * {{ x_stride }}u + group.x * {{ 2 * value }}u;
     var squares = 0.0;
     for (var i = local; i < {{ value }}u; i += {{ workgroup }}u) {
-        let difference = o[from + i] - factors[0] * o[from + {{ value }}u + i];
+        let difference = o[begin + i] - factors[0] * o[begin + {{ value }}u + i];
         squares += difference * difference;
     }
     sums[local] = squares;
@@ -37,7 +37,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     let scale = factors[1] * inverseSqrt(sums[0] / {{ value }}.0 + {{ eps }});
     for (var i = local; i < {{ value }}u; i += {{ workgroup }}u) {
-        let difference = o[from + i] - factors[0] * o[from + {{ value }}u + i];
+        let difference = o[begin + i] - factors[0] * o[begin + {{ value }}u + i];
         y[row * {{ y_stride }}u + group.x * {{ value }}u + i] = difference * scale;
     }
 }
