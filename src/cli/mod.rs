@@ -29,6 +29,7 @@ mod short;
 mod show;
 mod slurm;
 mod tokenize;
+mod trust;
 
 use crate::error::Result;
 use crate::quant::CacheKinds;

@@ -1,6 +1,7 @@
 //! `caramba repl`: scripts line by line, with history and completion.
 
 use super::device::DeviceOptions;
+use super::trust::Trust;
 use crate::error::{At, Error, Result};
 use crate::gpu::memo;
 use crate::script::{HostOptions, Interactive, Reply};
@@ -28,6 +29,8 @@ pub struct Repl {
     #[arg(long, value_name = "KEY=VALUE", value_parser = super::script::key_and_value)]
     set: Vec<(String, String)>,
     #[command(flatten)]
+    trust: Trust,
+    #[command(flatten)]
     device: DeviceOptions,
 }
 
@@ -37,7 +40,8 @@ const HISTORY: &str = "history.txt";
 impl Repl {
     pub fn run(self) -> Result<u8> {
         let first = self.file.as_ref().map(|file| std::fs::read_to_string(file).at(file.display())).transpose()?;
-        let options = HostOptions { device: self.device.choice(), set: self.set, ..HostOptions::default() };
+        let (grants, limits) = (self.trust.grants(), self.trust.limits());
+        let options = HostOptions { device: self.device.choice(), set: self.set, grants, limits, ..HostOptions::default() };
         Interactive::with(&options, move |interactive| talk(interactive, first))
     }
 }

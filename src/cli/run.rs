@@ -3,6 +3,7 @@
 use super::device::DeviceOptions;
 use super::measuring::Measuring;
 use super::plan::plan;
+use super::trust::Trust;
 use crate::error::{Error, Result};
 use crate::manifest::{self, Experiment};
 use crate::script::{self, HostOptions, check_experiment, run_builtin};
@@ -29,6 +30,8 @@ pub struct Run {
     measuring: Measuring,
     #[command(flatten)]
     device: DeviceOptions,
+    #[command(flatten)]
+    trust: Trust,
 }
 
 fn presets() -> String {
@@ -51,7 +54,8 @@ impl Run {
             return check_experiment(&experiment).map(|()| 0);
         }
         has_commands(&experiment)?;
-        run_builtin(SCRIPT, &HostOptions { experiment: Some(experiment), ..self.measuring.options(self.device.choice()) })
+        let (grants, limits) = (self.trust.grants(), self.trust.limits());
+        run_builtin(SCRIPT, &HostOptions { experiment: Some(experiment), grants, limits, ..self.measuring.options(self.device.choice()) })
     }
 }
 

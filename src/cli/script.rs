@@ -2,6 +2,7 @@
 
 use super::device::DeviceOptions;
 use super::measuring::Measuring;
+use super::trust::Trust;
 use crate::error::Result;
 use crate::script::{self, Description, HostOptions};
 use crate::terminal;
@@ -31,12 +32,15 @@ pub struct Script {
     measuring: Measuring,
     #[command(flatten)]
     device: DeviceOptions,
+    #[command(flatten)]
+    trust: Trust,
 }
 
 impl Script {
     /// Returns the exit status that the script asks for.
     pub fn run(self) -> Result<u8> {
-        let options = HostOptions { set: self.set, args: self.args, ..self.measuring.options(self.device.choice()) };
+        let (grants, limits) = (self.trust.grants(), self.trust.limits());
+        let options = HostOptions { set: self.set, args: self.args, grants, limits, ..self.measuring.options(self.device.choice()) };
         match (self.eval, self.file) {
             (Some(code), _) => script::run_code(code, &options),
             (None, Some(file)) if self.describe => terminal::print(&script::describe(&file)?.to_string()).map(|()| 0),

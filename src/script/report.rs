@@ -128,7 +128,7 @@ fn said(engine: &Engine, error: &EvalAltResult, text: &str, position: Position) 
             None if value.is_unit() => Said::plain("the script failed"),
             None => Said::plain(value.to_string()),
         },
-        E::ErrorTerminated(..) => Said::plain("interrupted"),
+        E::ErrorTerminated(value, _) => value.read_lock::<Error>().map_or_else(|| Said::plain("interrupted"), |error| of_error(&error)),
         E::ErrorParsing(kind, _) => hints::syntax(kind, text, place.unwrap_or_default()),
         E::ErrorVariableNotFound(name, _) => hints::variable(name, text, place),
         E::ErrorFunctionNotFound(signature, _) => function(Catalog::of(engine), signature),
