@@ -320,7 +320,7 @@ mod tests {
                     .fold(String::new(), |text, line| text + line.trim_start().trim_start_matches("///") + "\n");
                 for example in text.split("```rhai").skip(1) {
                     let (head, body) = example.split_once('\n').unwrap();
-                    let body = body.split("```").next().unwrap().to_owned();
+                    let body = body.split("\n ```").next().unwrap().to_owned();
                     let script = Script { name: format!("example of {name}"), text: body };
                     let check = |run: Run| run.compile().map(|_| ());
                     let work = if head.contains("no_run") { check } else { |run: Run| run.run().map(|_| ()) };
