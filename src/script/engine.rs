@@ -84,13 +84,6 @@ pub(super) fn engine(host: &Rc<Host>) -> Engine {
         // Nothing is guessed: a misspelt name or property is a mistake that is told.
         .set_strict_variables(true)
         .set_fail_on_invalid_map_property(true)
-        // What `catch (error)` holds is a map where the language itself failed: it has no remedy to tell, which is no mistake of who asks.
-        .on_map_missing_property(|map, name, _| {
-            if name == "help" && map.contains_key("error") && map.contains_key("message") {
-                return Ok(Dynamic::UNIT.into());
-            }
-            Err(rhai::EvalAltResult::ErrorPropertyNotFound(name.to_owned(), rhai::Position::NONE).into())
-        })
         // The static check sees what was written.
         .set_optimization_level(OptimizationLevel::None)
         .disable_symbol("eval")
