@@ -77,6 +77,11 @@ impl Error {
         self
     }
 
+    /// The places that were added, the innermost first.
+    pub fn places(&self) -> impl Iterator<Item = &str> {
+        self.places.iter().map(String::as_str)
+    }
+
     /// The sentence alone, without place, source lines and remedy.
     pub fn message(&self) -> &str {
         &self.message

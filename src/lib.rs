@@ -13,6 +13,7 @@
 //! ```
 
 pub mod error;
+pub mod guard;
 pub mod interrupt;
 pub mod mapped;
 pub mod progress;

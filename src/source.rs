@@ -18,6 +18,15 @@ const WIDTH: usize = 120;
 pub struct Place {
     pub line: usize,
     pub column: usize,
+    /// 0: the text itself; n: the n-th that it includes.
+    pub file: usize,
+}
+
+impl Place {
+    /// A place in a text that includes no other, or in its own part.
+    pub fn new(line: usize, column: usize) -> Place {
+        Place { line, column, file: 0 }
+    }
 }
 
 /// A text and the name by which its author knows it.
@@ -25,12 +34,30 @@ pub struct Place {
 pub struct Source {
     name: String,
     text: String,
+    /// Texts of other files that stand for parts of this one.
+    included: Vec<Source>,
 }
 
 impl Source {
     /// `name` is the path as the user gave it.
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Source {
-        Source { name: name.into(), text: text.into() }
+        Source { name: name.into(), text: text.into(), included: Vec::new() }
+    }
+
+    /// The same with the texts that it includes.
+    #[must_use]
+    pub fn including(self, included: Vec<Source>) -> Source {
+        Source { included, ..self }
+    }
+
+    /// The text in which `place` lies.
+    pub fn part(&self, place: Place) -> &Source {
+        place.file.checked_sub(1).and_then(|index| self.included.get(index)).unwrap_or(self)
+    }
+
+    /// All that it consists of: its own text, then those that it includes.
+    pub fn whole(&self) -> String {
+        std::iter::once(self).chain(&self.included).map(|part| part.text.as_str()).collect()
     }
 
     pub fn name(&self) -> &str {
@@ -43,7 +70,7 @@ impl Source {
 
     /// `file:line:column`
     pub fn locate(&self, place: Place) -> String {
-        format!("{}:{}:{}", self.name, place.line, place.column)
+        format!("{}:{}:{}", self.part(place).name, place.line, place.column)
     }
 
     /// `error` with its place and, below the sentence, the source line.
@@ -57,7 +84,7 @@ impl Source {
 
     /// The line at `place`, with carets below the word that begins there; `None` when there is no such line.
     pub fn excerpt(&self, place: Place) -> Option<String> {
-        let line = self.text.lines().nth(place.line.checked_sub(1)?)?;
+        let line = self.part(place).text.lines().nth(place.line.checked_sub(1)?)?;
         // A tab is one column wide here as it is in the count.
         let characters: Vec<char> = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         let column = place.column.saturating_sub(1).min(characters.len());
@@ -94,7 +121,7 @@ mod tests {
     use super::*;
 
     fn shown(text: &str, line: usize, column: usize) -> String {
-        Source::new("a.yml", text).point(Place { line, column }, Error::new("wrong").remedy("mend it")).to_string()
+        Source::new("a.yml", text).point(Place::new(line, column), Error::new("wrong").remedy("mend it")).to_string()
     }
 
     #[test]

@@ -16,7 +16,7 @@ mod report;
 mod run;
 mod script;
 mod slurm;
-mod tokenize;
+pub mod tokenize;
 
 use crate::error::Result;
 use crate::gpu::{DeviceChoice, Tuning};

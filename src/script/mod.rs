@@ -28,6 +28,7 @@ mod parameters;
 mod progress;
 mod report;
 mod session;
+mod sidecar;
 mod statistics;
 mod text;
 mod thresholds;
@@ -41,6 +42,7 @@ mod tests;
 
 pub use attention::Reference;
 pub use bundle::{find_model, is_bundled};
+pub use dataset::token_count;
 pub use documentation::{documentation, write_definitions};
 
 use crate::error::{Error, Result, unknown};
@@ -52,6 +54,7 @@ pub use host::open_device;
 use modules::{Declared, Script};
 use parameters::Parameters;
 use rhai::{AST, Dynamic, Engine, EvalAltResult, Map, Stmt};
+pub use sidecar::Sidecar;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;

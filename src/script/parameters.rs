@@ -6,7 +6,9 @@ use super::failure::Answer;
 use super::host::Host;
 use super::values::{described, from_data};
 use crate::error::{At, Error, Result, unknown};
+use crate::manifest::node;
 use crate::runtime::CacheKind;
+use crate::source::Source;
 use rhai::plugin::*;
 use rhai::{AST, Engine, Map, Stmt};
 use std::fmt::Write;
@@ -179,7 +181,8 @@ fn from_text(text: &str, example: Option<&Dynamic>) -> Result<Dynamic> {
         return Ok(text.to_owned().into());
     }
     let yaml = |text: &str| {
-        serde_yaml::from_str::<serde_yaml::Value>(text).map_err(|error| Error::new(format!("cannot be read as a YAML value: {error}")))
+        let read = node::value(&Source::new("", text));
+        read.map_err(|error| Error::new(format!("cannot be read as a YAML value: {}", error.message())))
     };
     let value = from_data(&yaml(text)?);
     // `--set lengths=128,512` and `--set lengths=128` are what a person types for a list.
