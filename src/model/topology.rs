@@ -282,8 +282,7 @@ fn attention_layer(section: &Section, d_model: usize) -> Result<Attention> {
     };
     // Each position sees itself and those before it, `local_window` in all; none, or 0: all.
     let window =
-        section.get("local_window").filter(|window| **window != Value::from(0)).and_then(|_| section.size("local_window").transpose());
-    let window = window.transpose()?;
+        if section.get("local_window").is_some_and(|window| window.as_u64() == Some(0)) { None } else { section.size("local_window")? };
     let standard = |width: usize, rope| Attention { window, ..Attention::standard(heads, kv_heads, width, rope) };
     if section.text("mode")? == Some("decoupled") {
         // The widths of a head follow from sem_dim and geo_dim.

@@ -421,10 +421,9 @@ fn understood(host: &Host, experiment: &Experiment, place: &str, script: &str, m
     let declared = host.declared(script);
     let Some(parameters) = declared.as_ref().and_then(|declared| declared.parameters.as_ref()) else { return given };
     for (theirs, ours) in platform::RENAMED {
-        if !parameters.has(theirs) && parameters.has(ours) && !given.contains_key(ours) {
-            if let Some(value) = given.remove(theirs) {
-                given.insert(ours.into(), value);
-            }
+        let wanted = !parameters.has(theirs) && parameters.has(ours) && !given.contains_key(ours);
+        if let Some(value) = wanted.then(|| given.remove(theirs)).flatten() {
+            given.insert(ours.into(), value);
         }
     }
     let check = place.starts_with("verify.");
