@@ -15,6 +15,7 @@ mod documentation;
 mod engine;
 mod failure;
 mod files;
+mod generation;
 mod host;
 mod language;
 mod matrix;

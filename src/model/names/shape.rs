@@ -3,7 +3,7 @@
 
 use super::{DICTIONARIES, Held, platform, unwrapped};
 use crate::error::{Error, Result};
-use crate::model::architecture::{Architecture, Attention, Gate, Layer};
+use crate::model::architecture::{Architecture, Attention, Gate, Layer, QkNorm};
 use crate::model::rope::{Rope, RopeScaling};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -61,13 +61,25 @@ fn of(shapes: &BTreeMap<String, &[usize]>) -> Result<(Architecture, String)> {
         let d_ff = width("w_down.weight").or(width("down_proj.weight")).unwrap_or_default();
         let attention = layer(|part| shapes.get(&format!("{attention}{part}")).copied())
             .ok_or_else(|| Error::new(format!("how many heads its layer {index} has, none of its tensors says")))?;
-        layers.push(Layer { attention, d_ff });
+        layers.push(Layer::llama(attention, d_ff));
     }
     let tied_embeddings =
         !shapes.keys().any(|name| ["linear.weight", "lm_head.weight"].iter().any(|part| super::before(name, part).is_some()));
     let family = "llama".to_owned();
-    let architecture =
-        Architecture { family, d_model, vocab, context: CONTEXT, norm_eps: NORM_EPS, tied_embeddings, layers, bos: None, eos: Vec::new() };
+    let architecture = Architecture {
+        family,
+        d_model,
+        vocab,
+        context: CONTEXT,
+        norm_eps: NORM_EPS,
+        norm_offset: 0.0,
+        embedding_scale: 1.0,
+        logit_cap: None,
+        tied_embeddings,
+        layers,
+        bos: None,
+        eos: Vec::new(),
+    };
     architecture.check()?;
     let assumed = format!(
         "its shape was read from its tensors, which do not say how it rotates: a RoPE base of {ROPE_BASE} and an epsilon of {NORM_EPS:e} are assumed. A \
@@ -84,9 +96,15 @@ fn layer<'s>(shape: impl Fn(&str) -> Option<&'s [usize]>) -> Option<Attention> {
     let per_head = ["decoupled_gate_logit", "logit_scale", "k_geo_null", "v_null"].iter().find_map(|part| rows(part));
     if rows("q_sem.weight").is_none() {
         let (queries, keys) = (rows("q_proj.weight")?, rows("k_proj.weight")?);
-        let width = rows("q_norm.weight").or(per_head.and_then(|heads| even(queries, heads)))?;
+        // A norm as wide as all heads together says nothing of one.
+        let norm = rows("q_norm.weight");
+        let width = norm.filter(|width| *width < queries).or(per_head.and_then(|heads| even(queries, heads)))?;
         let mut attention = Attention::standard(even(queries, width)?, even(keys, width)?, width, rope);
-        attention.qk_norm = rows("q_norm.weight").is_some();
+        attention.qk_norm = match norm {
+            None => QkNorm::None,
+            Some(norm) if norm == width => QkNorm::Head,
+            Some(_) => QkNorm::All,
+        };
         attention.qkv_bias = rows("q_proj.bias").is_some();
         attention.out_bias = rows("o_proj.bias").or(rows("out_proj.bias")).is_some();
         return Some(attention);
