@@ -182,7 +182,9 @@ fn from_text(text: &str, example: Option<&Dynamic>) -> Result<Dynamic> {
     }
     let yaml = |text: &str| {
         let read = node::value(&Source::new("", text));
-        read.map_err(|error| Error::new(format!("cannot be read as a YAML value: {}", error.message())))
+        read.map_err(|error| {
+            Error::new(format!("cannot be read as a YAML value: {}", error.message().trim_start_matches("this is no valid YAML: ")))
+        })
     };
     let value = from_data(&yaml(text)?);
     // `--set lengths=128,512` and `--set lengths=128` are what a person types for a list.
