@@ -64,7 +64,9 @@ impl LoadChoice {
         let names = || WEIGHTS.iter().map(|(name, _)| *name);
         match WEIGHTS.iter().find(|(known, _)| *known == name.as_str()) {
             Some(&(weights, kind)) => {
-                Ok(LoadChoice { weights, kind, open: OpenOptions { topology, state_dict, rope_scaling, vocab, tokenizer }, attention })
+                let forms = attention::forms(&attention);
+                let open = OpenOptions { topology, state_dict, rope_scaling, forms, vocab, tokenizer };
+                Ok(LoadChoice { weights, kind, open, attention })
             }
             None => Err(unknown("kind of weights", &name, names()).about("weights").into()),
         }

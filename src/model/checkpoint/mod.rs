@@ -9,7 +9,7 @@ mod imports;
 mod pickle;
 mod views;
 
-use super::huggingface::{CONFIG, Description, tokenizer};
+use super::huggingface::{CONFIG, Description, attention, tokenizer};
 use super::names::{self, Held, Source};
 use super::tensor::Tensor;
 use super::{Architecture, Model, ModelFile, OpenOptions, pairs, parent, topology};
@@ -27,6 +27,7 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Model> {
     let file = ModelFile::open(path)?;
     let container = Container::read(file.bytes()).at(path.display())?;
     let (mut description, assumed) = describe(path, &container, options)?;
+    attention::change(&mut description.architecture, &options.forms).at(path.display())?;
     let (tensors, mut notes) = tensors(&container, &mut description.architecture, options.state_dict.as_deref()).at(path.display())?;
     notes.extend(assumed);
     let files = [file].into_iter().chain(description.files).collect();
