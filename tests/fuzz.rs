@@ -8,42 +8,28 @@
 mod common;
 
 use caramba::cli::tokenize::Documents;
+use caramba::limits::allocated;
 use caramba::manifest::{Manifest, node};
 use caramba::model::{Model, OpenOptions};
 use caramba::script::token_count;
 use caramba::source::Source;
 use common::fixture;
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Counts what is allocated, and the most that ever was.
-struct Counting;
+/// The most that was ever allocated, looked at all the time by a thread of its own.
+static PEAK: AtomicU64 = AtomicU64::new(0);
 
-static LIVE: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: everything is handed on to the system's allocator as it came.
-#[allow(unsafe_code, reason = "memory that readers take is measured, not guessed")]
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let live = LIVE.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        PEAK.fetch_max(live, Ordering::Relaxed);
-        // SAFETY: the caller's promise.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's promise.
-        unsafe { System.dealloc(pointer, layout) }
-    }
+fn watch() {
+    std::thread::spawn(|| {
+        loop {
+            PEAK.fetch_max(allocated(), Ordering::Relaxed);
+            std::thread::sleep(Duration::from_micros(100));
+        }
+    });
 }
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 const MEMORY: usize = 64 << 20;
 /// A tenth of it when nothing else runs; others may.
@@ -290,11 +276,11 @@ fn mutant(seeds: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
 fn trial(kind: &Kind, bytes: &[u8], directory: &Path) -> Option<String> {
     let path = directory.join(format!("file.{}", kind.extension));
     std::fs::write(&path, bytes).unwrap();
-    let (begun, before) = (Instant::now(), LIVE.load(Ordering::Relaxed));
+    let (begun, before) = (Instant::now(), allocated());
     PEAK.store(before, Ordering::Relaxed);
     let done = panic::catch_unwind(AssertUnwindSafe(|| (kind.open)(&path)));
     let taken = PEAK.load(Ordering::Relaxed).saturating_sub(before);
-    let most = MEMORY + 4 * bytes.len();
+    let most = (MEMORY + 4 * bytes.len()) as u64;
     if let Err(panic) = done {
         let text = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
         return Some(format!("panicked: {}", text.unwrap_or_default()));
@@ -312,6 +298,7 @@ fn mutants_hurt_no_reader() {
     let (seconds, seed) = (setting("CARAMBA_FUZZ_SECONDS"), setting("CARAMBA_FUZZ_SEED").unwrap_or(1));
     let only = std::env::var("CARAMBA_FUZZ_KIND").ok();
     let kinds: Vec<Kind> = kinds().into_iter().filter(|kind| only.as_ref().is_none_or(|only| only == kind.name)).collect();
+    watch();
     let directory = tempfile::tempdir().unwrap();
     let found = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/fuzz");
     let mut failures = Vec::new();

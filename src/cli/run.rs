@@ -2,6 +2,7 @@
 
 use super::measuring::Measuring;
 use super::plan::plan;
+use super::trust::Trust;
 use crate::error::Result;
 use crate::gpu::DeviceChoice;
 use crate::manifest;
@@ -27,6 +28,8 @@ pub struct Run {
     dry_run: bool,
     #[command(flatten)]
     measuring: Measuring,
+    #[command(flatten)]
+    trust: Trust,
 }
 
 fn presets() -> String {
@@ -51,6 +54,7 @@ impl Run {
             terminal::print(&plan(&experiment))?;
             return check_experiment(&experiment).map(|()| 0);
         }
-        run_builtin(SCRIPT, &HostOptions { experiment: Some(experiment), ..self.measuring.options(device) })
+        let (grants, limits) = (self.trust.grants(), self.trust.limits());
+        run_builtin(SCRIPT, &HostOptions { experiment: Some(experiment), grants, limits, ..self.measuring.options(device) })
     }
 }
