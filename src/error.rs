@@ -158,8 +158,8 @@ impl From<std::io::Error> for Error {
 ///
 /// # Example
 /// ```
-/// let error = caramba::error::unknown("cache kind", "q9", ["fp16", "q8", "q4"]);
-/// assert_eq!(error.to_string(), "unknown cache kind `q9`\n  help: did you mean `q8`? known are: fp16, q8, q4");
+/// let error = caramba::error::unknown("cache kind", "fp61", ["fp16", "q8", "q4"]);
+/// assert_eq!(error.to_string(), "unknown cache kind `fp61`\n  help: did you mean `fp16`? known are: fp16, q8, q4");
 /// ```
 pub fn unknown<'a>(what: &str, name: &str, known: impl IntoIterator<Item = &'a str>) -> Error {
     let known: Vec<&str> = known.into_iter().collect();

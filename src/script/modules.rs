@@ -85,7 +85,7 @@ impl Script {
 fn readable(text: &str) -> std::borrow::Cow<'_, str> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     match text.strip_prefix("#!") {
-        Some(rest) => format!("//{rest}").into(),
+        Some(rest) => format!("// {rest}").into(),
         None => text.into(),
     }
 }
