@@ -78,6 +78,11 @@ impl Error {
         self
     }
 
+    /// The places that were added, the innermost first.
+    pub fn places(&self) -> impl Iterator<Item = &str> {
+        self.places.iter().map(String::as_str)
+    }
+
     /// The sentence alone, without place, source lines and remedy.
     pub fn message(&self) -> &str {
         &self.message
@@ -88,7 +93,7 @@ impl Error {
         self.places.iter().rev().find_map(|place| {
             let mut parts = place.rsplitn(3, ':');
             let (column, line) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-            Some((parts.next()?.to_owned(), Place { line, column }))
+            Some((parts.next()?.to_owned(), Place::new(line, column)))
         })
     }
 

@@ -2,48 +2,26 @@
 //! end, becomes an error.
 
 use crate::error::{Error, Result};
-use std::cell::Cell;
+use crate::guard;
 use std::fs;
-use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
-use std::sync::{Once, mpsc};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-thread_local! {
-    /// Whether a panic on this thread is caught here, and so not told by the panic hook.
-    static CAUGHT: Cell<bool> = const { Cell::new(false) };
-}
-
-static HOOK: Once = Once::new();
-
 /// As the main thread has on most systems: expressions are compiled recursively.
 const STACK: usize = 8 << 20;
+const LIBRARY: &str = "the tokenizer library";
 
 /// How much more time may pass than is spent on computing, where only the former can be told.
 const PATIENCE: u32 = 10;
-
-fn panicked() -> Error {
-    Error::new("the tokenizer library gave up on it: the file describes something that can't be done")
-}
 
 /// `work`, with a panic in it as an error.
 ///
 /// # Errors
 /// It panicked.
 pub(super) fn caught<T>(work: impl FnOnce() -> T) -> Result<T> {
-    HOOK.call_once(|| {
-        let usual = panic::take_hook();
-        panic::set_hook(Box::new(move |info| {
-            if !CAUGHT.get() {
-                usual(info);
-            }
-        }));
-    });
-    let before = CAUGHT.replace(true);
-    let result = panic::catch_unwind(AssertUnwindSafe(work));
-    CAUGHT.set(before);
-    result.map_err(|_| panicked())
+    guard::caught(LIBRARY, work)
 }
 
 /// As [`caught`], and given up after `limit` of computing. A thread can't be stopped: one that takes longer is left to itself, and its result to nobody.
@@ -75,7 +53,7 @@ pub(super) fn within<T: Send + 'static>(limit: Duration, work: impl FnOnce() -> 
         match receiver.recv_timeout(left.max(Duration::from_millis(1))) {
             Ok(result) => return result,
             Err(mpsc::RecvTimeoutError::Timeout) => {}
-            Err(mpsc::RecvTimeoutError::Disconnected) => return Err(panicked()),
+            Err(mpsc::RecvTimeoutError::Disconnected) => return Err(Error::new(format!("{LIBRARY} gave up on it"))),
         }
     }
 }
@@ -99,7 +77,6 @@ mod tests {
     #[test]
     fn panics_and_endless_work_are_errors() {
         assert_eq!(within(Duration::from_secs(60), || 7).unwrap(), 7);
-        assert_eq!(caught(|| 7).unwrap(), 7);
         let message = within::<()>(Duration::from_secs(60), || panic!("no")).unwrap_err().to_string();
         assert!(message.contains("gave up on it"), "{message}");
         // It computes without end until nobody cares about the answer.
