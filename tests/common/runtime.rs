@@ -71,8 +71,8 @@ fn row(values: &[f32], width: usize, index: usize) -> &[f32] {
 
 pub const FP16: &[CacheKind] = &[CacheKind::F16];
 /// Codes of keys and values as they are, and of their Hadamard transform.
-pub const PLAIN: &[CacheKind] = &[CacheKind::F16, CacheKind::Q8];
-pub const ROTATED: &[CacheKind] = &[CacheKind::F16, CacheKind::Q4];
+pub const PLAIN: &[CacheKind] = &[CacheKind::Q8];
+pub const ROTATED: &[CacheKind] = &[CacheKind::Q4];
 pub const ALL: &[CacheKind] = &[CacheKind::F16, CacheKind::Q8, CacheKind::Q4, CacheKind::Q5];
 
 /// Which of [`devices`].
