@@ -29,6 +29,7 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("compare_runs", include_str!("../../scripts/compare_runs.rhai")),
     ("compare", include_str!("../../scripts/compare.rhai")),
     ("custom", include_str!("../../scripts/custom.rhai")),
+    ("comparisons", include_str!("../../scripts/comparisons.rhai")),
     ("evidence", include_str!("../../scripts/evidence.rhai")),
     ("eval", include_str!("../../scripts/eval.rhai")),
     ("experiment", include_str!("../../scripts/experiment.rhai")),
@@ -49,9 +50,11 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("runner", include_str!("../../scripts/runner.rhai")),
     ("summary", include_str!("../../scripts/summary.rhai")),
     ("sweep", include_str!("../../scripts/sweep.rhai")),
+    ("thresholds", include_str!("../../scripts/thresholds.rhai")),
     ("timing", include_str!("../../scripts/timing.rhai")),
     ("upcycle", include_str!("../../scripts/upcycle.rhai")),
     ("verify", include_str!("../../scripts/verify.rhai")),
+    ("words", include_str!("../../scripts/words.rhai")),
 ];
 
 /// What a built-in script is called where errors name files.

@@ -353,7 +353,7 @@ fn draw_panel(page: &mut Page, panel: &Panel, laid: &PanelLayout, below: &Names,
 impl Bar {
     /// Its numbers, in full under the key `name` and for a reader.
     pub(super) fn numbers(&self, key: &str, what: &str) -> Group {
-        let digits = |value: f64| number::significant(value, 4);
+        let digits = number::plain;
         let interval = match (self.low, self.high) {
             (None, None) => String::new(),
             (low, high) => format!(" [{}, {}]", digits(low.unwrap_or(self.value)), digits(high.unwrap_or(self.value))),
