@@ -41,9 +41,9 @@ pub fn number(row: &BTreeMap<String, String>, column: &str) -> f64 {
 pub const PERPLEXITY: &str = "type: perplexity, dataset: models/austen/heldout.npy, block_size: 64, num_batches: 3";
 
 pub const OWN: &str = r#"
-pub const PARAMETERS = #{ steps: [1, 2, 3], slow: false };
-pub fn cells(config) { grid(#{ step: config.steps }) }
-pub fn measure(model, cell, config) {
+const PARAMETERS = #{ steps: [1, 2, 3], slow: false };
+fn cells(config) { grid(#{ step: config.steps }) }
+fn measure(model, cell, config) {
     if cell.step == 2 && exists("broken") { fail("it broke at two", "mend it"); }
     if config.slow { sleep(30); }
     #{ found: cell.step > 1, score: cell.step * 1.5 }
@@ -51,7 +51,7 @@ pub fn measure(model, cell, config) {
 "#;
 
 pub const EMITS: &str = r#"
-pub fn run(model, config) {
+fn run(model, config) {
     for row in 1..=5 {
         if row == 3 { fail("the third one fails"); }
         emit(#{ row: row, value: row * 0.5 });
