@@ -55,8 +55,7 @@ fn of_latex(tables: &str, label: &str) -> Vec<Vec<String>> {
 
 /// The rows of the page's table below this heading: the text of each cell, and the number that it is sorted by.
 fn of_page(page: &str, heading: &str) -> Vec<Vec<(String, Option<f64>)>> {
-    let section =
-        page.split(heading).find(|part| part.trim_start_matches(['<', '/', 'h', '2', '3', '>', '\n']).starts_with("div class=\"scroll\""));
+    let section = page.split(&format!(">{heading}</h2>")).nth(1);
     let body = section.and_then(|part| part.split("</table>").next()).unwrap_or_else(|| panic!("no table below {heading}"));
     let cell = |cell: &str| {
         let (attributes, text) = cell.split_once('>').unwrap();

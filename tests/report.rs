@@ -83,8 +83,8 @@ fn metrics_alone_are_kept() {
     let metrics: Vec<(String, String)> =
         rows(&found, "alone.csv").iter().map(|row| (row["metric"].clone(), row["value"].clone())).collect();
     assert_eq!(metrics, [("passed".to_owned(), "true".to_owned()), ("score".to_owned(), "0.25".to_owned())]);
-    assert!(std::fs::read_to_string(found.join("tables.tex")).unwrap().contains("score & 0.250"));
-    assert!(std::fs::read_to_string(found.join("report.html")).unwrap().contains("score"));
+    assert!(std::fs::read_to_string(found.join("tables.tex")).unwrap().contains("Score & 0.250"));
+    assert!(std::fs::read_to_string(found.join("report.html")).unwrap().contains("Score"));
 }
 
 /// The benchmark that README shows, as it stands there.
