@@ -22,13 +22,26 @@ fn measure(model, cell, config) { #{ found: cell.depth / 3.0 * model.layers } }
 
 /// A cell without what typesets it: `24.15\\phantom{0}` and `24.15`, `0.98$\\times$` and `0.98×` are the same.
 fn plain(cell: &str) -> String {
-    let mut text = String::new();
+    let (mut text, mut unseen) = (String::new(), 0);
     let mut rest = cell;
-    while let Some((before, after)) = rest.split_once("\\phantom{") {
-        text.push_str(before);
-        rest = after.split_once('}').map_or("", |(_, rest)| rest);
+    while let Some(character) = rest.chars().next() {
+        let step = match (unseen, character) {
+            (0, '\\') if rest.starts_with("\\phantom{") => {
+                unseen = 1;
+                "\\phantom{".len()
+            }
+            (0, _) => {
+                text.push(character);
+                character.len_utf8()
+            }
+            (_, '{' | '}') => {
+                unseen = if character == '{' { unseen + 1 } else { unseen - 1 };
+                1
+            }
+            _ => character.len_utf8(),
+        };
+        rest = &rest[step..];
     }
-    text.push_str(rest);
     for (sign, meant) in [
         ("$\\times$", "x"),
         ("×", "x"),
