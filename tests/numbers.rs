@@ -130,7 +130,9 @@ fn each_number_is_the_same_everywhere() {
         let line = told.lines().find(|line| line.starts_with(title)).unwrap_or_else(|| panic!("{title}: {told}"));
         let terminal: Vec<String> = line.split("  ").map(plain).filter(|cell| !cell.is_empty()).collect();
         let of_html: Vec<&String> = html.iter().map(|(text, _)| text).collect();
-        assert_eq!(terminal.iter().collect::<Vec<_>>(), of_html, "{title}");
+        assert_eq!(terminal[..4].iter().collect::<Vec<_>>(), of_html[..4], "{title}");
+        // Words may go on in the next line.
+        assert!(of_html[4].starts_with(&terminal[4]), "{title}: {} and {}", terminal[4], of_html[4]);
         assert_eq!(&terminal[..4], &latex[..], "{title}");
         for (cell, model) in terminal[1..3].iter().zip(["teacher", "student"]) {
             let value = float(&headline["values"][model]["value"]);
