@@ -138,7 +138,7 @@ fn two_of_one_type_are_kept_apart() {
     let depths = |file: &str| rows(&found, file).iter().map(|row| row["depth"].clone()).collect::<std::collections::BTreeSet<_>>();
     assert_eq!(depths("early.csv").into_iter().collect::<Vec<_>>(), ["0.1", "0.2"]);
     assert_eq!(depths("late.csv").into_iter().collect::<Vec<_>>(), ["0.8", "0.9"]);
-    assert_eq!((rows(&found, "needle.csv").len(), rows(&found, "custom.csv").len()), (16, 4));
+    assert_eq!((rows(&found, "needle.csv").len(), rows(&found, "prompts.csv").len()), (16, 4));
     let text = |file: &str| std::fs::read_to_string(found.join(file)).unwrap();
     assert!(text("early.svg").contains("data-x=\"0.1\"") && !text("early.svg").contains("data-x=\"0.9\""));
     assert!(text("late.svg").contains("data-x=\"0.9\"") && !text("late.svg").contains("data-x=\"0.1\""));
@@ -146,7 +146,7 @@ fn two_of_one_type_are_kept_apart() {
         assert!(text("tables.tex").contains(&format!("\\label{{{label}}}")), "{label}");
     }
     // Teacher before student in every file.
-    for file in ["needle.csv", "custom.csv"] {
+    for file in ["needle.csv", "prompts.csv"] {
         let models: Vec<String> = rows(&found, file).iter().map(|row| row["model"].clone()).collect();
         assert_eq!((models.first(), models.last()), (Some(&"teacher".to_owned()), Some(&"student".to_owned())), "{file}");
     }
