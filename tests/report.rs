@@ -22,7 +22,7 @@ fn run(model, config) {
 #[test]
 fn rows_that_were_handed_over_are_in_the_csv_at_once() {
     let directory = directory(&[("slowly.rhai", SLOWLY), ("slow", "")]);
-    let mut started = Started::new(directory.path(), &["script", "slowly.rhai"]);
+    let mut started = Started::new(directory.path(), &["script", "slowly.rhai", "--allow-write", "."]);
     until("two rows", || directory.path().join("reached").exists());
     started.0.kill().unwrap();
     started.status();
