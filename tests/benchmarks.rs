@@ -336,6 +336,8 @@ fn passes(rows) { rows.some(|row| row.right) }
 /// Questions that are rows: who answers more of them is decided by McNemar's exact test, and all of a model's rows together pass or don't.
 #[test]
 fn right_and_wrong_are_compared_in_pairs() {
+    let schema: Value = serde_json::from_str(include_str!("../docs/report.schema.json")).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
     // Of 8 questions that one of two answers, all by the teacher: p = 2 / 2^8. Of 4: p = 2 / 2^4.
     for (wrong, code, verdict) in
         [(8, 0, "worse"), (4, 0, "no difference shown"), (0, 0, "the same"), (10, 3, "quiz of student does not pass")]
@@ -345,6 +347,9 @@ fn right_and_wrong_are_compared_in_pairs() {
         let arguments = ["script", "quiz.rhai", "--set", "teacher=models/austen", "--set", "student=models/austen-dba", "--set", &set];
         let (found, told) = run(directory.path(), &arguments);
         assert!(found == code && told.contains(verdict), "{wrong}: {told}");
+        let report = report(&artifacts(directory.path(), "quiz"));
+        let mistakes: Vec<String> = validator.iter_errors(&report).map(|error| format!("{}: {error}", error.instance_path())).collect();
+        assert!(mistakes.is_empty(), "{mistakes:?}");
     }
 }
 
