@@ -29,6 +29,7 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("answers", include_str!("../../scripts/answers.rhai")),
     ("artifacts", include_str!("../../scripts/artifacts.rhai")),
     ("behavior", include_str!("../../scripts/behavior.rhai")),
+    ("cache_kinds", include_str!("../../scripts/cache_kinds.rhai")),
     ("compare_runs", include_str!("../../scripts/compare_runs.rhai")),
     ("compare", include_str!("../../scripts/compare.rhai")),
     ("choices", include_str!("../../scripts/choices.rhai")),
