@@ -2,12 +2,14 @@
 
 mod attend;
 pub mod attention_forms;
+mod differential;
 mod finite;
 mod fork;
 pub mod forms;
 mod generate;
 pub mod hooks;
 mod kv_cache;
+mod latent;
 mod linear;
 mod network;
 mod pack;
