@@ -5,15 +5,17 @@
 //!
 //! ```text
 //! cli
-//! script                          the only place that knows both a model and a chart
+//! script    assets                the only place that knows both a model and a chart
 //! runtime   manifest   artifact   statistics   thresholds   linear_algebra
 //! model
 //! gpu
-//! error     source      interrupt   terminal   progress   mapped   yaml
+//! error     diagnostics source     interrupt   terminal   progress   mapped   yaml
 //! ```
 
+pub mod diagnostics;
 pub mod error;
 pub mod interrupt;
+pub mod limits;
 pub mod mapped;
 pub mod progress;
 pub mod source;
@@ -25,6 +27,7 @@ pub mod model;
 pub mod quant;
 
 pub mod artifact;
+pub mod assets;
 pub mod linear_algebra;
 pub mod manifest;
 pub mod runtime;

@@ -5,10 +5,11 @@ use super::failure::{self, Answer};
 use super::host::Host;
 use super::model::Model;
 use super::model_file::ModelFile;
-use super::parameters::{Parameters, Wrong};
+use super::parameters::{Parameters, Wrong, point_at_set};
 use super::tokens::hex;
 use super::values::from_data;
 use super::{check, engine, pairs, report};
+use crate::assets::SCRIPTS;
 use crate::error::{At, Error, Result, unknown};
 use crate::manifest::Experiment;
 use crate::terminal;
@@ -73,7 +74,7 @@ pub(super) fn is_built_in(script: &str) -> bool {
 
 /// The names of the scripts inside the binary.
 pub(super) fn built_in_names() -> impl Iterator<Item = &'static str> {
-    BUILT_IN.iter().map(|(name, _)| *name)
+    SCRIPTS.iter().map(|(name, _)| *name)
 }
 
 /// A script's text, and its name in messages.
@@ -86,7 +87,7 @@ pub(super) struct Script {
 impl Script {
     /// The built-in script called `name`.
     pub(super) fn built_in(name: &str) -> Result<Script> {
-        match BUILT_IN.iter().find(|(known, _)| *known == name) {
+        match SCRIPTS.iter().find(|(known, _)| *known == name) {
             Some((_, text)) => Ok(Script { name: format!("{BUILT_IN_PREFIX}{name}.rhai"), text: (*text).to_owned() }),
             None => Err(unknown("built-in script", name, built_in_names())),
         }
@@ -107,15 +108,25 @@ impl Script {
                 Box::new(EvalAltResult::ErrorInModule(self.name.clone(), inner, Position::NONE))
             })
         };
-        host.add_source(&self.name, &self.text, Vec::new());
-        let mut ast = parse(&self.text)?;
-        let (text, insertions) = pairs::rewrite(&ast, &self.text);
+        let written = readable(&self.text);
+        host.add_source(&self.name, &written, Vec::new());
+        let mut ast = parse(&written)?;
+        let (text, insertions) = pairs::rewrite(&ast, &written);
         if !insertions.is_empty() {
-            host.add_source(&self.name, &self.text, insertions);
+            host.add_source(&self.name, &written, insertions);
             ast = parse(&text)?;
         }
         ast.set_source(&self.name);
         Ok(ast)
+    }
+}
+
+/// A text without what the language does not read: a byte order mark, and `#!` of a file that is a program. Lines stay where they are.
+fn readable(text: &str) -> std::borrow::Cow<'_, str> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    match text.strip_prefix("#!") {
+        Some(rest) => format!("//{rest}").into(),
+        None => text.into(),
     }
 }
 
@@ -130,6 +141,7 @@ pub(super) fn find(host: &Host, importer: Option<&str>, path: &str) -> Result<Sc
     }
     // And a file by its path.
     if path.ends_with(".rhai") && Path::new(path).is_file() {
+        host.permissions.read(Path::new(path))?;
         return Script::file(Path::new(path));
     }
     let file_name = if path.ends_with(".rhai") { path.to_owned() } else { format!("{path}.rhai") };
@@ -142,6 +154,7 @@ pub(super) fn find(host: &Host, importer: Option<&str>, path: &str) -> Result<Sc
         let itself = importer.is_some_and(|name| Path::new(name) == candidate);
         if !looked.contains(&candidate) && !itself {
             if candidate.is_file() {
+                host.permissions.read(&candidate)?;
                 return Script::file(&candidate);
             }
             looked.push(candidate);
@@ -207,6 +220,7 @@ impl ModuleResolver for Resolver {
         }
         let placed = |error: Error| Box::new(EvalAltResult::ErrorRuntime(Dynamic::from(error), position));
         let script = find(&self.host, global.source(), path).map_err(placed)?;
+        terminal::detail(|| format!("{path} is {}", script.name));
         if let Some(module) = self.loaded.borrow().get(&script.name) {
             return Ok(Rc::clone(module));
         }
@@ -253,6 +267,11 @@ impl Declared {
         };
         let constants = ast.statements().iter().filter_map(constant).collect();
         Declared { functions, constants, parameters: None, sha256: String::new() }
+    }
+
+    /// The names of its constants.
+    pub(super) fn constants(&self) -> impl Iterator<Item = &str> {
+        self.constants.iter().map(String::as_str)
     }
 
     fn has(&self, name: &str, arity: usize) -> bool {
@@ -392,6 +411,15 @@ impl Benchmark {
             && let Ok(experiment) = experiment(&host)
         {
             return experiment.point(&format!("{place}.config.{parameter}"), told.clone()).into();
+        }
+        // Or on the command line.
+        if let (None, Ok(host)) = (&self.place, Host::of(context))
+            && let EvalAltResult::ErrorRuntime(value, _) = error.unwrap_inner()
+            && let Some(told) = value.read_lock::<Error>()
+            && let Some(parameter) = told.parameter()
+            && host.options.set.iter().any(|(name, _)| name == parameter)
+        {
+            return point_at_set(told.clone(), &host.options.set, parameter, true).into();
         }
         let kind = kind(&self.script);
         let name = if function == "run" { kind } else { format!("{kind}::{function}") };
