@@ -24,46 +24,6 @@ use std::rc::Rc;
 
 type SharedModule = Rc<Module>;
 
-/// The scripts inside the binary.
-const BUILT_IN: &[(&str, &str)] = &[
-    ("accuracy", include_str!("../../scripts/accuracy.rhai")),
-    ("answers", include_str!("../../scripts/answers.rhai")),
-    ("artifacts", include_str!("../../scripts/artifacts.rhai")),
-    ("behavior", include_str!("../../scripts/behavior.rhai")),
-    ("cache_kinds", include_str!("../../scripts/cache_kinds.rhai")),
-    ("compare_runs", include_str!("../../scripts/compare_runs.rhai")),
-    ("compare", include_str!("../../scripts/compare.rhai")),
-    ("choices", include_str!("../../scripts/choices.rhai")),
-    ("context", include_str!("../../scripts/context.rhai")),
-    ("custom", include_str!("../../scripts/custom.rhai")),
-    ("divergence", include_str!("../../scripts/divergence.rhai")),
-    ("evidence", include_str!("../../scripts/evidence.rhai")),
-    ("eval", include_str!("../../scripts/eval.rhai")),
-    ("experiment", include_str!("../../scripts/experiment.rhai")),
-    ("fidelity", include_str!("../../scripts/fidelity.rhai")),
-    ("figures", include_str!("../../scripts/figures.rhai")),
-    ("full_paper", include_str!("../../scripts/full_paper.rhai")),
-    ("judge", include_str!("../../scripts/judge.rhai")),
-    ("kvcache", include_str!("../../scripts/kvcache.rhai")),
-    ("latency", include_str!("../../scripts/latency.rhai")),
-    ("measure", include_str!("../../scripts/measure.rhai")),
-    ("memory", include_str!("../../scripts/memory.rhai")),
-    ("merge", include_str!("../../scripts/merge.rhai")),
-    ("page", include_str!("../../scripts/page.rhai")),
-    ("pair", include_str!("../../scripts/pair.rhai")),
-    ("perplexity", include_str!("../../scripts/perplexity.rhai")),
-    ("report", include_str!("../../scripts/report.rhai")),
-    ("roofline", include_str!("../../scripts/roofline.rhai")),
-    ("rounds", include_str!("../../scripts/rounds.rhai")),
-    ("runner", include_str!("../../scripts/runner.rhai")),
-    ("suite", include_str!("../../scripts/suite.rhai")),
-    ("summary", include_str!("../../scripts/summary.rhai")),
-    ("sweep", include_str!("../../scripts/sweep.rhai")),
-    ("timing", include_str!("../../scripts/timing.rhai")),
-    ("upcycle", include_str!("../../scripts/upcycle.rhai")),
-    ("verify", include_str!("../../scripts/verify.rhai")),
-];
-
 /// What a built-in script is called where errors name files.
 const BUILT_IN_PREFIX: &str = "built-in ";
 
