@@ -18,6 +18,15 @@ const WIDTH: usize = 120;
 pub struct Place {
     pub line: usize,
     pub column: usize,
+    /// 0: the text itself; n: the n-th that it includes.
+    pub file: usize,
+}
+
+impl Place {
+    /// A place in a text that includes no other, or in its own part.
+    pub fn new(line: usize, column: usize) -> Place {
+        Place { line, column, file: 0 }
+    }
 }
 
 /// What the text is written in: it says what counts as one word.
@@ -93,7 +102,7 @@ mod tests {
     use super::*;
 
     fn shown(text: &str, line: usize, column: usize) -> String {
-        excerpt(text, Written::Script, Place { line, column }, &[]).unwrap_or_default()
+        excerpt(text, Written::Script, Place::new(line, column), &[]).unwrap_or_default()
     }
 
     #[test]
@@ -118,8 +127,8 @@ mod tests {
     #[test]
     fn other_places_say_what_they_are() {
         let text = "fn f() {\n    if true {\n        1\n\n\n\n}\n";
-        let opened = [(Place { line: 2, column: 13 }, "opened here")];
-        insta::assert_snapshot!(excerpt(text, Written::Script, Place { line: 7, column: 2 }, &opened).unwrap(), @r"
+        let opened = [(Place::new(2, 13), "opened here")];
+        insta::assert_snapshot!(excerpt(text, Written::Script, Place::new(7, 2), &opened).unwrap(), @r"
           |
         2 |     if true {
           |             - opened here

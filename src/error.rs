@@ -78,6 +78,11 @@ impl Error {
         self
     }
 
+    /// The places that were added, the innermost first.
+    pub fn places(&self) -> impl Iterator<Item = &str> {
+        self.places.iter().map(String::as_str)
+    }
+
     /// The sentence alone, without place, source lines and remedy.
     pub fn message(&self) -> &str {
         &self.message
@@ -88,7 +93,7 @@ impl Error {
         self.places.iter().rev().find_map(|place| {
             let mut parts = place.rsplitn(3, ':');
             let (column, line) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-            Some((parts.next()?.to_owned(), Place { line, column }))
+            Some((parts.next()?.to_owned(), Place::new(line, column)))
         })
     }
 
@@ -153,8 +158,8 @@ impl From<std::io::Error> for Error {
 ///
 /// # Example
 /// ```
-/// let error = caramba::error::unknown("cache kind", "q9", ["fp16", "q8", "q4"]);
-/// assert_eq!(error.to_string(), "unknown cache kind `q9`\n  help: did you mean `q8`? known are: fp16, q8, q4");
+/// let error = caramba::error::unknown("cache kind", "fp61", ["fp16", "q8", "q4"]);
+/// assert_eq!(error.to_string(), "unknown cache kind `fp61`\n  help: did you mean `fp16`? known are: fp16, q8, q4");
 /// ```
 pub fn unknown<'a>(what: &str, name: &str, known: impl IntoIterator<Item = &'a str>) -> Error {
     let known: Vec<&str> = known.into_iter().collect();

@@ -14,6 +14,7 @@
 
 pub mod diagnostics;
 pub mod error;
+pub mod guard;
 pub mod interrupt;
 pub mod limits;
 pub mod mapped;

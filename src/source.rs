@@ -16,12 +16,30 @@ use crate::error::Error;
 pub struct Source {
     name: String,
     text: String,
+    /// Texts of other files that stand for parts of this one.
+    included: Vec<Source>,
 }
 
 impl Source {
     /// `name` is the path as the user gave it.
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Source {
-        Source { name: name.into(), text: text.into() }
+        Source { name: name.into(), text: text.into(), included: Vec::new() }
+    }
+
+    /// The same with the texts that it includes.
+    #[must_use]
+    pub fn including(self, included: Vec<Source>) -> Source {
+        Source { included, ..self }
+    }
+
+    /// The text in which `place` lies.
+    pub fn part(&self, place: Place) -> &Source {
+        place.file.checked_sub(1).and_then(|index| self.included.get(index)).unwrap_or(self)
+    }
+
+    /// All that it consists of: its own text, then those that it includes.
+    pub fn whole(&self) -> String {
+        std::iter::once(self).chain(&self.included).map(|part| part.text.as_str()).collect()
     }
 
     pub fn name(&self) -> &str {
@@ -34,7 +52,7 @@ impl Source {
 
     /// `file:line:column`
     pub fn locate(&self, place: Place) -> String {
-        format!("{}:{}:{}", self.name, place.line, place.column)
+        format!("{}:{}:{}", self.part(place).name, place.line, place.column)
     }
 
     /// `error` with its place and, below the sentence, the source line.
@@ -48,7 +66,7 @@ impl Source {
 
     /// The line at `place`, with carets below the word that begins there; `None` when there is no such line.
     pub fn excerpt(&self, place: Place) -> Option<String> {
-        excerpt(&self.text, Written::Yaml, place, &[])
+        excerpt(&self.part(place).text, Written::Yaml, place, &[])
     }
 }
 
@@ -57,7 +75,7 @@ mod tests {
     use super::*;
 
     fn shown(text: &str, line: usize, column: usize) -> String {
-        Source::new("a.yml", text).point(Place { line, column }, Error::new("wrong").remedy("mend it")).to_string()
+        Source::new("a.yml", text).point(Place::new(line, column), Error::new("wrong").remedy("mend it")).to_string()
     }
 
     #[test]

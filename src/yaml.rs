@@ -48,7 +48,7 @@ pub fn check_size(source: &Source) -> Result<()> {
     let mut open: Vec<(usize, Size)> = Vec::new();
     let mut parser = Parser::new_from_str(text.strip_prefix('\u{feff}').unwrap_or(text));
     while let Some(Ok((event, span))) = parser.next_event() {
-        let place = Place { line: span.start.line(), column: span.start.col() + 1 };
+        let place = Place::new(span.start.line(), span.start.col() + 1);
         let too_much = |message: String| {
             source.point(place, Error::new(message).remedy("an alias stands for all that its anchor has: write less of them"))
         };

@@ -43,17 +43,16 @@ fn alone_it_shows_its_help() {
 
     Examples:
       caramba script full_paper.rhai                      a paper's tables and charts from the bundled models
-      caramba new mine                                    a benchmark of your own, to be changed: mine.rhai and
-      mine.yml
+      caramba new mine                                    a benchmark of your own: mine.rhai, mine.yml
       caramba docs prefill                                what a function does, or what there is
       caramba run experiment.yml --dry-run                what an experiment would do
       caramba generate model.gguf "The sea was"           text, as it is made
       caramba inspect model.gguf                          what is in a model, and what its cache costs
 
-    `caramba MANIFEST.yml` is short for `caramba run MANIFEST.yml`, and `caramba SCRIPT.rhai` for `caramba script
-    SCRIPT.rhai`; `caramba -` runs a
-    script from standard input, `caramba -e CODE` one from the command line. Results go to standard output,
-    everything else to standard error.
+    `caramba MANIFEST.yml` is short for `caramba run MANIFEST.yml`, `caramba SCRIPT.rhai` for `caramba script
+    SCRIPT.rhai`.
+    `caramba -` runs a script from standard input, `caramba -e CODE` one from the command line.
+    Results go to standard output, everything else to standard error.
 
     Exit status:
       0    success
@@ -66,8 +65,7 @@ fn alone_it_shows_its_help() {
     Environment:
       CARAMBA_DEVICE, CARAMBA_BACKEND, CARAMBA_KERNELS, CARAMBA_OUTPUT
                      the options of these names, where they are not given
-      CARAMBA_CACHE  where bundled models, what was measured of kernels, and the history of `caramba repl` are
-      kept
+      CARAMBA_CACHE  where bundled models, measured kernels and the history of `caramba repl` are kept
       NO_COLOR       text without colours
     "#);
 }
@@ -108,6 +106,14 @@ fn every_verb_has_a_help() {
           --cells         List the cells that would be measured, but measure none
           --json          With --cells: a line of JSON for each
 
+    Device:
+          --device <NAME|NUMBER>  The adapter to use: a part of its name, or its number in `caramba devices` [env:
+                                  CARAMBA_DEVICE]
+          --backend <BACKEND>     The graphics API to reach it by [env: CARAMBA_BACKEND] [possible values: vulkan,
+                                  metal, dx12, gl]
+          --kernels <CHOICE>      How kernels are chosen: auto (as measured once), rule, measure (again, now), or
+                                  a file that says it [env: CARAMBA_KERNELS]
+
     Permissions and limits:
           --allow-read <PATH>    Let the script read this file, or below this folder (it reads below its own, the
                                  working folder, and what it is given)
@@ -120,14 +126,6 @@ fn every_verb_has_a_help() {
           --memory-limit <SIZE>  Let it take so much memory on the host, and as much on the device: 500M, 8G
                                  [default: half of the host's]
           --max-operations <N>   End the script after so many operations
-
-    Device:
-          --device <NAME|NUMBER>  The adapter to use: a part of its name, or its number in `caramba devices` [env:
-                                  CARAMBA_DEVICE]
-          --backend <BACKEND>     The graphics API to reach it by [env: CARAMBA_BACKEND] [possible values: vulkan,
-                                  metal, dx12, gl]
-          --kernels <CHOICE>      How kernels are chosen: auto (as measured once), rule, measure (again, now), or
-                                  a file that says it [env: CARAMBA_KERNELS]
 
     Examples:
       caramba script full_paper.rhai
@@ -160,6 +158,14 @@ fn every_verb_has_a_help() {
           --cells         List the cells that would be measured, but measure none
           --json          With --cells: a line of JSON for each
 
+    Device:
+          --device <NAME|NUMBER>  The adapter to use: a part of its name, or its number in `caramba devices` [env:
+                                  CARAMBA_DEVICE]
+          --backend <BACKEND>     The graphics API to reach it by [env: CARAMBA_BACKEND] [possible values: vulkan,
+                                  metal, dx12, gl]
+          --kernels <CHOICE>      How kernels are chosen: auto (as measured once), rule, measure (again, now), or
+                                  a file that says it [env: CARAMBA_KERNELS]
+
     Permissions and limits:
           --allow-read <PATH>    Let the script read this file, or below this folder (it reads below its own, the
                                  working folder, and what it is given)
@@ -172,14 +178,6 @@ fn every_verb_has_a_help() {
           --memory-limit <SIZE>  Let it take so much memory on the host, and as much on the device: 500M, 8G
                                  [default: half of the host's]
           --max-operations <N>   End the script after so many operations
-
-    Device:
-          --device <NAME|NUMBER>  The adapter to use: a part of its name, or its number in `caramba devices` [env:
-                                  CARAMBA_DEVICE]
-          --backend <BACKEND>     The graphics API to reach it by [env: CARAMBA_BACKEND] [possible values: vulkan,
-                                  metal, dx12, gl]
-          --kernels <CHOICE>      How kernels are chosen: auto (as measured once), rule, measure (again, now), or
-                                  a file that says it [env: CARAMBA_KERNELS]
 
     Presets:
       quick_validation
@@ -258,6 +256,7 @@ fn every_verb_has_a_help() {
     Usage: caramba devices [OPTIONS]
 
     Options:
+          --json     A line of JSON for each adapter
       -q, --quiet    Say nothing in passing: no notes, no progress; warnings and errors stay
           --verbose  Say more in passing: files that are read, the device that is opened, times
       -h, --help     Print help
@@ -269,7 +268,6 @@ fn every_verb_has_a_help() {
                                   metal, dx12, gl]
           --kernels <CHOICE>      How kernels are chosen: auto (as measured once), rule, measure (again, now), or
                                   a file that says it [env: CARAMBA_KERNELS]
-          --json                  A line of JSON for each adapter
     ");
     insta::assert_snapshot!(caramba(&["inspect", "--help"]), @r"
     exit code 0
@@ -382,7 +380,7 @@ fn mistyped_commands_are_told() {
     insta::assert_snapshot!(caramba(&["generate", "m.gguf", "hello", "--cache", "q8/q7"]), @r"
     exit code 2
     error: invalid value 'q8/q7' for '--cache <KIND>': unknown cache kind `q7`
-      help: did you mean `q8`? known are: fp16, q8, q6, q5, q4, q3, none
+      help: known are: fp16, q8, q6, q5, q4, q3, none
 
     For more information, try '--help'.
     ");

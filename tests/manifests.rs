@@ -140,7 +140,7 @@ fn mistakes_in_a_manifest_are_shown_where_they_are() {
       |
     7 |   benchmark:
       |   ^^^^^^^^^
-      help: did you mean `benchmarks`? known are: type, name, description, notes, models, runs, benchmarks, verify, thresholds, system, backend, task, data, objective, trainer, train, seed, defaults
+      help: did you mean `benchmarks`? known are: type, name, description, notes, models, runs, benchmarks, verify, thresholds, system, backend, task, data, objective, trainer, train, seed, defaults, compute, metrics, instrumentation
     ");
     insta::assert_snapshot!(mistake("benchmarks:\n- id: a\n  config: {type: x}\n  models: [m]\n  repeat: 3"), @r"
     exit code 1

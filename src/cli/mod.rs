@@ -28,7 +28,7 @@ mod script;
 mod short;
 mod show;
 mod slurm;
-mod tokenize;
+pub mod tokenize;
 mod trust;
 
 use crate::error::Result;

@@ -39,7 +39,7 @@ pub fn plan(experiment: &Experiment) -> String {
 }
 
 fn model_row(experiment: &Experiment, model: &crate::manifest::ModelSource) -> Vec<String> {
-    let made = experiment.runs.iter().any(|run| run.model == model.name && run.checkpoint.is_some());
+    let made = experiment.runs.iter().any(|run| run.makes(&model.name));
     let state = match () {
         () if made => "made by a run",
         () if Path::new(&model.path).exists() => "",
@@ -57,7 +57,9 @@ fn model_row(experiment: &Experiment, model: &crate::manifest::ModelSource) -> V
 fn run_text(run: &Run) -> String {
     let mut lines = vec![(
         "command",
-        run.command.as_ref().map_or_else(|| "none: caramba has no trainer, so this can't be run".to_string(), ToString::to_string),
+        run.command
+            .as_ref()
+            .map_or_else(|| "none: it was done elsewhere, and its model is taken as it lies there".to_string(), ToString::to_string),
     )];
     if !run.directory.as_os_str().is_empty() {
         lines.push(("directory", run.directory.display().to_string()));

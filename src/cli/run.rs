@@ -4,8 +4,8 @@ use super::device::DeviceOptions;
 use super::measuring::Measuring;
 use super::plan::plan;
 use super::trust::Trust;
-use crate::error::{Error, Result};
-use crate::manifest::{self, Experiment};
+use crate::error::Result;
+use crate::manifest;
 use crate::script::{self, HostOptions, check_experiment, run_builtin};
 use crate::terminal;
 use clap::Args;
@@ -49,24 +49,14 @@ impl Run {
             return script::run_file(&self.manifest, &self.measuring.options(self.device.choice()));
         }
         let experiment = manifest::open(&self.manifest)?.experiment(self.target.as_deref())?;
+        if !experiment.ignored.is_empty() {
+            terminal::note(&format!("ignored, for they change no benchmark: {}", experiment.ignored.join(", ")));
+        }
         if self.dry_run {
             terminal::print(&plan(&experiment))?;
             return check_experiment(&experiment).map(|()| 0);
         }
-        has_commands(&experiment)?;
         let (grants, limits) = (self.trust.grants(), self.trust.limits());
         run_builtin(SCRIPT, &HostOptions { experiment: Some(experiment), grants, limits, ..self.measuring.options(self.device.choice()) })
-    }
-}
-
-/// Runs made for the wider platform's own trainer can't be done here, and silently measuring an untrained model would be worse.
-fn has_commands(experiment: &Experiment) -> Result<()> {
-    match experiment.runs.iter().find(|run| run.command.is_none()) {
-        None => Ok(()),
-        Some(run) => {
-            let error = Error::new(format!("the run `{}` has no `command`", run.id))
-                .remedy("caramba has no trainer: give the command of yours, or `runs: []` to measure the models as they are");
-            Err(experiment.point(&format!("runs.{}", run.id), error))
-        }
     }
 }

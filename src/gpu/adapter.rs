@@ -2,6 +2,8 @@
 
 use super::{AdapterSummary, DeviceChoice};
 use crate::error::{Error, Result, unknown};
+use crate::terminal;
+use std::sync::Once;
 
 const BACKENDS: [(&str, wgpu::Backends); 4] =
     [("vulkan", wgpu::Backends::VULKAN), ("metal", wgpu::Backends::METAL), ("dx12", wgpu::Backends::DX12), ("gl", wgpu::Backends::GL)];
@@ -24,7 +26,29 @@ pub(super) fn all(choice: &DeviceChoice) -> Result<Vec<wgpu::Adapter>> {
     let mut adapters = pollster::block_on(instance.enumerate_adapters(backends));
     adapters.retain(|adapter| adapter.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS));
     adapters.sort_by_key(|adapter| rank(&adapter.get_info()));
+    // With the driver that somebody names, another one would be measured in its place.
+    if let Some(missing) = missing_driver() {
+        let used = adapters.first().map_or_else(String::new, |adapter| {
+            let info = adapter.get_info();
+            format!("; what is left is {} ({})", info.name, backend_name(info.backend))
+        });
+        MISSING.call_once(|| terminal::warn(&format!("{missing}{used}")));
+    }
     Ok(adapters)
+}
+
+static MISSING: Once = Once::new();
+
+/// Where Vulkan's loader is told to find drivers (its documentation, "Driver Discovery").
+const DRIVER_VARIABLES: [&str; 3] = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES", "VK_ADD_DRIVER_FILES"];
+
+/// In words, a driver that the environment names and that isn't there.
+fn missing_driver() -> Option<String> {
+    DRIVER_VARIABLES.into_iter().find_map(|name| {
+        let value = std::env::var_os(name).filter(|value| !value.is_empty())?;
+        let missing = std::env::split_paths(&value).find(|path| !path.exists())?;
+        Some(format!("{name} names the driver {}, and nothing is there", missing.display()))
+    })
 }
 
 fn rank(info: &wgpu::AdapterInfo) -> (u8, u8) {
@@ -50,7 +74,11 @@ pub(super) fn choose(choice: &DeviceChoice) -> Result<wgpu::Adapter> {
     let adapters = all(choice)?;
     if adapters.is_empty() {
         let wanted = choice.backend.as_ref().map(|name| format!(" for {name}")).unwrap_or_default();
-        return Err(Error::new(format!("no graphics adapter was found{wanted}")).remedy(
+        let error = Error::new(format!("no graphics adapter was found{wanted}"));
+        if let Some(missing) = missing_driver() {
+            return Err(error.remedy(format!("{missing}: correct the path, or unset it")));
+        }
+        return Err(error.remedy(
             "install the driver of your graphics card, or Mesa's software driver (Debian and Ubuntu: apt install mesa-vulkan-drivers)",
         ));
     }
@@ -62,6 +90,9 @@ pub(super) fn choose(choice: &DeviceChoice) -> Result<wgpu::Adapter> {
         .enumerate()
         .map(|(index, adapter)| format!("{index}: {} ({})", adapter.get_info().name, backend_name(adapter.get_info().backend)))
         .collect();
+    if wanted.trim().is_empty() {
+        return Err(Error::new("the name of the adapter is empty").at("--device").remedy(format!("there are {}", names.join("; "))));
+    }
     let found = match wanted.parse::<usize>() {
         Ok(index) => adapters.into_iter().nth(index),
         Err(_) => adapters.into_iter().find(|adapter| adapter.get_info().name.to_lowercase().contains(&wanted.to_lowercase())),

@@ -26,6 +26,14 @@ pub struct Experiment {
     pub verify: Vec<Verification>,
     /// Comparisons such as `student.perplexity / teacher.perplexity < 1.05`; `None`: those that an upcycled student is accepted by.
     pub thresholds: Option<Vec<String>>,
+    /// Keys that change no benchmark.
+    pub ignored: Vec<String>,
+    /// The directory above the run's; `None`: artifacts.
+    pub output: Option<PathBuf>,
+    /// The model that the others are compared with; `None`: the teacher, or the first.
+    pub reference: Option<String>,
+    /// Parameters of benchmarks and checks that do not give them themselves, where their scripts have them.
+    pub defaults: BTreeMap<String, serde_yaml::Value>,
     /// Where keys stand: `models.NAME.KEY`, `runs.ID.KEY`, `benchmarks.ID.config.KEY`, `verify.INDEX.config.KEY`, and so on inwards
     /// (`.KEY` of a mapping, `.INDEX` of a list). See [`Experiment::point`].
     pub places: BTreeMap<String, Place>,
@@ -49,7 +57,7 @@ pub struct ModelSource {
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Run {
     pub id: String,
-    /// `None` in manifests made for the wider platform, whose trainer caramba doesn't have.
+    /// `None`: it was done elsewhere (in manifests made for the wider platform, whose trainer caramba doesn't have).
     pub command: Option<Command>,
     /// Where the command runs.
     pub directory: PathBuf,
@@ -98,6 +106,13 @@ pub struct Verification {
     pub fail_fast: bool,
     /// The run that it follows; `None`: it belongs to the target.
     pub run: Option<String>,
+}
+
+impl Run {
+    /// Whether it is executed here, and leaves a checkpoint.
+    pub fn makes(&self, model: &str) -> bool {
+        self.command.is_some() && self.checkpoint.is_some() && self.model == model
+    }
 }
 
 impl Experiment {

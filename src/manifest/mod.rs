@@ -28,6 +28,7 @@
 
 mod experiment;
 pub mod node;
+pub mod platform;
 mod presets;
 mod section;
 mod target;

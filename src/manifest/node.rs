@@ -10,6 +10,7 @@ use crate::yaml;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Tag};
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 
 /// Nested deeper than any experiment; reading the tree recurses, and a stack is small.
 pub const MAX_DEPTH: usize = 100;
@@ -62,12 +63,52 @@ pub enum Kind {
 /// # Errors
 /// What is wrong, and where: not YAML, an unknown alias, a duplicate key, too deep, too large.
 pub fn parse(source: &Source) -> Result<Node> {
-    yaml::check_size(source)?;
-    Builder { source, stack: Vec::new(), anchors: HashMap::new(), nodes: 0 }.run()
+    Ok(Builder::new(source, None)?.run()?.0)
+}
+
+/// The one document of `source` as plain values, for whoever wants no places; nothing at all is null. What a manifest, a benchmark's file, `--set`
+/// and `read_yaml` say is read by this one reader.
+///
+/// # Errors
+/// As [`parse`]; a tag outside YAML's core.
+pub fn value(source: &Source) -> Result<serde_yaml::Value> {
+    match Builder::new(source, None)?.document()?.0 {
+        Some(node) => node.plain(source),
+        None => Ok(serde_yaml::Value::Null),
+    }
+}
+
+/// As [`parse`], with the files that `!include PATH` names in their places: paths are looked for beside the file that includes, then in the
+/// current directory. The source comes back with their texts.
+///
+/// # Errors
+/// As [`parse`]; a file that can't be read, or that includes itself.
+pub fn parse_including(source: Source, directory: &Path) -> Result<(Node, Source)> {
+    let includes = Includes { directory: directory.to_owned(), ..Includes::default() };
+    let (node, includes) = Builder::new(&source, Some(includes))?.run()?;
+    Ok((node, source.including(includes.map_or_else(Vec::new, |includes| includes.sources))))
+}
+
+/// Beyond these a manifest is made of its own parts.
+const MAX_INCLUDES: usize = 100;
+const INCLUDE: &str = "!include";
+
+/// What was included so far.
+#[derive(Default)]
+struct Includes {
+    /// Of the file that is being read.
+    directory: PathBuf,
+    /// The files that are being read, each included by the one before.
+    chain: Vec<PathBuf>,
+    sources: Vec<Source>,
 }
 
 struct Builder<'a> {
     source: &'a Source,
+    /// See [`Place::file`].
+    file: usize,
+    /// `None`: nothing is included.
+    includes: Option<Includes>,
     /// Lists and mappings that have begun.
     stack: Vec<Frame>,
     /// Finished nodes that have an anchor, and how many nodes each stands for.
@@ -101,15 +142,58 @@ struct Key {
     merge: bool,
 }
 
-fn place(mark: &Marker) -> Place {
-    Place { line: mark.line(), column: mark.col() + 1 }
-}
-
 fn foreign(tag: Option<Cow<'_, Tag>>) -> Option<String> {
     tag.filter(|tag| !tag.is_yaml_core_schema() && !tag.suffix.is_empty()).map(|tag| tag.to_string())
 }
 
-impl Builder<'_> {
+impl<'a> Builder<'a> {
+    fn new(source: &'a Source, includes: Option<Includes>) -> Result<Builder<'a>> {
+        yaml::check_size(source)?;
+        let file = includes.as_ref().map_or(0, |includes| includes.sources.len());
+        Ok(Builder { source, file, includes, stack: Vec::new(), anchors: HashMap::new(), nodes: 0 })
+    }
+
+    fn place(&self, mark: &Marker) -> Place {
+        Place { line: mark.line(), column: mark.col() + 1, file: self.file }
+    }
+
+    /// What the file at `path` holds.
+    fn include(&mut self, path: &str, place: Place) -> Result<Node> {
+        let wrong = |error: Error| self.source.point(place, error);
+        let Some(mut includes) = self.includes.take() else {
+            return Err(wrong(Error::new("only a manifest includes other files").remedy("put the value itself here")));
+        };
+        if includes.sources.len() == MAX_INCLUDES {
+            return Err(wrong(Error::new(format!("more than {MAX_INCLUDES} files are included"))));
+        }
+        let beside = includes.directory.join(path);
+        let found = if beside.exists() { beside } else { PathBuf::from(path) };
+        let file = std::fs::canonicalize(&found).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => {
+                let remedy = "the path is relative to the file that includes it, or to the current directory";
+                wrong(Error::new(format!("there is no file `{path}` to include")).remedy(remedy))
+            }
+            _ => wrong(Error::from(error)),
+        })?;
+        if includes.chain.contains(&file) || includes.chain.len() > MAX_DEPTH / 10 {
+            return Err(wrong(Error::new(format!("`{path}` is included by itself"))));
+        }
+        let text = super::presets::read(&found).map_err(|error| wrong(error.at(path)))?;
+        let source = Source::new(found.display().to_string(), text);
+        includes.sources.push(source.clone());
+        let outer = std::mem::replace(&mut includes.directory, found.parent().map(PathBuf::from).unwrap_or_default());
+        includes.chain.push(file);
+        let mut inner = Builder::new(&source, Some(includes))?;
+        inner.nodes = self.nodes;
+        let (node, includes) = inner.run()?;
+        self.includes = includes.map(|mut includes| {
+            includes.chain.pop();
+            Includes { directory: outer, ..includes }
+        });
+        self.count(size(&node), place)?;
+        Ok(node)
+    }
+
     fn error(&self, place: Place, message: impl Into<String>) -> Error {
         self.source.point(place, Error::new(message))
     }
@@ -127,13 +211,21 @@ impl Builder<'_> {
         self.source.point(place, error)
     }
 
-    fn run(mut self) -> Result<Node> {
+    fn run(self) -> Result<(Node, Option<Includes>)> {
+        let source = self.source;
+        match self.document()? {
+            (Some(node), includes) if !matches!(node.value, Value::Scalar(Scalar { kind: Kind::Null, .. })) => Ok((node, includes)),
+            _ => Err(Error::new("the file is empty").at(source.name())),
+        }
+    }
+
+    fn document(mut self) -> Result<(Option<Node>, Option<Includes>)> {
         let text = self.source.text();
         let mut parser = Parser::new_from_str(text.strip_prefix('\u{feff}').unwrap_or(text));
         let mut root = None;
         while let Some(event) = parser.next_event() {
-            let (event, span) = event.map_err(|error| self.invalid(place(error.marker()), error.info()))?;
-            let place = place(&span.start);
+            let (event, span) = event.map_err(|error| self.invalid(self.place(error.marker()), error.info()))?;
+            let place = self.place(&span.start);
             let finished = match event {
                 Event::Scalar(text, style, anchor, tag) => {
                     self.count(1, place)?;
@@ -141,8 +233,12 @@ impl Builder<'_> {
                     if self.take_key(&text, place, merge) {
                         continue;
                     }
-                    let node = scalar(&text, style, tag, place);
-                    self.remember(anchor, &node, 1);
+                    let mut node = scalar(&text, style, tag, place);
+                    if node.tag.as_deref() == Some(INCLUDE) {
+                        node = self.include(&text, place)?;
+                    }
+                    let size = if anchor > 0 { size(&node) } else { 1 };
+                    self.remember(anchor, &node, size);
                     node
                 }
                 Event::Alias(anchor) => {
@@ -174,7 +270,7 @@ impl Builder<'_> {
                     None => continue,
                 },
                 Event::DocumentStart(_) if root.is_some() => {
-                    return Err(self.error(place, "a second document begins here: a manifest is one"));
+                    return Err(self.error(place, "a second document begins here: a file holds one"));
                 }
                 _ => continue,
             };
@@ -182,10 +278,7 @@ impl Builder<'_> {
                 root = Some(node);
             }
         }
-        match root {
-            Some(node) if !matches!(node.value, Value::Scalar(Scalar { kind: Kind::Null, .. })) => Ok(node),
-            _ => Err(Error::new("the file is empty").at(self.source.name())),
-        }
+        Ok((root, self.includes))
     }
 
     fn begin(&mut self, place: Place, anchor: usize, tag: Option<Cow<'_, Tag>>, content: Content) -> Result<()> {
@@ -288,6 +381,15 @@ impl Builder<'_> {
     }
 }
 
+/// How many values a node has, itself one of them.
+fn size(node: &Node) -> usize {
+    match &node.value {
+        Value::Scalar(_) => 1,
+        Value::List(items) => 1 + items.iter().map(size).sum::<usize>(),
+        Value::Map(entries) => 1 + entries.iter().map(|entry| size(&entry.node)).sum::<usize>(),
+    }
+}
+
 fn scalar(text: &str, style: ScalarStyle, tag: Option<Cow<'_, Tag>>, place: Place) -> Node {
     let text_wanted = tag.as_ref().is_some_and(|tag| tag.suffix == "str" || tag.suffix.is_empty());
     let kind = if style == ScalarStyle::Plain && !text_wanted { kind(text) } else { Kind::Text };
@@ -356,7 +458,8 @@ impl Node {
     /// A tag outside YAML's core.
     pub fn plain(&self, source: &Source) -> Result<serde_yaml::Value> {
         if let Some(tag) = &self.tag {
-            let error = Error::new(format!("unknown tag `{tag}`")).remedy("put the value itself here: caramba reads one file");
+            let remedy = if tag == INCLUDE { "give it a path: `!include file.yml`" } else { "put the value itself here" };
+            let error = Error::new(format!("unknown tag `{tag}`")).remedy(remedy);
             return Err(source.point(self.place, error));
         }
         Ok(match &self.value {
@@ -496,10 +599,10 @@ nested:
           |
         1 | a: !include {path: b.yml}
           |    ^^^^^^^^
-          help: put the value itself here: caramba reads one file
+          help: give it a path: `!include file.yml`
         ");
         insta::assert_snapshot!(mistake("a: 1\n---\nb: 2"), @r"
-        a.yml:2:1: a second document begins here: a manifest is one
+        a.yml:2:1: a second document begins here: a file holds one
           |
         2 | ---
           | ^^^

@@ -34,23 +34,25 @@ pub fn open(path: &Path) -> Result<Manifest> {
         let error = Error::new("there is no such file");
         return Err(error.remedy(format!("give the path of a manifest, or the name of a preset: {names}")).at(shown));
     }
-    let read = || -> Result<String> {
-        let file = std::fs::metadata(path)?;
-        if file.is_dir() {
-            return Err(Error::new("this is a directory, expected a YAML file"));
-        }
-        if file.len() > MAX_BYTES {
-            return Err(Error::new(format!("the file has {} MB: that is no manifest", file.len() >> 20)));
-        }
-        let bytes = std::fs::read(path)?;
-        String::from_utf8(bytes).map_err(|error| {
-            let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|&&byte| byte == b'\n').count();
-            Error::new(format!("line {line} is no UTF-8 text")).remedy("save the file as UTF-8")
-        })
-    };
-    let text = read().map_err(|error| error.at(&shown))?;
+    let text = read(path).map_err(|error| error.at(&shown))?;
     let directory = path.parent().map(PathBuf::from).unwrap_or_default();
     Manifest::parse(Source::new(shown, text), &directory)
+}
+
+/// The text of a manifest, or of a part of one.
+pub fn read(path: &Path) -> Result<String> {
+    let file = std::fs::metadata(path)?;
+    if !file.is_file() {
+        let what = if file.is_dir() { "a directory" } else { "no plain file" };
+        return Err(Error::new(format!("this is {what}, expected a YAML file")));
+    }
+    if file.len() > MAX_BYTES {
+        return Err(Error::new(format!("the file has {} MB: that is no manifest", file.len() >> 20)));
+    }
+    String::from_utf8(std::fs::read(path)?).map_err(|error| {
+        let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|&&byte| byte == b'\n').count();
+        Error::new(format!("line {line} is no UTF-8 text")).remedy("save the file as UTF-8")
+    })
 }
 
 fn preset(path: &Path) -> Option<&'static (&'static str, &'static str)> {

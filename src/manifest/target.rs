@@ -11,11 +11,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Keys at the top of a manifest. Those after `entrypoints` belong to the wider platform (training, its logs) and change no benchmark.
-pub const TOP: &str =
-    "version name notes description vars targets entrypoints defaults data system objective trainer train instrumentation";
+pub const TOP: &str = "version name notes description vars targets entrypoints artifacts_dir defaults data system objective trainer train instrumentation compute metrics";
 /// Keys of an experiment target; from `backend` on the wider platform's.
-pub const TARGET: &str =
-    "type name description notes models runs benchmarks verify thresholds system backend task data objective trainer train seed defaults";
+pub const TARGET: &str = "type name description notes models runs benchmarks verify thresholds system backend task data objective trainer train seed defaults \
+                      compute metrics instrumentation";
 /// Keys of a run that are read, and those of the wider platform's trainer that could be taken for misspelt ones.
 const RUN: &str = "id command directory checkpoint model verify";
 const TRAINER: &str = "mode models";
@@ -29,7 +28,7 @@ const MAX_REPEATS: i64 = 10_000;
 #[derive(Debug)]
 pub struct Manifest {
     source: Arc<Source>,
-    directory: PathBuf,
+    pub(super) directory: PathBuf,
     /// Variables filled in.
     root: Node,
 }
@@ -40,7 +39,8 @@ impl Manifest {
     /// # Errors
     /// What is wrong, with its place. Of a target only its type and name are checked here.
     pub fn parse(source: Source, directory: &Path) -> Result<Manifest> {
-        let mut root = node::parse(&source)?;
+        let (root, source) = node::parse_including(source, directory)?;
+        let mut root = with_targets(root, &source);
         let top = Section::of(&source, "manifest", &root, TOP)?;
         match top.get("version").map(|node| (node, &node.value)) {
             Some((_, Value::Scalar(scalar))) if scalar.kind == node::Kind::Integer(VERSION) => {}
@@ -113,13 +113,15 @@ impl Manifest {
             let error = Error::new(format!("the target `{}` is of type `{}`", target.name, target.kind));
             return Err(self.source.point(target.node.place, error.remedy("caramba runs targets of type `experiment`")));
         }
-        Builder { manifest: self, places: BTreeMap::new() }.experiment(target)
+        Builder { manifest: self, places: BTreeMap::new(), defaults: BTreeMap::new(), reference: None }.experiment(target)
     }
 
     fn choose<'t, 'a>(&'a self, targets: &'t [Target<'a>], wanted: Option<&str>) -> Result<&'t Target<'a>> {
         let source = &*self.source;
         let names = || targets.iter().map(|target| target.name);
-        let find = |name: &str| targets.iter().find(|target| target.name == name);
+        // The wider platform writes `target:NAME`.
+        let plain = |name: &str| name.strip_prefix("target:").unwrap_or(name).trim().to_owned();
+        let find = |name: &str| targets.iter().find(|target| target.name == name || target.name == plain(name));
         let entrypoints = match self.root.get("entrypoints") {
             Some(node) => Section::open(source, "`entrypoints` section", node)?.entries(),
             None => &[],
@@ -160,13 +162,16 @@ struct Target<'a> {
     place: Place,
 }
 
-struct Builder<'a> {
-    manifest: &'a Manifest,
-    places: BTreeMap<String, Place>,
+pub(super) struct Builder<'a> {
+    pub(super) manifest: &'a Manifest,
+    pub(super) places: BTreeMap<String, Place>,
+    /// See [`Experiment`].
+    pub(super) defaults: BTreeMap<String, serde_yaml::Value>,
+    pub(super) reference: Option<String>,
 }
 
 impl<'a> Builder<'a> {
-    fn source(&self) -> &'a Source {
+    pub(super) fn source(&self) -> &'a Source {
         &self.manifest.source
     }
 
@@ -176,13 +181,16 @@ impl<'a> Builder<'a> {
         let top = Section::open(source, "manifest", &manifest.root)?;
         let stem = || Path::new(source.name()).file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
         let mut models = self.models(&section)?;
+        self.data(&section)?;
+        let measured = self.checkpoints(&section, &mut models)?;
+        self.valid_vocabulary(&section, &mut models)?;
         let (runs, mut verify) = self.runs(&section, &mut models)?;
         if let Some(model) = models.iter().find(|model| model.path.is_empty()) {
             let error = Error::new(format!("the model `{}` has no `path`", model.name));
             let place = self.places.get(&format!("models.{}", model.name)).copied().unwrap_or(section.place());
             return Err(source.point(place, error.remedy("say where it is: a directory, a .gguf, .safetensors or .pt file")));
         }
-        let benchmarks = self.benchmarks(&section, &models)?;
+        let benchmarks = self.benchmarks(&section, &models, &measured)?;
         if let Some(node) = section.get("verify") {
             self.verifications(node, None, &models, &mut verify)?;
         }
@@ -204,6 +212,10 @@ impl<'a> Builder<'a> {
             benchmarks,
             verify,
             thresholds,
+            ignored: self.ignored(&top, &section),
+            output: top.text("artifacts_dir")?.map(PathBuf::from),
+            reference: self.reference,
+            defaults: self.defaults,
             places: self.places,
             directory: manifest.directory.clone(),
             source: Arc::clone(&manifest.source),
@@ -236,14 +248,24 @@ impl<'a> Builder<'a> {
             let path = if path.is_empty() { String::new() } else { shown(&resolve(&self.manifest.directory, path)) };
             models.push(ModelSource { name: entry.key.clone(), path, options });
         }
-        if let Some(topology) = self.system_model(target)? {
-            give_topology(&mut models, topology);
+        self.trained_models(target, &mut models)?;
+        if let Some((topology, node)) = self.system_model(target)?
+            && let Some(name) = give_topology(&mut models, topology)
+        {
+            self.remember_node(&format!("models.{name}.model"), node);
         }
         Ok(models)
     }
 
+    /// The model that each benchmark's `checkpoint` stands for.
+    fn checkpoints(&mut self, target: &Section<'a>, models: &mut Vec<ModelSource>) -> Result<Vec<Option<String>>> {
+        let source = self.source();
+        let benchmarks = target.list("benchmarks")?;
+        benchmarks.iter().map(|node| self.checkpoint(&Section::open(source, "benchmark", node)?, models)).collect()
+    }
+
     /// The `model` section under `system`, if the target has one.
-    fn system_model(&mut self, target: &Section<'a>) -> Result<Option<serde_yaml::Value>> {
+    fn system_model(&mut self, target: &Section<'a>) -> Result<Option<(serde_yaml::Value, &'a Node)>> {
         let source = self.source();
         let Some(node) = target.get("system") else { return Ok(None) };
         let Some(config) = node.get("config") else { return Ok(None) };
@@ -252,8 +274,7 @@ impl<'a> Builder<'a> {
             return Err(source.point(reference.place, error));
         }
         let Some(model) = config.get("model") else { return Ok(None) };
-        self.remember_node("system.config.model", model);
-        model.plain(source).map(Some)
+        Ok(Some((model.plain(source)?, model)))
     }
 
     fn runs(&mut self, target: &Section<'a>, models: &mut [ModelSource]) -> Result<(Vec<Run>, Vec<Verification>)> {
@@ -296,10 +317,11 @@ impl<'a> Builder<'a> {
         Ok((runs.into_iter().map(|(run, _)| run).collect(), verify))
     }
 
-    fn benchmarks(&mut self, target: &Section<'a>, models: &[ModelSource]) -> Result<Vec<Benchmark>> {
+    /// `measured`: see [`Builder::checkpoints`].
+    fn benchmarks(&mut self, target: &Section<'a>, models: &[ModelSource], measured: &[Option<String>]) -> Result<Vec<Benchmark>> {
         let source = self.source();
         let mut benchmarks: Vec<(Benchmark, Place)> = Vec::new();
-        for node in target.list("benchmarks")? {
+        for (node, measured) in target.list("benchmarks")?.iter().zip(measured) {
             let section = Section::of(source, "benchmark", node, BENCHMARK)?;
             let id_node = section.require("id", "give it a name of its own, such as `id: perplexity`")?;
             let id = text(source, id_node, "id")?;
@@ -310,9 +332,11 @@ impl<'a> Builder<'a> {
             self.places.insert(here.clone(), node.place);
             self.remember(&here, section.entries());
             let config = section.require("config", "say what is measured: `config: {type: perplexity, ...}`")?;
-            let (kind, config) = typed(source, "config", config, &[])?;
-            let names = section.require("models", "say which models: `models: [student]`")?;
-            let selected = self.selected(names, models)?;
+            let (kind, config) = typed(source, "config", config, &["checkpoint"])?;
+            let selected = match measured {
+                Some(name) => vec![name.clone()],
+                None => self.selected(section.require("models", "say which models: `models: [student]`")?, models)?,
+            };
             let repeats = section.count("repeats", 1..=MAX_REPEATS)?.unwrap_or(1);
             benchmarks.push((Benchmark { id: id.to_string(), kind, config, models: selected, repeats }, id_node.place));
         }
@@ -368,7 +392,14 @@ impl<'a> Builder<'a> {
         };
         for node in nodes {
             let section = Section::open(source, "verification", node)?;
-            let (kind, config) = typed(source, "verification", node, &["id", "models", "fail_fast"])?;
+            let (kind, mut config) = typed(source, "verification", node, &["id", "models", "fail_fast", "thresholds"])?;
+            // The wider platform keeps thresholds apart from what they are held against.
+            let thresholds = section.get("thresholds").map(|node| Section::open(source, "`thresholds` section", node)).transpose()?;
+            if let (Some(section), Some(config)) = (&thresholds, config.as_mapping_mut()) {
+                for entry in section.entries() {
+                    config.entry(entry.key.as_str().into()).or_insert(entry.node.plain(source)?);
+                }
+            }
             let same = into.iter().filter(|other| other.kind == kind).count();
             let counted = if same == 0 { kind.clone() } else { format!("{kind}_{}", same + 1) };
             let id = section.text("id")?.map_or(counted, String::from);
@@ -384,6 +415,9 @@ impl<'a> Builder<'a> {
             let fail_fast = section.flag("fail_fast")?.unwrap_or(false);
             let here = format!("verify.{}", into.len());
             self.places.insert(here.clone(), node.place);
+            if let Some(thresholds) = thresholds {
+                self.remember(&format!("{here}.config"), thresholds.entries());
+            }
             self.remember(&format!("{here}.config"), section.entries());
             into.push(Verification { id, kind, config, models, fail_fast, run: run.map(String::from) });
         }
@@ -399,7 +433,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn remember_node(&mut self, path: &str, node: &Node) {
+    pub(super) fn remember_node(&mut self, path: &str, node: &Node) {
         self.places.insert(path.to_string(), node.place);
         self.remember_within(path, node);
     }
@@ -415,6 +449,30 @@ impl<'a> Builder<'a> {
             }
         }
     }
+}
+
+/// A document that is a target by itself, as guides show one, becomes a manifest with that target.
+fn with_targets(root: Node, source: &Source) -> Node {
+    let Value::Map(entries) = &root.value else { return root };
+    let has = |key: &str| entries.iter().any(|entry| entry.key == key);
+    if has("targets") || has("version") || !has("benchmarks") {
+        return root;
+    }
+    let place = root.place;
+    let scalar = |text: &str, kind| Node { place, tag: None, value: Value::Scalar(node::Scalar { text: text.to_owned(), kind }) };
+    let entry = |key: &str, node| Entry { key: key.to_owned(), place, node };
+    let stem = Path::new(source.name()).file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+    let (top, mut target): (Vec<Entry>, Vec<Entry>) =
+        entries.iter().cloned().partition(|entry| ["vars", "artifacts_dir"].contains(&entry.key.as_str()) || entry.key.starts_with("x-"));
+    for (key, text) in [("type", "experiment"), ("name", stem.as_str())] {
+        if !has(key) {
+            target.push(entry(key, scalar(text, node::Kind::Text)));
+        }
+    }
+    let targets = Node { place, tag: None, value: Value::List(vec![Node { place, tag: None, value: Value::Map(target) }]) };
+    let version = scalar("2", node::Kind::Integer(VERSION));
+    let all = [entry("version", version), entry("targets", targets)].into_iter().chain(top).collect();
+    Node { value: Value::Map(all), ..root }
 }
 
 /// Refuses a key of a run that is nearly one of ours: `checkpiont` would measure the model that was there before. All others are settings of a
@@ -455,15 +513,15 @@ fn command(source: &Source, node: &Node) -> Result<Command> {
     }
 }
 
-/// The `system` section describes the student; where there is no model of that name, the only one.
-fn give_topology(models: &mut [ModelSource], topology: serde_yaml::Value) {
-    let index = models.iter().position(|model| model.name == "student").or((models.len() == 1).then_some(0));
-    let options = index.and_then(|index| models[index].options.as_mapping_mut());
-    if let Some(options) = options {
-        options.entry("model".into()).or_insert(topology);
-    }
+/// The `system` section describes the student; where there is no model of that name, the only one. Returns the name of that which it describes.
+fn give_topology(models: &mut [ModelSource], topology: serde_yaml::Value) -> Option<String> {
+    let index = models.iter().position(|model| model.name == "student").or((models.len() == 1).then_some(0))?;
+    let model = &mut models[index];
+    let options = model.options.as_mapping_mut().filter(|options| !options.contains_key("model"))?;
+    options.insert("model".into(), topology);
+    Some(model.name.clone())
 }
 
-fn shown(path: &Path) -> String {
+pub(super) fn shown(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }

@@ -144,10 +144,10 @@ impl<'a> Variables<'a> {
     /// The place of `part` (the rest of a scalar from its placeholder on) when the scalar stands in one line, else the scalar's.
     fn within(&self, scalar: Place, part: &str) -> Place {
         let placeholder = part.split_inclusive('}').next().unwrap_or(part);
-        let line = self.source.text().lines().nth(scalar.line.saturating_sub(1)).unwrap_or_default();
+        let line = self.source.part(scalar).text().lines().nth(scalar.line.saturating_sub(1)).unwrap_or_default();
         let before: usize = line.chars().take(scalar.column.saturating_sub(1)).map(char::len_utf8).sum();
         match line[before..].find(placeholder) {
-            Some(offset) => Place { line: scalar.line, column: scalar.column + line[before..before + offset].chars().count() },
+            Some(offset) => Place { column: scalar.column + line[before..before + offset].chars().count(), ..scalar },
             None => scalar,
         }
     }

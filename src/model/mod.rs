@@ -30,6 +30,7 @@ pub use architecture::{Architecture, Attention, Differential, Gate, Latent, Laye
 pub use architectures::documentation as architectures_page;
 pub use file::ModelFile;
 pub use hashes::FileHash;
+pub use hub::is_hub_name;
 pub(crate) use huggingface::attention::FORM_KEYS;
 pub use huggingface::config::architecture as read_configuration;
 pub use operations::{Activation, Block, BlockKind, Operation};
@@ -43,7 +44,8 @@ use crate::error::{At, Error, Result};
 use crate::terminal;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{LazyLock, OnceLock};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 /// What a path alone does not say.
 #[derive(Debug, Clone, Default)]
@@ -55,6 +57,10 @@ pub struct OpenOptions {
     /// A scaling of RoPE to compute with instead of the model's own, with the keys of a configuration's `rope_scaling`: how it does beyond the
     /// context that it was trained with.
     pub rope_scaling: Option<serde_yaml::Value>,
+    /// How many tokens of the vocabulary there are: the embedding's rows beyond them are padding, and are left out.
+    pub vocab: Option<usize>,
+    /// A model whose tokenizer is taken if this one has none.
+    pub tokenizer: Option<PathBuf>,
     /// What is changed of each layer's attention, with the keys of an `attention` section of a standard layer; layers behind the list are left as they are.
     pub forms: Vec<Option<serde_json::Map<String, serde_json::Value>>>,
 }
@@ -74,6 +80,11 @@ pub struct Model {
     /// them being there, and on nothing else being there.
     pub tensors: BTreeMap<String, Tensor>,
     tokenizer: LazyLock<Result<Option<Tokenizer>>, ReadTokenizer>,
+    /// Another model whose tokenizer is used where this has none, and that tokenizer.
+    lender: Option<PathBuf>,
+    /// Rows of the embedding, for a tokenizer that is read later.
+    rows: Arc<AtomicUsize>,
+    borrowed: OnceLock<Result<Tokenizer>>,
     hashes: OnceLock<Vec<FileHash>>,
 }
 
@@ -89,11 +100,35 @@ impl Model {
     /// # Errors
     /// What is wrong with which file, tensor or key.
     pub fn open(path: &Path, options: &OpenOptions) -> Result<Model> {
-        let model = Self::read(&hub::locate(path)?, options)?;
+        let mut model = Self::read(&hub::locate(path)?, options)?;
+        model.lender.clone_from(&options.tokenizer);
+        if let Some(vocab) = options.vocab {
+            model.leave_out_padding(vocab).at(path.display())?;
+        }
         match &options.rope_scaling {
             None => Ok(model),
             Some(scaling) => model.stretched(scaling).at("rope_scaling").at(path.display()),
         }
+    }
+
+    /// The same with the first `vocab` tokens only: what a softmax over these gives is then what the model says of them.
+    fn leave_out_padding(&mut self, vocab: usize) -> Result<()> {
+        let rows = self.architecture.vocab;
+        if vocab == 0 {
+            return Err(Error::new("a vocabulary of 0 tokens is none").at("vocab"));
+        }
+        if vocab >= rows {
+            return Ok(());
+        }
+        for name in [EMBEDDING, HEAD] {
+            if let Some(tensor) = self.tensors.get_mut(name) {
+                *tensor = tensor.part(0..vocab).at(format!("tensor {name}"))?;
+            }
+        }
+        self.architecture.vocab = vocab;
+        self.rows.store(vocab, Ordering::Relaxed);
+        self.notes.push(format!("{} of its {rows} rows for tokens are said to be padding, and are left out", rows - vocab));
+        Ok(())
     }
 
     /// The same with another scaling of RoPE in every layer that rotates, and room for the context that it reaches.
@@ -142,9 +177,11 @@ impl Model {
             ));
         }
         let tensors = architecture.take_tensors(tensors)?;
-        let (vocab, place) = (architecture.vocab, path.display().to_string());
+        let rows = Arc::new(AtomicUsize::new(architecture.vocab));
+        let (later, place) = (Arc::clone(&rows), path.display().to_string());
         let tokenizer: ReadTokenizer = Box::new(move || {
             let read = tokenizer()?;
+            let vocab = later.load(Ordering::Relaxed);
             if let Some(tokenizer) = read.as_ref().filter(|tokenizer| tokenizer.vocab() > vocab) {
                 terminal::warn(&format!(
                     "{place}: the tokenizer has {} tokens, the embedding {vocab} rows: texts with tokens from {vocab} on can't be used",
@@ -154,7 +191,19 @@ impl Model {
             Ok(read.map(|tokenizer| tokenizer.embedded(vocab)))
         });
         let (path, hashes) = (path.to_owned(), OnceLock::new());
-        Ok(Model { name: name(&path), path, files, notes, architecture, tensors, tokenizer: LazyLock::new(tokenizer), hashes })
+        Ok(Model {
+            name: name(&path),
+            path,
+            files,
+            notes,
+            architecture,
+            tensors,
+            tokenizer: LazyLock::new(tokenizer),
+            lender: None,
+            rows,
+            borrowed: OnceLock::new(),
+            hashes,
+        })
     }
 
     /// The same with more to know about it.
@@ -167,15 +216,29 @@ impl Model {
     /// The tokenizer, or why there is none.
     ///
     /// # Errors
-    /// The model has no tokenizer, or one that can't be used.
+    /// The model has no tokenizer and none to borrow, or one that can't be used.
     pub fn tokenizer(&self) -> Result<&Tokenizer> {
-        let problem = match &*self.tokenizer {
-            Ok(Some(tokenizer)) => return Ok(tokenizer),
-            Ok(None) => Error::new("the model has no tokenizer"),
-            Err(problem) => problem.clone(),
+        let problem = match (&*self.tokenizer, &self.lender) {
+            (Ok(Some(tokenizer)), _) => return Ok(tokenizer),
+            (Ok(None), Some(lender)) => match self.borrowed.get_or_init(|| self.borrow(lender)) {
+                Ok(tokenizer) => return Ok(tokenizer),
+                Err(problem) => problem.clone(),
+            },
+            (Ok(None), None) => Error::new("the model has no tokenizer"),
+            (Err(problem), _) => problem.clone(),
         };
         let remedy = "put the model's tokenizer.json beside its weights, or give tokens (a .npy file) instead of text";
         Err(problem.at(self.path.display()).remedy(remedy))
+    }
+}
+
+impl Model {
+    /// The tokenizer of another model, said once.
+    fn borrow(&self, lender: &Path) -> Result<Tokenizer> {
+        let other = Model::open(lender, &OpenOptions::default())?;
+        let tokenizer = other.tokenizer()?.lent(self.architecture.vocab);
+        terminal::note(&format!("{} has no tokenizer of its own: that of {} is used", self.path.display(), other.name));
+        Ok(tokenizer)
     }
 }
 

@@ -29,8 +29,8 @@ const ATTENTION: &str = "AttentionLayer";
 const MLP: &str = "SwiGLULayer";
 const HEAD: &str = "LinearLayer";
 
-/// Keys that change training only.
-const TRAINING_KEYS: [&str; 3] = ["dropout", "dropout_p", "name"];
+/// Keys that change training only, or how attention is computed and not what.
+const TRAINING_KEYS: [&str; 5] = ["dropout", "dropout_p", "name", "dba_train_backend", "q_chunk"];
 
 /// A part of the flattened topology: what it is and where it stands.
 struct Part<'a> {
@@ -56,7 +56,10 @@ enum Kind<'a> {
 pub fn architecture(section: &serde_yaml::Value) -> Result<Architecture> {
     let value = serde_json::to_value(section).map_err(|error| Error::new(format!("this is not a map of names to values: {error}")))?;
     let (value, place) = unwrapped(&value);
-    read(Section::of(value).at(place)?, place)
+    Section::of(value).at(place).and_then(|section| read(section, place)).map_err(|error| {
+        let path = error.places().find(|path| path.starts_with(place)).map(|path| path[place.len()..].replace('[', ".").replace(']', ""));
+        error.about(format!("model{}", path.unwrap_or_default()))
+    })
 }
 
 /// The section itself and its path.
@@ -263,7 +266,7 @@ impl Epsilon {
 }
 
 fn attention_layer(section: &Section, d_model: usize) -> Result<Attention> {
-    let keys: Vec<&str> = attention::KEYS.into_iter().chain(["bias", "is_causal", "rope_scaling"]).collect();
+    let keys: Vec<&str> = attention::KEYS.into_iter().chain(["bias", "is_causal", "rope_scaling", "local_window"]).collect();
     layer(section, &keys, "d_model", d_model)?;
     no_bias(section)?;
     if section.flag("is_causal")? == Some(false) {
@@ -280,9 +283,13 @@ fn attention_layer(section: &Section, d_model: usize) -> Result<Attention> {
             Rope { scaling: scaled.scaling, attention_factor: scaled.attention_factor, ..plain }
         }
     };
+    // Each position sees itself and those before it, `local_window` in all; none, or 0: all.
+    let window =
+        if section.get("local_window").is_some_and(|window| window.as_u64() == Some(0)) { None } else { section.size("local_window")? };
+    let standard = |width: usize, rope| Attention { window, ..Attention::standard(heads, kv_heads, width, rope) };
     if section.text("mode")? == Some("decoupled") {
         // The widths of a head follow from sem_dim and geo_dim.
-        return attention::layer(*section, &Attention::standard(heads, kv_heads, 0, Some(rope)), d_model);
+        return attention::layer(*section, &standard(0, Some(rope)), d_model);
     }
     let (key, width) = match section.size("attn_dim")? {
         Some(width) => ("attn_dim", width),
@@ -294,7 +301,7 @@ fn attention_layer(section: &Section, d_model: usize) -> Result<Attention> {
         );
     };
     let rope = section.flag("rope_enabled")?.unwrap_or(true).then_some(rope);
-    attention::layer(*section, &Attention::standard(heads, kv_heads, width / heads, rope), d_model)
+    attention::layer(*section, &standard(width / heads, rope), d_model)
 }
 
 fn mlp(section: &Section, d_model: usize) -> Result<usize> {

@@ -184,7 +184,7 @@ impl Place<'_> {
         let at = |error: Error, position: Position| {
             let source = Source::new(name, text);
             let error = match (position.line(), position.position()) {
-                (Some(line), Some(column)) => source.point(crate::source::Place { line, column }, error),
+                (Some(line), Some(column)) => source.point(crate::source::Place::new(line, column), error),
                 _ => error.at(name),
             };
             Box::<EvalAltResult>::from(error)

@@ -2,6 +2,9 @@
 
 use super::failure::Answer;
 use super::host::Host;
+use super::model::Model;
+use super::model_file::ModelFile;
+use super::sidecar::Sidecar;
 use super::token_file::{self, Ids};
 use super::tokens::{Tokens, hex};
 use super::values::{self, Options};
@@ -71,6 +74,20 @@ impl File {
         }
         Ok(())
     }
+}
+
+/// How many token ids the file at `path` holds; `dtype` says how they are stored where the file doesn't.
+///
+/// # Errors
+/// It is no file of token ids, or damaged.
+pub fn token_count(path: &Path, dtype: Option<&str>) -> Result<usize> {
+    File::open(path, &path.display().to_string(), dtype).map(|file| file.count())
+}
+
+fn of_model(dataset: &Dataset, model: &crate::model::Model, count: INT) -> Answer<()> {
+    let file = &dataset.0;
+    Sidecar::check(&file.path, model).at(file.path.display())?;
+    Ok(file.check(model.architecture.vocab, values::count("the count", count)?).at(file.path.display())?)
 }
 
 #[export_module]
@@ -187,6 +204,26 @@ pub(super) mod api {
     pub fn check_first(dataset: &mut Dataset, vocab: INT, count: INT) -> Answer<()> {
         let (vocab, count) = (values::count("the vocabulary", vocab)?, values::count("the count", count)?);
         Ok(dataset.0.check(vocab, count).at(dataset.0.path.display())?)
+    }
+
+    /// As `check(vocab, count)` for a model's vocabulary; and that the dataset was made with the model's tokenizer, where it says with which one
+    /// (`caramba tokenize` writes that beside it).
+    ///
+    /// # Example
+    /// ```rhai,no_run
+    /// let model = load("models/SmolLM2-135M");
+    /// let data = dataset("held_out.npy");
+    /// data.check(model, 512);
+    /// ```
+    #[rhai_fn(name = "check", pure, return_raw)]
+    pub fn check_model(dataset: &mut Dataset, model: Model, count: INT) -> Answer<()> {
+        of_model(dataset, model.network.model(), count)
+    }
+
+    /// The same for a model that is not loaded.
+    #[rhai_fn(name = "check", pure, return_raw)]
+    pub fn check_model_file(dataset: &mut Dataset, model: ModelFile, count: INT) -> Answer<()> {
+        of_model(dataset, &model.model, count)
     }
 
     /// The SHA-256 of its file, in hexadecimal.

@@ -59,7 +59,7 @@ impl Document {
 fn lines(source: &Source) -> crate::Result<Node> {
     let mut items = Vec::new();
     for (index, line) in source.text().lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let place = Place { line: index + 1, column: 1 };
+        let place = Place::new(index + 1, 1);
         let value: serde_json::Value = serde_json::from_str(line).map_err(|error| {
             let column = error.column().max(1);
             let message = error.to_string();
@@ -68,7 +68,7 @@ fn lines(source: &Source) -> crate::Result<Node> {
         })?;
         items.push(in_line(&value, line, place));
     }
-    Ok(Node { place: Place { line: 1, column: 1 }, tag: None, value: Value::List(items) })
+    Ok(Node { place: Place::new(1, 1), tag: None, value: Value::List(items) })
 }
 
 /// A value of one line. A key's place is where the line has it first, which is right but for a key that is nested or quoted before.

@@ -7,11 +7,10 @@ use super::values::{from_data, to_data};
 use crate::artifact::{json, write_atomically};
 use crate::error::{At, Error, Result};
 use crate::interrupt;
+use crate::manifest::node;
 use crate::source::Source;
-use crate::yaml;
 use rhai::plugin::*;
 use rhai::{Array, INT, Map};
-use serde_yaml::Value;
 use sha2::{Digest, Sha256};
 use std::io::Read;
 use std::path::Path;
@@ -47,7 +46,7 @@ fn text_up_to(context: &NativeCallContext, path: &str, limit: u64) -> Answer<Str
 /// Through serde_json, whose messages name line and column of JSON.
 fn json_of(text: &str) -> Result<Dynamic> {
     let value: serde_json::Value = serde_json::from_str(text).map_err(|error| Error::new(format!("not JSON: {error}")))?;
-    let data: Value = serde_yaml::to_value(value).map_err(|error| Error::new(error.to_string()))?;
+    let data = serde_yaml::to_value(value).map_err(|error| Error::new(error.to_string()))?;
     Ok(from_data(&data))
 }
 
@@ -96,9 +95,7 @@ pub(super) mod api {
     #[rhai_fn(return_raw, volatile)]
     pub fn read_yaml(context: NativeCallContext, path: &str) -> Answer<Dynamic> {
         let source = Source::new(path, text_of(&context, path)?);
-        yaml::check_size(&source)?;
-        let data: Value = serde_yaml::from_str(source.text()).map_err(|error| Error::new(format!("not YAML: {error}"))).at(path)?;
-        Ok(from_data(&data))
+        Ok(from_data(&node::value(&source)?))
     }
 
     /// Writes a file of text: whole or not at all. A file that is there is replaced.
@@ -161,7 +158,7 @@ pub(super) mod api {
     #[rhai_fn(return_raw, volatile)]
     pub fn manifest_hash(context: NativeCallContext) -> Answer<Dynamic> {
         let host = Host::of(&context)?;
-        let hash = host.options.experiment.as_ref().map(|experiment| hex(&Sha256::digest(experiment.source.text().as_bytes())));
+        let hash = host.options.experiment.as_ref().map(|experiment| hex(&Sha256::digest(experiment.source.whole().as_bytes())));
         Ok(hash.map_or(Dynamic::UNIT, Into::into))
     }
 

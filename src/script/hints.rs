@@ -242,7 +242,7 @@ fn foreign(text: &str, place: Place, kind: &ParseErrorType) -> Option<Said> {
 }
 
 fn place_of(line: usize, column: usize) -> Place {
-    Place { line, column }
+    Place::new(line, column)
 }
 
 /// The end of what stands before a place: there a `;` is missing.

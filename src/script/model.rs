@@ -32,6 +32,9 @@ pub struct Model {
 const WEIGHTS: &[(&str, WeightKind)] =
     &[("stored", WeightKind::Stored), ("f32", WeightKind::F32), ("f16", WeightKind::F16), ("q8", WeightKind::Q8), ("q4", WeightKind::Q4)];
 
+/// What may be said of a model beside its path.
+const MODEL_OPTIONS: [&str; 7] = ["weights", "model", "attention", "state_dict", "rope_scaling", "vocab", "tokenizer"];
+
 /// How a model is to be loaded.
 #[derive(Clone)]
 pub(super) struct LoadChoice {
@@ -46,8 +49,7 @@ pub(super) struct LoadChoice {
 impl LoadChoice {
     /// From the options of `load`.
     pub(super) fn of(context: &NativeCallContext, options: Map) -> Answer<LoadChoice> {
-        let unknown_option =
-            options.keys().find(|key| !["weights", "model", "attention", "state_dict", "rope_scaling"].contains(&key.as_str())).cloned();
+        let unknown_option = options.keys().find(|key| !MODEL_OPTIONS.contains(&key.as_str())).cloned();
         let mut options = Options::new("model option", options);
         let attention = attention::of_option(context, options.take("attention"))
             .map_err(|error| failure::changed(error, |error| error.about("attention")))?;
@@ -55,15 +57,17 @@ impl LoadChoice {
         let topology = options.take("model").map(|section| to_data(&section)).transpose().at("model")?;
         let state_dict = options.text("state_dict")?.map(|name| name.to_string());
         let rope_scaling = options.take("rope_scaling").map(|section| to_data(&section)).transpose().at("rope_scaling")?;
+        let vocab = options.count("vocab").map_err(|error| error.about("vocab"))?;
+        let lender = options.text("tokenizer").map_err(|error| error.about("tokenizer"))?;
+        let tokenizer = lender.map(|path| Ok::<_, Box<EvalAltResult>>(Host::of(context)?.resolve(&path)?)).transpose()?;
         options.finish().map_err(|error| error.about(unknown_option.unwrap_or_default()))?;
         let names = || WEIGHTS.iter().map(|(name, _)| *name);
         match WEIGHTS.iter().find(|(known, _)| *known == name.as_str()) {
-            Some(&(weights, kind)) => Ok(LoadChoice {
-                weights,
-                kind,
-                open: OpenOptions { topology, state_dict, rope_scaling, forms: attention::forms(&attention) },
-                attention,
-            }),
+            Some(&(weights, kind)) => {
+                let forms = attention::forms(&attention);
+                let open = OpenOptions { topology, state_dict, rope_scaling, forms, vocab, tokenizer };
+                Ok(LoadChoice { weights, kind, open, attention })
+            }
             None => Err(unknown("kind of weights", &name, names()).about("weights").into()),
         }
     }
@@ -226,7 +230,8 @@ pub(super) mod api {
     /// Loads a model with options: `weights` (`"stored"`, as in the file where the device can; `"f32"`, `"f16"`, `"q8"`, `"q4"`),
     /// `attention` (what `attention(...)` makes, a map for it, or a list of them, the first of which that is for a layer counts), and for a
     /// training checkpoint `model` (the model section of a manifest) and `state_dict` (the dictionary whose tensors are meant, where it
-    /// holds several). `rope_scaling` is another scaling of RoPE than the model's own, as in a `config.json`: how it does beyond the context that
+    /// holds several). `vocab` is how many tokens there are where the embedding's last rows are padding; `tokenizer` a model whose tokenizer is
+    /// taken if this one has none. `rope_scaling` is another scaling of RoPE than the model's own, as in a `config.json`: how it does beyond the context that
     /// it was trained with.
     ///
     /// # Example

@@ -30,7 +30,10 @@ impl ModelFile {
         let path = path.ok_or_else(|| Error::new("a model's map has no `path`").remedy("write #{ path: \"...\", weights: \"f16\" }"))?;
         let choice = LoadChoice::of(context, source)?;
         let model = Arc::new(crate::model::Model::open(&Host::of(context)?.resolve(&path)?, &choice.open)?);
-        model.notes.iter().for_each(|note| terminal::warn(&format!("{path}: {note}")));
+        // A model is read to check a plan, and again to be loaded.
+        let host = Host::of(context)?;
+        let notes = model.notes.iter().map(|note| format!("{path}: {note}"));
+        notes.filter(|note| host.first_time(note)).for_each(|note| terminal::warn(&note));
         // That it is for no layer is told before anything is loaded.
         attention::of_layers(&choice.attention, model.architecture.layers.len()).map_err(|error| error.about("attention"))?;
         Ok(ModelFile { model, choice })

@@ -11,7 +11,7 @@ use super::values::from_data;
 use super::{check, engine, pairs, report};
 use crate::assets::SCRIPTS;
 use crate::error::{At, Error, Result, unknown};
-use crate::manifest::Experiment;
+use crate::manifest::{Experiment, platform};
 use crate::terminal;
 use rhai::module_resolvers::ModuleResolver;
 use rhai::plugin::*;
@@ -85,7 +85,7 @@ impl Script {
 fn readable(text: &str) -> std::borrow::Cow<'_, str> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     match text.strip_prefix("#!") {
-        Some(rest) => format!("//{rest}").into(),
+        Some(rest) => format!("// {rest}").into(),
         None => text.into(),
     }
 }
@@ -326,6 +326,7 @@ impl Benchmark {
             return Err(experiment.point(&format!("{place}.config.type"), no_benchmark(name)).into());
         }
         let given = from_data(config).try_cast::<Map>().unwrap_or_default();
+        let given = understood(host, experiment, place, &script.name, given);
         let benchmark = Benchmark::new(host, &script.name, given).map_err(|wrong| {
             let key = wrong.key.map(|key| format!(".{key}")).unwrap_or_default();
             experiment.point(&format!("{place}.config{key}"), wrong.error)
@@ -413,6 +414,44 @@ fn experiment(host: &Host) -> Result<&Experiment> {
         .ok_or_else(|| Error::new("no manifest is being run").remedy("run one with: caramba run MANIFEST.yml --target NAME"))
 }
 
+/// A manifest's parameters as the script calls them: those of the target's `data` section where it has them, the wider platform's names
+/// as ours, and without those that change nothing for a script that does not have them.
+fn understood(host: &Host, experiment: &Experiment, place: &str, script: &str, mut given: Map) -> Map {
+    let declared = host.declared(script);
+    let Some(parameters) = declared.as_ref().and_then(|declared| declared.parameters.as_ref()) else { return given };
+    for (theirs, ours) in platform::RENAMED {
+        let wanted = !parameters.has(theirs) && parameters.has(ours) && !given.contains_key(ours);
+        if let Some(value) = wanted.then(|| given.remove(theirs)).flatten() {
+            given.insert(ours.into(), value);
+        }
+    }
+    let check = place.starts_with("verify.");
+    // A check looks at `batches` blocks, whatever is computed at a time.
+    if check && !parameters.has("batch_size") && parameters.has("batches") {
+        let size = given.remove("batch_size").and_then(|size| size.as_int().ok());
+        if let (Some(size), Some(batches)) = (size.filter(|size| *size > 1), given.get("batches").and_then(|count| count.as_int().ok())) {
+            given.insert("batches".into(), batches.saturating_mul(size).into());
+        }
+    }
+    for (name, value) in &experiment.defaults {
+        // The blocks of a benchmark are its own: only a check takes those that a student was trained with.
+        if parameters.has(name) && !given.contains_key(name.as_str()) && (check || name != "block_size") {
+            given.insert(name.as_str().into(), from_data(value));
+        }
+    }
+    let unread: Vec<String> = given
+        .keys()
+        .filter(|key| platform::UNREAD_PARAMETERS.contains(&key.as_str()) && !parameters.has(key))
+        .map(ToString::to_string)
+        .collect();
+    given.retain(|key, _| !unread.iter().any(|name| name == key.as_str()));
+    let told: Vec<&str> = unread.iter().map(String::as_str).filter(|name| *name != "valid_vocab_size").collect();
+    if !told.is_empty() && host.first_time(&format!("{script} without {told:?}")) {
+        terminal::note(&format!("ignored, for they change nothing in {}: {}", kind(script), told.join(", ")));
+    }
+    given
+}
+
 fn unknown_kind(name: &str, error: &Error) -> Error {
     let known = Error::new(format!("there is no benchmark of type `{name}`"));
     match error.help() {
@@ -498,14 +537,26 @@ pub(super) mod api {
         let Some(source) = experiment.models.iter().find(|source| source.name == name) else {
             return Err(unknown("model", name, experiment.models.iter().map(|source| source.name.as_str())).into());
         };
-        let made = experiment.runs.iter().any(|run| run.model == name && run.checkpoint.is_some());
-        if !made && !host.resolve(&source.path)?.exists() {
-            let error = Error::new(format!("there is no model at {}", source.path))
-                .remedy("check the path: it is relative to the current directory, or to the manifest's");
+        let made = experiment.runs.iter().any(|run| run.makes(name));
+        let hub = crate::model::is_hub_name(Path::new(&source.path));
+        if !made && !hub && !host.resolve(&source.path)?.exists() {
+            let elsewhere = experiment.runs.iter().find(|run| run.command.is_none());
+            let error = Error::new(format!("there is no model at {}", source.path)).remedy(match elsewhere {
+                Some(run) => format!(
+                    "the run `{}` would make one, and has no `command`: give it the command of your trainer, or say here where the model lies that it left",
+                    run.id
+                ),
+                None => "check the path: it is relative to the current directory, or to the manifest's".to_owned(),
+            });
             return Err(experiment.point(&format!("models.{name}.path"), error).into());
         }
         let mut options = from_data(&source.options).try_cast::<Map>().unwrap_or_default();
         options.insert("path".into(), source.path.clone().into());
+        // A student speaks its teacher's language.
+        let teacher = experiment.models.iter().find(|other| other.name == "teacher" && name == "student");
+        if let Some(teacher) = teacher.filter(|_| !options.contains_key("tokenizer")) {
+            options.insert("tokenizer".into(), teacher.path.clone().into());
+        }
         // A model that is there is read now: what is wrong with it, or with its options, is told before anything else is done.
         if !made {
             let place = |error: Error| match error.parameter() {

@@ -7,7 +7,9 @@ use super::host::Host;
 use super::values::{described, from_data, to_data};
 use crate::diagnostics::underlined;
 use crate::error::{At, Error, Result, unknown};
+use crate::manifest::node;
 use crate::quant::{CACHE_KINDS, CacheKind, CacheKindEntry, CacheKinds};
+use crate::source::Source;
 use rhai::plugin::*;
 use rhai::{AST, Engine, Map, Stmt};
 use std::fmt::Write;
@@ -238,7 +240,10 @@ fn from_text(text: &str, example: Option<&Dynamic>) -> Result<Dynamic> {
         return Ok(text.to_owned().into());
     }
     let yaml = |text: &str| {
-        serde_yaml::from_str::<serde_yaml::Value>(text).map_err(|error| Error::new(format!("cannot be read as a YAML value: {error}")))
+        let read = node::value(&Source::new("", text));
+        read.map_err(|error| {
+            Error::new(format!("cannot be read as a YAML value: {}", error.message().trim_start_matches("this is no valid YAML: ")))
+        })
     };
     let value = from_data(&yaml(text)?);
     // `--set lengths=128,512` and `--set lengths=128` are what a person types for a list.

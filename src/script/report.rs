@@ -108,12 +108,12 @@ fn told(host: &Host, said: Said, source: &str, position: Position, calls: &[Call
 }
 
 fn place_of(position: Position) -> Option<Place> {
-    Some(Place { line: position.line()?, column: position.position().unwrap_or(1) })
+    Some(Place::new(position.line()?, position.position().unwrap_or(1)))
 }
 
 fn located(source: &str, place: Option<Place>) -> String {
     match place {
-        Some(Place { line, column }) => format!("{source}:{line}:{column}"),
+        Some(Place { line, column, .. }) => format!("{source}:{line}:{column}"),
         None => source.to_owned(),
     }
 }

@@ -401,7 +401,7 @@ fn arguments_are_typed() {
      |          ^^^^^
       help: it is true or false
     "#);
-    insta::assert_snapshot!(wrong("lengths", "[1"), @"test.rhai: --set lengths: cannot be read as a YAML value: did not find expected ',' or ']' at line 2 column 1, while parsing a flow sequence");
+    insta::assert_snapshot!(wrong("lengths", "[1"), @"test.rhai: --set lengths: cannot be read as a YAML value: while parsing a flow sequence, expected ',' or ']'");
 }
 
 #[test]

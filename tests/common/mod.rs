@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 
 pub mod attention;
+pub mod checkpoint;
 pub mod cli;
 pub mod fixtures;
 pub mod lab;

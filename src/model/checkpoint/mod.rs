@@ -26,40 +26,53 @@ use views::StoredTensor;
 pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Model> {
     let file = ModelFile::open(path)?;
     let container = Container::read(file.bytes()).at(path.display())?;
-    let mut description = describe(path, options)?;
+    let (mut description, assumed) = describe(path, &container, options)?;
     attention::change(&mut description.architecture, &options.forms).at(path.display())?;
-    let (tensors, notes) = tensors(&container, &description.architecture, options.state_dict.as_deref()).at(path.display())?;
+    let (tensors, mut notes) = tensors(&container, &mut description.architecture, options.state_dict.as_deref()).at(path.display())?;
+    notes.extend(assumed);
     let files = [file].into_iter().chain(description.files).collect();
     let model = Model::new(path, files, description.architecture, tensors, description.tokenizer);
     Ok(model.at(path.display())?.noting(notes))
 }
 
-fn describe(path: &Path, options: &OpenOptions) -> Result<Description> {
+/// What the model is, and what was assumed of it.
+fn describe(path: &Path, container: &Container, options: &OpenOptions) -> Result<(Description, Option<String>)> {
     let directory = parent(path);
     if let Some(section) = &options.topology {
         let (tokenizer, files) = tokenizer(directory);
-        return Ok(Description { architecture: topology::architecture(section)?, tokenizer, files: files.into_iter().collect() });
+        let architecture = topology::architecture(section)?;
+        return Ok((Description { architecture, tokenizer, files: files.into_iter().collect() }, None));
     }
     if directory.join(CONFIG).is_file() {
-        return Description::read(directory);
+        return Ok((Description::read(directory)?, None));
     }
-    Err(Error::new("a checkpoint doesn't say what its tensors mean, and there is neither a model section nor a config.json beside it")
+    let inferred = names::shape::architecture(&held(container), &container.dictionaries);
+    if let Ok((architecture, assumed)) = inferred {
+        let (tokenizer, files) = tokenizer(directory);
+        return Ok((Description { architecture, tokenizer, files: files.into_iter().collect() }, Some(assumed)));
+    }
+    let why = inferred.map_or_else(|error| format!(" ({})", error.message()), |_| String::new());
+    let message =
+        format!("a checkpoint doesn't say what its tensors mean{why}, and there is neither a model section nor a config.json beside it");
+    Err(Error::new(message)
         .at(path.display())
         .remedy("give the `model` section of a manifest with its path, or put the model's config.json into its directory"))
 }
 
 /// The tensors under canonical names, and what the user should know of the choice; all names and shapes are checked before the first is
 /// looked at.
-fn tensors(container: &Container, architecture: &Architecture, wanted: Option<&str>) -> Result<(BTreeMap<String, Tensor>, Vec<String>)> {
+fn tensors(
+    container: &Container,
+    architecture: &mut Architecture,
+    wanted: Option<&str>,
+) -> Result<(BTreeMap<String, Tensor>, Vec<String>)> {
     if container.tensors.is_empty() {
         return Err(Error::new("there are no tensors in it").remedy(
             "expected a dictionary of tensors, by itself or under a key such as model, state_dict or student_state_dict: \
              torch.save({\"state_dict\": model.state_dict()}, path)",
         ));
     }
-    let of = |stored: &StoredTensor| Held { shape: stored.shape.clone(), integer: stored.storage.element.integer };
-    let held = container.tensors.iter().map(|(name, stored)| (name.clone(), of(stored))).collect();
-    let found = names::find(architecture, &held, &container.dictionaries, wanted)?;
+    let found = names::find_or_widen(architecture, &held(container), &container.dictionaries, wanted)?;
     let mut tensors = BTreeMap::new();
     for (canonical, source) in &found.sources {
         let stored = container.tensors.get(&source.name);
@@ -72,6 +85,11 @@ fn tensors(container: &Container, architecture: &Architecture, wanted: Option<&s
         pairs::align(&layer.attention, index, false, &mut tensors)?;
     }
     Ok((tensors, found.notes))
+}
+
+fn held(container: &Container) -> BTreeMap<String, Held> {
+    let of = |stored: &StoredTensor| Held { shape: stored.shape.clone(), integer: stored.storage.element.integer };
+    container.tensors.iter().map(|(name, stored)| (name.clone(), of(stored))).collect()
 }
 
 /// A semantic key that is its query may stand in the file twice; then both must be the same.

@@ -15,16 +15,16 @@ use std::path::{Path, PathBuf};
 
 pub(crate) const CONFIG: &str = "config.json";
 pub(crate) const WEIGHTS: &str = "model.safetensors";
-const INDEX: &str = "model.safetensors.index.json";
+pub(crate) const INDEX: &str = "model.safetensors.index.json";
 pub(crate) const TOKENIZER: &str = "tokenizer.json";
-const GENERATION: &str = "generation_config.json";
+pub(crate) const GENERATION: &str = "generation_config.json";
 
 /// Configurations are some KB. What JSON becomes in memory is up to fifty times as large as its text.
 const MAX_CONFIG: usize = 1 << 20;
 /// The longest indices, of hundreds of thousands of tensors, are some MB.
 const MAX_INDEX: usize = 32 << 20;
 /// What `transformers` wrote before safetensors.
-const TORCH_WEIGHTS: &str = "pytorch_model.bin";
+pub(crate) const TORCH_WEIGHTS: &str = "pytorch_model.bin";
 
 /// A directory: a model with a configuration, or the only GGUF file in it, or what a repository of the Hugging Face cache is at.
 pub(super) fn open_directory(path: &Path, options: &OpenOptions) -> Result<Model> {
@@ -76,7 +76,7 @@ pub(super) fn open(path: &Path, weights: Option<&Path>, options: &OpenOptions) -
     };
     let held = safetensors::read(&sources.files)?;
     let (tensors, chosen) =
-        safetensors::canonical(&description.architecture, held, options.state_dict.as_deref()).at(directory.display())?;
+        safetensors::canonical(&mut description.architecture, held, options.state_dict.as_deref()).at(directory.display())?;
     notes.extend(chosen);
     let mut files = description.files;
     files.extend(sources.files);
@@ -192,7 +192,7 @@ fn ending(directory: &Path, extension: &str) -> Result<Vec<PathBuf>> {
 }
 
 /// The files that an index names, each once.
-fn shards(index: &ModelFile) -> Result<Vec<String>> {
+pub(crate) fn shards(index: &ModelFile) -> Result<Vec<String>> {
     let names = || {
         let map = RawMap::parse(index.text(MAX_INDEX)?)?;
         let map = map.get("weight_map").ok_or_else(|| super::section::missing("weight_map"))?;

@@ -46,12 +46,12 @@ pub(super) fn read(files: &[ModelFile]) -> Result<BTreeMap<String, Stored>> {
 
 /// The tensors of `architecture` among those of the files, under canonical names, and what the user should know of the choice.
 pub(super) fn canonical(
-    architecture: &Architecture,
+    architecture: &mut Architecture,
     stored: BTreeMap<String, Stored>,
     wanted: Option<&str>,
 ) -> Result<(BTreeMap<String, Tensor>, Vec<String>)> {
     let held = stored.iter().map(|(name, stored)| (name.clone(), Held { shape: stored.shape.clone(), integer: stored.integer })).collect();
-    let found = names::find(architecture, &held, &BTreeSet::from([String::new()]), wanted)?;
+    let found = names::find_or_widen(architecture, &held, &BTreeSet::from([String::new()]), wanted)?;
     let mut tensors = BTreeMap::new();
     for (name, Source { name: own, rows }) in found.sources {
         let Some(whole) = stored.get(&own) else { continue };

@@ -399,7 +399,7 @@ fn no_damage_makes_a_panic() {
         }
         if let Ok(found) = safetensors::parse(&(std::sync::Arc::new(damaged) as crate::model::tensor::Bytes)) {
             found.iter().for_each(|(_, stored)| _ = stored.tensor.as_ref().map(Tensor::to_f32));
-            let _ = safetensors::canonical(&architecture, found.into_iter().collect(), None);
+            let _ = safetensors::canonical(&mut architecture.clone(), found.into_iter().collect(), None);
         }
     }
     let good = std::fs::read_to_string(path.join(CONFIG)).unwrap();

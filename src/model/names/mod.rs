@@ -6,6 +6,7 @@
 //! one whose names and shapes are those of the architecture is taken. Only names and shapes are looked at here.
 
 mod platform;
+pub mod shape;
 
 use super::Architecture;
 use crate::error::{Error, Result, unknown};
@@ -154,6 +155,36 @@ pub fn find(architecture: &Architecture, held: &BTreeMap<String, Held>, scopes: 
         notes.push(format!("{} tensors that lie outside of `{}` are not used: {shown}{dots}", best.beside.len(), best.label));
     }
     Ok(Found { sources: best.sources.clone(), notes })
+}
+
+/// As [`find`]. Where a file holds keys and values for every head of its decoupled layers, though the description shares them out (the wider
+/// platform ignores `n_kv_heads` there), the architecture becomes that of the file.
+///
+/// # Errors
+/// As [`find`].
+pub fn find_or_widen(
+    architecture: &mut Architecture,
+    held: &BTreeMap<String, Held>,
+    scopes: &BTreeSet<String>,
+    wanted: Option<&str>,
+) -> Result<Found> {
+    let error = match find(architecture, held, scopes, wanted) {
+        Ok(found) => return Ok(found),
+        Err(error) => error,
+    };
+    let mut wide = architecture.clone();
+    let mut shared = 0;
+    for layer in wide.layers.iter_mut().filter(|layer| layer.attention.decoupled && layer.attention.kv_heads < layer.attention.heads) {
+        shared = layer.attention.kv_heads;
+        layer.attention.kv_heads = layer.attention.heads;
+    }
+    if shared == 0 || wide.check().is_err() {
+        return Err(error);
+    }
+    let mut found = find(&wide, held, scopes, wanted).map_err(|_| error)?;
+    found.notes.push(format!("its decoupled layers have keys and values for every head, and not the {shared} key/value heads that n_kv_heads says: so they are used"));
+    *architecture = wide;
+    Ok(found)
 }
 
 fn labels(candidates: &[&Candidate]) -> String {

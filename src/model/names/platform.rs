@@ -82,7 +82,7 @@ fn split(name: &str) -> Option<(Module, &str, &str)> {
 }
 
 /// Paths in the order of their numbers: `layers.2` before `layers.10`.
-fn by_numbers(a: &str, b: &str) -> Ordering {
+pub(super) fn by_numbers(a: &str, b: &str) -> Ordering {
     let part = |a: &str, b: &str| match (a.parse::<u64>(), b.parse::<u64>()) {
         (Ok(a), Ok(b)) => a.cmp(&b),
         _ => a.cmp(b),

@@ -2,43 +2,21 @@
 //! end, becomes an error.
 
 use crate::error::{Error, Result};
-use std::cell::Cell;
-use std::panic::{self, AssertUnwindSafe};
-use std::sync::{Once, mpsc};
+use crate::guard;
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-thread_local! {
-    /// Whether a panic on this thread is caught here, and so not told by the panic hook.
-    static CAUGHT: Cell<bool> = const { Cell::new(false) };
-}
-
-static HOOK: Once = Once::new();
-
 /// As the main thread has on most systems: expressions are compiled recursively.
 const STACK: usize = 8 << 20;
-
-fn panicked() -> Error {
-    Error::new("the tokenizer library gave up on it: the file describes something that can't be done")
-}
+const LIBRARY: &str = "the tokenizer library";
 
 /// `work`, with a panic in it as an error.
 ///
 /// # Errors
 /// It panicked.
 pub(super) fn caught<T>(work: impl FnOnce() -> T) -> Result<T> {
-    HOOK.call_once(|| {
-        let usual = panic::take_hook();
-        panic::set_hook(Box::new(move |info| {
-            if !CAUGHT.get() {
-                usual(info);
-            }
-        }));
-    });
-    let before = CAUGHT.replace(true);
-    let result = panic::catch_unwind(AssertUnwindSafe(work));
-    CAUGHT.set(before);
-    result.map_err(|_| panicked())
+    guard::caught(LIBRARY, work)
 }
 
 /// As [`caught`], and ended after `limit`. A thread can't be stopped: one that takes longer is left to itself, and its result to nobody.
@@ -58,7 +36,7 @@ pub(super) fn within<T: Send + 'static>(limit: Duration, work: impl FnOnce() -> 
             "it was not done with the text after {:.0} s: one of its patterns may have no end",
             limit.as_secs_f64()
         ))),
-        Err(mpsc::RecvTimeoutError::Disconnected) => Err(panicked()),
+        Err(mpsc::RecvTimeoutError::Disconnected) => Err(Error::new(format!("{LIBRARY} gave up on it"))),
     }
 }
 
@@ -69,7 +47,6 @@ mod tests {
     #[test]
     fn panics_and_endless_work_are_errors() {
         assert_eq!(within(Duration::from_secs(60), || 7).unwrap(), 7);
-        assert_eq!(caught(|| 7).unwrap(), 7);
         let message = within::<()>(Duration::from_secs(60), || panic!("no")).unwrap_err().to_string();
         assert!(message.contains("gave up on it"), "{message}");
         let message = within(Duration::from_millis(10), || thread::sleep(Duration::from_secs(2))).unwrap_err().to_string();

@@ -14,6 +14,7 @@ use crate::error::{At, Error, Result};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -115,6 +116,13 @@ impl Tokenizer {
         self
     }
 
+    /// The same for another model, whose embedding has `rows` rows.
+    pub(super) fn lent(&self, rows: usize) -> Tokenizer {
+        let Tokenizer { inner, vocab, special, byte_tokens, broken, .. } = self;
+        let (inner, special, broken) = (Arc::clone(inner), special.clone(), broken.clone());
+        Tokenizer { inner, vocab: *vocab, embedded: rows, special, byte_tokens: *byte_tokens, broken }
+    }
+
     /// What the library said, or that it could say nothing: then this is all that is ever said.
     fn kept<T>(&self, result: Result<T>) -> Result<T> {
         result.map_err(|error| self.broken.get_or_init(|| unusable(error.message())).clone())
@@ -203,6 +211,35 @@ impl Tokenizer {
         self.special.contains(&token)
     }
 
+    /// What tells it from other tokenizers, in hexadecimal: the SHA-256 of its vocabulary and of the tokens of a text. Special tokens, which
+    /// finetuning renames, do not count; a GGUF and a `tokenizer.json` of one tokenizer are alike.
+    ///
+    /// # Errors
+    /// It can't be used.
+    pub fn fingerprint(&self) -> Result<String> {
+        let mut hasher = Sha256::new();
+        for id in (0..self.vocab as u32).filter(|id| !self.special.contains(id)) {
+            if let Some(text) = self.token_text(id) {
+                hasher.update(id.to_le_bytes());
+                hasher.update((text.len() as u64).to_le_bytes());
+                hasher.update(text);
+            }
+        }
+        for id in self.kept_tokens(PROBE)? {
+            hasher.update(id.to_le_bytes());
+        }
+        Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// The tokens of `text`, whether the model has rows for them or not.
+    fn kept_tokens(&self, text: &'static str) -> Result<Vec<u32>> {
+        let inner = Arc::clone(&self.inner);
+        let encoding = self.kept(guard::within(limit(text.len()), move || {
+            inner.encode_fast(text, false).map(|encoding| encoding.get_ids().to_vec()).map_err(|error| error.to_string())
+        }))?;
+        encoding.map_err(|error| Error::new(format!("the text can't be made into tokens: {error}")))
+    }
+
     /// Text piece by piece, as tokens arrive that follow the tokens `before` (the last few of a prompt are enough).
     pub fn stream(&self, before: &[u32]) -> Stream<'_> {
         Stream::new(self, before)
@@ -228,6 +265,10 @@ impl Tokenizer {
         }
     }
 }
+
+/// Text in which tokenizers differ: case, spaces, digits, marks, code, other scripts.
+const PROBE: &str =
+    "The quick brown fox's 12,345.67 kB; naïve\n\n  def f(x):\n\treturn x**2 != 0x1F  # ok?\n 東京は日本 Привет, мир! \u{1f600} مرحبا  end";
 
 /// Tokens of single bytes (`<0xE2>`) with those that are part of no character as U+FFFD. The library's decoder takes a row of them for one
 /// text, and drops all of it for a single broken byte: a line's end, too, that stood before it.

@@ -1,10 +1,13 @@
-//! Models by the name that they have on the Hugging Face hub: `hf://ORG/NAME[@REVISION][/FILE]`, found in the cache that the hub's own programs
-//! keep on this machine. Nothing is fetched.
+//! Models by the name that they have on the Hugging Face hub: `hf://ORG/NAME[@REVISION][/FILE]`, or `ORG/NAME` where no such path exists. The cache
+//! that the hub's own programs keep on this machine is looked at first; what is not there is fetched into it ([`fetch`]).
 //!
 //! The cache: `models--ORG--NAME/refs/REVISION` holds a commit, `models--ORG--NAME/snapshots/COMMIT/` its files. Source: the guide "Manage
 //! huggingface_hub cache-system", and `huggingface_hub.constants`.
 
-use crate::error::{Error, Result};
+mod fetch;
+mod wanted;
+
+use crate::error::Result;
 use std::path::{Component, Path, PathBuf};
 
 const SCHEME: &str = "hf:";
@@ -46,12 +49,36 @@ impl Name {
         })
     }
 
-    /// The directory of its revision in a cache, or the file.
+    /// The directory of its revision in a cache, or the file, if all of it is there.
     fn find(&self, cache: &Path) -> Option<PathBuf> {
+        let snapshot = self.snapshot(cache);
+        let found = snapshot.join(&self.file);
+        let complete = if self.file.as_os_str().is_empty() { wanted::is_complete(&snapshot) } else { found.exists() };
+        complete.then_some(found)
+    }
+
+    /// Where its revision lies in a cache, or would lie.
+    fn snapshot(&self, cache: &Path) -> PathBuf {
         let repository = cache.join(format!("models--{}--{}", self.organisation, self.repository));
         let commit = std::fs::read_to_string(repository.join("refs").join(&self.revision)).ok();
         let commit = commit.as_deref().map_or(self.revision.as_str(), str::trim);
-        Some(repository.join("snapshots").join(commit).join(&self.file)).filter(|path| path.exists())
+        repository.join("snapshots").join(commit)
+    }
+
+    /// As the hub calls it.
+    fn id(&self) -> String {
+        format!("{}/{}", self.organisation, self.repository)
+    }
+
+    /// Whether it looks as much like a path: a directory of the first word is there, or the second ends as a file does.
+    fn may_be_a_path(&self) -> bool {
+        const FILES: [&str; 11] = ["gguf", "safetensors", "pt", "pth", "bin", "ckpt", "json", "npy", "txt", "yml", "yaml"];
+        const DIRECTORIES: [&str; 5] = ["models", "runs", "checkpoints", "data", "artifacts"];
+        let extension = Path::new(&self.repository).extension().and_then(|extension| extension.to_str());
+        !self.explicit
+            && (Path::new(&self.organisation).exists()
+                || DIRECTORIES.contains(&self.organisation.as_str())
+                || extension.is_some_and(|extension| FILES.contains(&extension)))
     }
 }
 
@@ -65,31 +92,33 @@ pub(crate) fn cache() -> Option<PathBuf> {
         .or_else(|| dirs::home_dir().map(|home| home.join(".cache/huggingface/hub")))
 }
 
-/// Where a model that is called as on the hub lies: what `path` names if it exists, or is no such name.
+/// Where a model that is called as on the hub lies: what `path` names if it exists, or is no such name. What is not on this machine is fetched.
 ///
 /// # Errors
-/// It is given as `hf://...` and isn't in the cache.
+/// It is in no cache, and can't be fetched.
 pub fn locate(path: &Path) -> Result<PathBuf> {
-    locate_in(path, cache().as_deref())
+    let name = match find_in(path, cache().as_deref()) {
+        Ok(found) => return Ok(found),
+        Err(name) => name,
+    };
+    if name.may_be_a_path() {
+        return Ok(path.to_owned());
+    }
+    fetch::fetch(&name, cache().as_deref(), path)
 }
 
-fn locate_in(path: &Path, cache: Option<&Path>) -> Result<PathBuf> {
+/// Whether `path` names a model on the hub, written so that it can be nothing else or found in the cache.
+pub fn is_hub_name(path: &Path) -> bool {
+    !path.exists() && Name::parse(path).is_some_and(|name| name.explicit || cache().is_some_and(|cache| name.find(&cache).is_some()))
+}
+
+/// What `path` names if that exists, or is no name on the hub, or is in the cache; else the name to fetch.
+fn find_in(path: &Path, cache: Option<&Path>) -> std::result::Result<PathBuf, Name> {
     if path.exists() {
         return Ok(path.to_owned());
     }
     let Some(name) = Name::parse(path) else { return Ok(path.to_owned()) };
-    match cache.and_then(|cache| name.find(cache)) {
-        Some(found) => Ok(found),
-        None if name.explicit => {
-            let Name { organisation, repository, revision, .. } = &name;
-            let place = cache.map_or_else(String::new, |cache| format!(" ({})", cache.display()));
-            let revision = if revision == "main" { String::new() } else { format!(" --revision {revision}") };
-            Err(Error::new(format!("it is not in the cache of the hub on this machine{place}")).at(path.display()).remedy(format!(
-                "fetch it with `hf download {organisation}/{repository}{revision}`, of the Python package huggingface_hub"
-            )))
-        }
-        None => Ok(path.to_owned()),
-    }
+    cache.and_then(|cache| name.find(cache)).ok_or(name)
 }
 
 #[cfg(test)]
@@ -116,15 +145,23 @@ mod tests {
             std::fs::create_dir_all(repository.join("snapshots").join(commit)).unwrap();
             std::fs::create_dir_all(repository.join("refs")).unwrap();
             std::fs::write(repository.join("refs").join(reference), commit).unwrap();
+            std::fs::write(repository.join("snapshots").join(commit).join("model.gguf"), "x").unwrap();
         }
-        std::fs::write(repository.join("snapshots/c0de/model.gguf"), "x").unwrap();
-        let found = |path: &str| locate_in(Path::new(path), Some(cache.path()));
+        let found = |path: &str| find_in(Path::new(path), Some(cache.path()));
         assert_eq!(found("hf://org/name").unwrap(), repository.join("snapshots/c0ffee"));
         assert_eq!(found("org/name").unwrap(), repository.join("snapshots/c0ffee"));
         assert_eq!(found("hf://org/name@v2/model.gguf").unwrap(), repository.join("snapshots/c0de/model.gguf"));
         assert_eq!(found("hf://org/name@c0de").unwrap(), repository.join("snapshots/c0de"));
-        assert_eq!(found("org/other").unwrap(), Path::new("org/other"));
-        let message = found("hf://org/other").unwrap_err().to_string();
-        assert!(message.contains("hf download org/other"), "{message}");
+        // A part of a model is not the model: its weights are to be fetched yet.
+        std::fs::write(repository.join("snapshots/c0ffee/config.json"), "{}").unwrap();
+        std::fs::remove_file(repository.join("snapshots/c0ffee/model.gguf")).unwrap();
+        assert!(found("org/name").is_err() && found("hf://org/name").is_err());
+    }
+
+    #[test]
+    fn paths_are_not_asked_for_on_the_hub() {
+        let path = |path: &str| Name::parse(Path::new(path)).unwrap().may_be_a_path();
+        assert!(path("models/autsen") && path("runs/student") && path("weights/student.pt") && path("src/nothing"));
+        assert!(!path("HuggingFaceTB/SmolLM2-135M") && !path("hf://models/x") && !path("org/llama-3.2"));
     }
 }
