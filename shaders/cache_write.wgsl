@@ -87,12 +87,15 @@ fn query_factor(head: u32, row_at: u32) -> vec2<f32> {
             {{ name }}_cache[block_at * 16u + i] = pack2x16float(vec2<f32>(low, high));
         }
 {% else %}
-        // The element of largest magnitude, the first of equals.
+        // The element of largest magnitude, the first of equals. What is no number makes the sum none, and then the whole block: nothing hides it.
         var peak = 0.0;
+        var sum = 0.0;
         for (var i = 0u; i < count; i++) {
             let x = qkv[start + i];
             peak = select(peak, x, abs(x) > abs(peak));
+            sum += abs(x);
         }
+        let is_finite = (bitcast<u32>(sum) & 0x7f800000u) != 0x7f800000u;
 {% if part.scale == "max_abs" %}
         let scale = abs(peak) / {{ part.highest }}.0;
         let inverse_scale = select(0.0, {{ part.highest }}.0 / abs(peak), peak != 0.0);
@@ -131,7 +134,7 @@ fn query_factor(head: u32, row_at: u32) -> vec2<f32> {
             for (var i = 0u; i < {{ loops.bound(4, unroll) }}; i++) {
                 let e = group * 4u + i;
                 let exact = select(0.0, qkv[start + min(e, count - 1u)], e < count);
-                let code = i32(clamp(round(exact * inverse_scale), {{ part.lowest }}.0, {{ part.highest }}.0));
+                let code = i32(select(0.0, clamp(round(exact * inverse_scale), {{ part.lowest }}.0, {{ part.highest }}.0), is_finite));
                 four |= (u32(code) & 0xffu) << (8u * i);
             }
 {% set before = namespace(bits=0) %}
@@ -155,7 +158,7 @@ fn query_factor(head: u32, row_at: u32) -> vec2<f32> {
         let half_word = {{ cache.tokens(ring) }} * {{ part.blocks * words * 2 }}u + block_at;
         let shift = 16u * (half_word & 1u);
         atomicAnd(&{{ name }}_cache[half_word / 2u], ~(0xffffu << shift));
-        atomicOr(&{{ name }}_cache[half_word / 2u], (pack2x16float(vec2<f32>(scale, 0.0)) & 0xffffu) << shift);
+        atomicOr(&{{ name }}_cache[half_word / 2u], select(0x7c00u, pack2x16float(vec2<f32>(scale, 0.0)) & 0xffffu, is_finite) << shift);
 {% endif %}
     }
 {% endmacro %}

@@ -23,6 +23,7 @@ pub const SCRIPTS: &[(&str, &str)] = &[
     ("behavior", include_str!("../scripts/behavior.rhai")),
     ("choices", include_str!("../scripts/choices.rhai")),
     ("compare", include_str!("../scripts/compare.rhai")),
+    ("cache_kinds", include_str!("../scripts/cache_kinds.rhai")),
     ("compare_runs", include_str!("../scripts/compare_runs.rhai")),
     ("context", include_str!("../scripts/context.rhai")),
     ("custom", include_str!("../scripts/custom.rhai")),
