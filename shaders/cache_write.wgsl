@@ -12,7 +12,7 @@ see `Attention` in src/model/architecture.rs: queries leave here with 1/sqrt(wid
 
 One workgroup per row.
 
-Parameters: stride, heads, kv_heads, sem, geo, value, workgroup, rope, rope_semantic, qk_norm, eps, gate (`none`, `static`, `dynamic`),
+Parameters: stride, heads, kv_heads, sem, geo, value, workgroup, rope, rope_heads (1: all turn alike), rope_semantic, qk_norm, eps, gate (`none`, `static`, `dynamic`),
 learned_temp, tie_qk, unroll (see loops.wgsl), ring (see cache.wgsl), parts {semantic?, geometric, value}, and the bindings of what is there.
 -#}
 {% import "cache.wgsl" as cache %}
@@ -33,7 +33,7 @@ struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
 {% endfor %}
 {{ cache.places(ring) }}
 {%- if rope %}
-@group(0) @binding({{ rope_binding }}) var<storage, read> turns: array<vec2<f32>>;  // [geo / 2]: cosine, sine
+@group(0) @binding({{ rope_binding }}) var<storage, read> turns: array<vec2<f32>>;  // [context, rope_heads, geo / 2]: cosine, sine
 {% endif %}
 {% if rope_semantic %}
 @group(0) @binding({{ rope_semantic_binding }}) var<storage, read> semantic_turns: array<vec2<f32>>;  // [sem / 2]
@@ -184,7 +184,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         high *= inverse[head] * extras[weight_at + {{ geo // 2 }}u];
 {% endif %}
 {% if rope %}
+{% if rope_heads > 1 %}
+        // Heads that keep different rotary pairs: a query turns as the keys that it meets.
+        let kv_head = select(head - {{ heads }}u, head / {{ heads // kv_heads }}u, is_query);
+        let turn = turns[(position * {{ rope_heads }}u + kv_head) * {{ geo // 2 }}u + i];
+{% else %}
         let turn = turns[position * {{ geo // 2 }}u + i];
+{% endif %}
         let turned = vec2<f32>(low * turn.x - high * turn.y, high * turn.x + low * turn.y);
         low = turned.x;
         high = turned.y;

@@ -6,7 +6,8 @@
 //! ```text
 //! cli
 //! script                          the only place that knows both a model and a chart
-//! runtime   manifest   artifact   statistics   thresholds   linear_algebra
+//! runtime   manifest   artifact   statistics   thresholds   calibration
+//! linear_algebra
 //! model
 //! gpu
 //! error     source      interrupt   terminal   progress   mapped   yaml
@@ -24,6 +25,7 @@ pub mod gpu;
 pub mod model;
 
 pub mod artifact;
+pub mod calibration;
 pub mod linear_algebra;
 pub mod manifest;
 pub mod runtime;

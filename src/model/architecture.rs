@@ -47,7 +47,7 @@ pub struct Attention {
     pub kv_heads: usize,
     /// Whether the stored tensors are `q_sem`, `k_sem`, `q_geo`, ... (`true`) or `q_proj`, `k_proj`, ... (`false`; then `sem` is 0).
     pub decoupled: bool,
-    /// Width of the semantic path, per head.
+    /// Width of the semantic path, per head; 0: there is none, and no tensors of it.
     pub sem: usize,
     /// Width of the geometric (rotated) path, per head: the head size of a standard layer. Even when rotated.
     pub geo: usize,
@@ -152,7 +152,7 @@ impl Attention {
             return Err(Error::new(format!("{} heads can't be shared out to {} key/value heads", self.heads, self.kv_heads))
                 .remedy("the number of heads must be a multiple of the number of key/value heads"));
         }
-        if self.decoupled {
+        if self.sem > MAX_WIDTH {
             within("the semantic width of a head", self.sem, MAX_WIDTH)?;
         }
         let geometric = if self.decoupled { "the geometric width of a head" } else { "the head size" };
@@ -161,6 +161,12 @@ impl Attention {
         if let Some(rope) = &self.rope {
             even_when_rotated(geometric, self.geo)?;
             rope.check(self.geo)?;
+            if let Some(heads) = rope.heads().filter(|&heads| heads != self.kv_heads) {
+                return Err(Error::new(format!(
+                    "there are frequencies of RoPE for {heads} heads, expected {} key/value heads",
+                    self.kv_heads
+                )));
+            }
             if self.rope_semantic {
                 even_when_rotated("the semantic width of a head", self.sem)?;
                 rope.check(self.sem)?;

@@ -37,8 +37,10 @@ impl Architecture {
         let (heads, kv_heads) = (attention.heads, attention.kv_heads);
         let (sem, geo, value) = (attention.sem, attention.geo, attention.value);
         if attention.decoupled {
-            add("self_attn.q_sem.weight", &[heads * sem, d_model]);
-            if !attention.tie_qk {
+            if sem > 0 {
+                add("self_attn.q_sem.weight", &[heads * sem, d_model]);
+            }
+            if sem > 0 && !attention.tie_qk {
                 add("self_attn.k_sem.weight", &[kv_heads * sem, d_model]);
             }
             add("self_attn.q_geo.weight", &[heads * geo, d_model]);
@@ -72,7 +74,9 @@ impl Architecture {
             add("self_attn.logit_scale", &[heads]);
         }
         if attention.null_attn {
-            add("self_attn.k_sem_null", &[heads, sem]);
+            if sem > 0 {
+                add("self_attn.k_sem_null", &[heads, sem]);
+            }
             add("self_attn.k_geo_null", &[heads, geo]);
             add("self_attn.v_null", &[heads, value]);
         }

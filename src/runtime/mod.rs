@@ -8,6 +8,7 @@ pub mod forms;
 mod generate;
 mod hadamard;
 pub mod hooks;
+mod inputs;
 mod kv_cache;
 mod linear;
 mod network;

@@ -2,6 +2,7 @@
 
 mod attention;
 mod bundle;
+mod calibration;
 mod catalog;
 mod cells;
 mod charts;
@@ -17,6 +18,7 @@ mod failure;
 mod files;
 mod host;
 mod language;
+mod layer_store;
 mod matrix;
 mod model;
 mod model_file;

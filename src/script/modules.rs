@@ -26,9 +26,12 @@ type SharedModule = Rc<Module>;
 /// The scripts inside the binary.
 const BUILT_IN: &[(&str, &str)] = &[
     ("artifacts", include_str!("../../scripts/artifacts.rhai")),
+    ("budget", include_str!("../../scripts/budget.rhai")),
+    ("calibrated", include_str!("../../scripts/calibrated.rhai")),
     ("compare_runs", include_str!("../../scripts/compare_runs.rhai")),
     ("compare", include_str!("../../scripts/compare.rhai")),
     ("custom", include_str!("../../scripts/custom.rhai")),
+    ("data_free", include_str!("../../scripts/data_free.rhai")),
     ("evidence", include_str!("../../scripts/evidence.rhai")),
     ("eval", include_str!("../../scripts/eval.rhai")),
     ("experiment", include_str!("../../scripts/experiment.rhai")),
