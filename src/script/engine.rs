@@ -3,8 +3,8 @@
 use super::host::{Host, HostTag};
 use super::modules::Resolver;
 use super::{
-    attention, bundle, calibration, cells, charts, clock, dataset, device, directory, files, language, layer_store, matrix, model,
-    model_file, modules, numbers, pairs, parameters, progress, session, statistics, text, thresholds, tokens, weights,
+    attention, bundle, calibration, cells, charts, clock, dataset, device, directory, divergence, files, language, layer_store, matrix,
+    model, model_file, modules, numbers, pairs, parameters, progress, session, statistics, text, thresholds, tokens, weights,
 };
 use crate::{interrupt, terminal};
 use rhai::{Dynamic, Engine, Map, Module, OptimizationLevel, Scope, Token};
@@ -45,6 +45,7 @@ pub(super) const SECTIONS: &[Section] = &[
         about: "What a layer's attention is given and does with it, and a student's projections fitted to that.",
         module: calibration::module,
     },
+    Section { title: "Two models", about: "Their logits, compared.", module: divergence::module },
     Section { title: "Layers that are done", about: "Kept on the disk while the others are worked on.", module: layer_store::module },
     Section { title: "Clocks", about: "Time on the host, and repeated runs.", module: clock::module },
     Section { title: "Parameters", about: "What `--set` and manifests give to a script.", module: parameters::module },

@@ -12,6 +12,7 @@ mod closure;
 mod dataset;
 mod device;
 mod directory;
+mod divergence;
 mod documentation;
 mod engine;
 mod failure;

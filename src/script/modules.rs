@@ -30,8 +30,10 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("calibrated", include_str!("../../scripts/calibrated.rhai")),
     ("compare_runs", include_str!("../../scripts/compare_runs.rhai")),
     ("compare", include_str!("../../scripts/compare.rhai")),
+    ("conversion", include_str!("../../scripts/conversion.rhai")),
     ("custom", include_str!("../../scripts/custom.rhai")),
     ("data_free", include_str!("../../scripts/data_free.rhai")),
+    ("divergence", include_str!("../../scripts/divergence.rhai")),
     ("evidence", include_str!("../../scripts/evidence.rhai")),
     ("eval", include_str!("../../scripts/eval.rhai")),
     ("experiment", include_str!("../../scripts/experiment.rhai")),
@@ -53,6 +55,7 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("summary", include_str!("../../scripts/summary.rhai")),
     ("sweep", include_str!("../../scripts/sweep.rhai")),
     ("timing", include_str!("../../scripts/timing.rhai")),
+    ("upcycling", include_str!("../../scripts/upcycling.rhai")),
     ("upcycle", include_str!("../../scripts/upcycle.rhai")),
     ("verify", include_str!("../../scripts/verify.rhai")),
 ];
