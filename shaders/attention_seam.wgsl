@@ -7,6 +7,7 @@ A kernel goes through them in this order; causal, window, sinks and what a scrip
   next_key(key, oldest)                   ... but for the first ones, where a mask keeps those
   next_seen(key, end, first, last, head)  where a map tells of tiles of keys that none of the queries sees
   is_seen(position, key)                  causal and window
+  capped(product)                         the model's own soft cap of scores
   score_of(product, is_seen, ...)         HIDDEN where the query doesn't see the key; the script's score and mask
   weight_of(score, row_max)               what a value weighs
   fade_of(before, after)                  what earlier sums are multiplied by when the largest score grows from `before` to `after`
@@ -16,7 +17,7 @@ The softmax runs along (Milakov and Gimelshein, "Online normalizer calculation f
 it is one term more of the divisor (G. Xiao and others, "Efficient Streaming Language Models with Attention Sinks", 2024); off-by-one is a sink of 0. Sigmoid
 and ReLU weigh every value by itself and divide by nothing (J. Ramapuram and others, "Theory, Analysis, and Best Practices for Sigmoid Self-Attention", 2025).
 
-A seam is described by {window (0: all), first (positions that are seen beyond the window), null (whether there is a null key), null_binding, normaliser
+A seam is described by {window (0: all), first (positions that are seen beyond the window), cap (a literal; empty: none), null (whether there is a null key), null_binding, normaliser
 (`softmax`, `sigmoid`, `relu`), bias (a literal, added to scores by the latter two), sink (`none`, `zero`, `heads`), data_binding (0: none), functions
 (WGSL of score_hook and mask_hook), score, mask (whether they are there), hides (whether a query may see nothing), map_at (word of the data where the map of tiles begins; 0: there is none),
 map_words (of a row of it), map_by_head}. The data holds the layer's number, the sinks [heads], the tables and the map: a bit for each map_tile
@@ -112,20 +113,31 @@ fn divisor_of{{ four }}(total: {{ type }}, row_max: {{ type }}, head: u32) -> {{
 }
 {% endfor %}
 
+{% if seam.cap %}
+{#- Drivers may compute a tanh by exponentials; beyond 10 it is 1 in f32. -#}
+fn capped(product: f32) -> f32 {
+    return {{ seam.cap }} * tanh(clamp(product / {{ seam.cap }}, -10.0, 10.0));
+}
+fn capped4(product: vec4<f32>) -> vec4<f32> {
+    return {{ seam.cap }} * tanh(clamp(product / {{ seam.cap }}, vec4<f32>(-10.0), vec4<f32>(10.0)));
+}
+{% endif %}
+{% macro score(product, four) %}{{ "capped" ~ four ~ "(" ~ product ~ ")" if seam.cap else product }}{% endmacro %}
+
 // What the product of query and key becomes. Not a number, and less than any score can be, hides the key as a mask does.
 fn score_of(product: f32, is_seen: bool, position: u32, key: u32, head: u32, sequence: u32) -> f32 {
 {% if seam.score or seam.mask %}
     let at = At(i32(position), i32(key), i32(head), i32(head / {{ group_size }}u), i32(hook_data[0]), i32(sequence), i32(position) + 1);
     var seen = is_seen{{ " && mask_hook(at)" if seam.mask }};
 {% if seam.score %}
-    let score = score_hook(product, at);
+    let score = score_hook({{ score("product", "") }}, at);
     seen = seen && (bitcast<u32>(score) & 0x7fffffffu) <= 0x7f800000u && score > -1.0e30;
     return select(HIDDEN, min(score, 1.0e30), seen);
 {% else %}
-    return select(HIDDEN, product, seen);
+    return select(HIDDEN, {{ score("product", "") }}, seen);
 {% endif %}
 {% else %}
-    return select(HIDDEN, product, is_seen);
+    return select(HIDDEN, {{ score("product", "") }}, is_seen);
 {% endif %}
 }
 
@@ -133,7 +145,7 @@ fn score_of4(product: vec4<f32>, is_seen: vec4<bool>, position: vec4<u32>, key: 
 {% if seam.score or seam.mask %}
     return vec4<f32>({% for r in range(4) %}{{ ", " if r else "" }}score_of(product[{{ r }}], is_seen[{{ r }}], position[{{ r }}], key, head, sequence){% endfor %});
 {% else %}
-    return select(vec4<f32>(HIDDEN), product, is_seen);
+    return select(vec4<f32>(HIDDEN), {{ score("product", "4") }}, is_seen);
 {% endif %}
 }
 {% endmacro %}

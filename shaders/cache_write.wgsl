@@ -8,11 +8,11 @@ would set the scale of their block and leave two or three codes to the others; s
 Outlier-Free 4-Bit Inference in Rotated LLMs", 2024). Null keys come transformed. Values have no such channels, and 8 bits have codes enough.
 
 Order of a row: q_sem [heads, sem], q_geo [heads, geo], k_sem [kv_heads, sem], k_geo [kv_heads, geo], v [kv_heads, value], gate [heads]. For the formulas
-see `Attention` in src/model/architecture.rs: queries leave here with 1/sqrt(width), gate and temperature in them.
+see `Attention` in src/model/architecture.rs: queries leave here with their scale (1/sqrt(width) if there is no other), gate and temperature in them.
 
 One workgroup per row.
 
-Parameters: stride, heads, kv_heads, sem, geo, value, workgroup, rope, rope_heads (1: all turn alike), rope_semantic, qk_norm, eps, gate (`none`, `static`, `dynamic`),
+Parameters: stride, heads, kv_heads, sem, geo, value, workgroup, rope, rope_heads (1: all turn alike), rope_semantic, qk_norm (`none`, `head`: each head by itself, `all`: all heads at once), eps, gate (`none`, `static`, `dynamic`),
 learned_temp, tie_qk, unroll (see loops.wgsl), ring (see cache.wgsl), parts {semantic?, geometric, value}, and the bindings of what is there.
 -#}
 {% import "cache.wgsl" as cache %}
@@ -39,12 +39,12 @@ struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
 @group(0) @binding({{ rope_semantic_binding }}) var<storage, read> semantic_turns: array<vec2<f32>>;  // [sem / 2]
 {% endif %}
 {% if extras_binding %}
-// q_norm [geo], k_norm [geo], gate logit [heads], logit scale [heads]: those that the layer has, in this order.
+// q_norm [geo or heads * geo], k_norm [geo or kv_heads * geo], gate logit [heads], logit scale [heads]: those that the layer has, in this order.
 @group(0) @binding({{ extras_binding }}) var<storage, read> extras: array<f32>;
-{% set norm_size = 2 * geo if qk_norm else 0 %}
+{% set norm_size = {"none": 0, "head": 2 * geo, "all": (heads + kv_heads) * geo}[qk_norm] %}
 {% set gate_size = heads if gate != "none" else 0 %}
 {% endif %}
-{% if qk_norm %}
+{% if qk_norm != "none" %}
 var<workgroup> inverse: array<f32, {{ heads + kv_heads }}>;
 {% endif %}
 
@@ -159,16 +159,25 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     storageBarrier();
 {% endif %}
-{% if qk_norm %}
+{% if qk_norm != "none" %}
     for (var head = local; head < {{ heads + kv_heads }}u; head += {{ workgroup }}u) {
         let at = row_at + select({{ k_geo }}u + (head - {{ heads }}u) * {{ geo }}u, {{ q_geo }}u + head * {{ geo }}u, head < {{ heads }}u);
         var squares = 0.0;
         for (var i = 0u; i < {{ loops.bound(geo, unroll) }}; i++) {
             squares += qkv[at + i] * qkv[at + i];
         }
-        inverse[head] = inverseSqrt(squares / {{ geo }}.0 + {{ eps }});
+        inverse[head] = {{ "squares" if qk_norm == "all" else "inverseSqrt(squares / " ~ geo ~ ".0 + " ~ eps ~ ")" }};
     }
     workgroupBarrier();
+{% if qk_norm == "all" %}
+{% for part, first, count in [("query", 0, heads), ("key", heads, kv_heads)] %}
+    var {{ part }}_squares = 0.0;
+    for (var head = 0u; head < {{ loops.bound(count, unroll) }}; head++) {
+        {{ part }}_squares += inverse[{{ first }}u + head];
+    }
+    let {{ part }}_inverse = inverseSqrt({{ part }}_squares / {{ count * geo }}.0 + {{ eps }});
+{% endfor %}
+{% endif %}
 {% endif %}
     // Geometric path: pairs (i, i + geo/2) of all query heads, then of all key heads.
     for (var pair = local; pair < {{ (heads + kv_heads) * (geo // 2) }}u; pair += {{ workgroup }}u) {
@@ -178,10 +187,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let at = row_at + i + select({{ k_geo }}u + (head - {{ heads }}u) * {{ geo }}u, {{ q_geo }}u + head * {{ geo }}u, is_query);
         var low = qkv[at];
         var high = qkv[at + {{ geo // 2 }}u];
-{% if qk_norm %}
+{% if qk_norm != "none" %}
+{% if qk_norm == "all" %}
+        // The weights of keys lie behind those of queries, as the heads do.
+        let weight_at = head * {{ geo }}u + i;
+        let inverse_of = select(key_inverse, query_inverse, is_query);
+{% else %}
         let weight_at = select({{ geo }}u, 0u, is_query) + i;
-        low *= inverse[head] * extras[weight_at];
-        high *= inverse[head] * extras[weight_at + {{ geo // 2 }}u];
+        let inverse_of = inverse[head];
+{% endif %}
+        low *= inverse_of * extras[weight_at];
+        high *= inverse_of * extras[weight_at + {{ geo // 2 }}u];
 {% endif %}
 {% if rope %}
 {% if rope_heads > 1 %}

@@ -1,9 +1,9 @@
 {#-
-embed: x[t, :] = w[token of row t, :], for the tokens that lie in this part of the embedding.
+embed: x[t, :] = multiplier * w[token of row t, :], for the tokens that lie in this part of the embedding.
 
 Grid: (units of a row, rows, 1).
 
-Parameters: format, interleave, columns, first, rows (of this part), x_stride, width, workgroup.
+Parameters: format, interleave, columns, first, rows (of this part), x_stride, multiplier, workgroup.
 -#}
 {% import "weights.wgsl" as weights %}
 {% set unit = weights.unit(format) | int %}
@@ -38,7 +38,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
 {%- for i in range(per_word) %}
 {% set column = c * per_word + i %}
 {% set scale = "scale_" ~ (column // format.group if format.group else 0) %}
-    x[to + {{ column }}u] = {{ weights.element(format, "w" ~ c, i) }}{{ (" * " ~ scale ~ ".x + " ~ scale ~ ".y" if format.minimum else " * " ~ scale) if format.group else "" }};
+    x[to + {{ column }}u] = {{ multiplier ~ " * (" if multiplier != 1 else "" }}{{ weights.element(format, "w" ~ c, i) }}{{ (" * " ~ scale ~ ".x + " ~ scale ~ ".y" if format.minimum else " * " ~ scale) if format.group else "" }}{{ ")" if multiplier != 1 else "" }};
 {% endfor %}
 {% endfor %}
 }

@@ -7,12 +7,13 @@ per subgroup, each lane taking one column and handing it to the others by a broa
 Grid: (row tiles, token tiles, 1).
 
 Parameters: format, interleave, columns (padded to 32), rows, first (of the output), tokens (of a tile), lane_rows, workgroup, subgroup (0: none), wide (load 64-bit words),
-unroll (see loops.wgsl), x_stride, y_stride, epilogue (`store`, `add` to what is there, or `swiglu`: silu(gate) * up with two matrices), bias, norm (RMSNorm of x first:
+unroll (see loops.wgsl), x_stride, y_stride, epilogue (`store`, `add` to what is there, or a unit of gated.wgsl with two matrices), bias, norm (RMSNorm of x first:
 `norm_width`, `eps`).
 -#}
 {% import "weights.wgsl" as weights %}
 {% import "loops.wgsl" as loops %}
-{% set matrices = 2 if epilogue == "swiglu" else 1 %}
+{% import "gated.wgsl" as gated %}
+{% set matrices = 2 if epilogue in gated.UNITS else 1 %}
 {% set quantised = format.bits <= 8 %}
 {#- Columns in one turn of the loop: whole units and whole subgroups; fewer compile faster, and with many tokens the loop costs nothing. -#}
 {% set span = 32 if quantised or tokens * lane_rows < 8 else [8, subgroup] | max %}
@@ -154,9 +155,9 @@ fn main(
 {% endif %}
 {% set scale = " * inverse" ~ t if norm else "" %}
 {% for r in range(lane_rows) %}
-{% if epilogue == "swiglu" %}
+{% if epilogue in gated.UNITS %}
     let gate{{ t }}_{{ r }} = sum0_{{ t }}_{{ r }}{{ scale }};
-    results[{{ t * lane_rows + r }}] = gate{{ t }}_{{ r }} / (1.0 + exp(-gate{{ t }}_{{ r }})) * (sum1_{{ t }}_{{ r }}{{ scale }});
+    results[{{ t * lane_rows + r }}] = {{ gated.of(epilogue, "gate" ~ t ~ "_" ~ r) }} * (sum1_{{ t }}_{{ r }}{{ scale }});
 {% else %}
     results[{{ t * lane_rows + r }}] = sum0_{{ t }}_{{ r }}{{ scale }};
 {% endif %}

@@ -13,7 +13,8 @@ Parameters: as linear_lanes; size (of a matrix: 8 or 16), lanes (of a subgroup);
 {% import "weights.wgsl" as weights %}
 enable f16;
 enable wgpu_cooperative_matrix;
-{% set matrices = 2 if epilogue == "swiglu" else 1 %}
+{% import "gated.wgsl" as gated %}
+{% set matrices = 2 if epilogue in gated.UNITS else 1 %}
 {% set quantised = format.bits <= 8 %}
 {% set unit = weights.unit(format) | int %}
 {% set per_word = weights.per_word(format) | int %}
@@ -132,9 +133,9 @@ fn main(
 {% endif %}
 {% set scale = " * inverse" if norm else "" %}
             let to = (first_token + token) * {{ y_stride }}u + {{ first }}u + row;
-{% if epilogue == "swiglu" %}
+{% if epilogue in gated.UNITS %}
             let gate = tile_y0[i]{{ scale }};
-            y[to] = gate / (1.0 + exp(-gate)) * (tile_y1[i]{{ scale }});
+            y[to] = {{ gated.of(epilogue, "gate") }} * (tile_y1[i]{{ scale }});
 {% else %}
             y[to] = {{ "y[to] + " if epilogue == "add" else "" }}tile_y0[i]{{ scale }}{{ " + bias[" ~ first ~ "u + row]" if bias else "" }};
 {% endif %}

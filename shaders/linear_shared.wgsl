@@ -11,7 +11,8 @@ Parameters: as linear_lanes, and lanes (that share rows; a power of two that div
 subgroups (of unknown size: so many of them a workgroup has at most; else 0), lanes is workgroup.
 -#}
 {% import "weights.wgsl" as weights %}
-{% set matrices = 2 if epilogue == "swiglu" else 1 %}
+{% import "gated.wgsl" as gated %}
+{% set matrices = 2 if epilogue in gated.UNITS else 1 %}
 {% set quantised = format.bits <= 8 %}
 {% set unit = weights.unit(format) | int %}
 {% set per_word = weights.per_word(format) | int %}
@@ -131,8 +132,8 @@ fn main(
 {% macro write(token, row, all0, all1) %}
 if ({{ row }} < {{ rows }}u && {{ token }} < call.rows) {
         let to = {{ token }} * {{ y_stride }}u + {{ first }}u + {{ row }};
-{% if epilogue == "swiglu" %}
-        y[to] = {{ all0 }} / (1.0 + exp(-{{ all0 }})) * {{ all1 }};
+{% if epilogue in gated.UNITS %}
+        y[to] = {{ gated.of(epilogue, all0) }} * {{ all1 }};
 {% else %}
         y[to] = {{ "y[to] + " if epilogue == "add" else "" }}{{ all0 }}{{ " + bias[" ~ first ~ "u + " ~ row ~ "]" if bias else "" }};
 {% endif %}

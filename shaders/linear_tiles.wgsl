@@ -12,7 +12,8 @@ Parameters: as linear_lanes; tokens and lane_rows are those of one lane.
 -#}
 {% import "weights.wgsl" as weights %}
 {% import "loops.wgsl" as loops %}
-{% set matrices = 2 if epilogue == "swiglu" else 1 %}
+{% import "gated.wgsl" as gated %}
+{% set matrices = 2 if epilogue in gated.UNITS else 1 %}
 {% set quantised = format.bits <= 8 %}
 {% set unit = weights.unit(format) | int %}
 {% set per_word = weights.per_word(format) | int %}
@@ -114,9 +115,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             let row = first_row + across + {{ r * 16 }}u;
             if (row < {{ rows }}u && first_token + token < call.rows) {
                 let to = (first_token + token) * {{ y_stride }}u + {{ first }}u + row;
-{% if epilogue == "swiglu" %}
+{% if epilogue in gated.UNITS %}
                 let gate = sum0_{{ t }}_{{ r }}{{ scale }};
-                y[to] = gate / (1.0 + exp(-gate)) * (sum1_{{ t }}_{{ r }}{{ scale }});
+                y[to] = {{ gated.of(epilogue, "gate") }} * (sum1_{{ t }}_{{ r }}{{ scale }});
 {% else %}
                 y[to] = {{ "y[to] + " if epilogue == "add" else "" }}sum0_{{ t }}_{{ r }}{{ scale }}{{ " + bias[" ~ first ~ "u + row]" if bias else "" }};
 {% endif %}

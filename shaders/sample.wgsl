@@ -2,7 +2,8 @@
 sample: chooses each sequence's next token from its logits and makes it the input of the next step, all on the device.
 
 Greedy: the largest logit, the first of equals. Otherwise logits are divided by the temperature; top-k keeps the k largest, top-p the smallest set of the
-most likely tokens whose probability reaches p (of what top-k left); one of the kept tokens is drawn. The limit of a set is found by bisection on the
+most likely tokens whose probability reaches p (of what top-k left), min-p those at least p times as likely as the likeliest; one of the kept tokens is
+drawn. The limit of a set is found by bisection on the
 logits' bits in an order that sorts like the numbers, {{ ways }} probes at a time; equal logits are kept together.
 
 Random numbers: PCG (M. Jarzynski and M. Olano, "Hash Functions for GPU Rendering", JCGT 2020) of (seed, sequence, position).
@@ -11,7 +12,7 @@ Grid: (sequences, 1, 1).
 
 Parameters: greedy, vocab, stride, workgroup, ways.
 -#}
-struct Options { temperature: f32, top_p: f32, top_k: u32, seed_low: u32, seed_high: u32, pad0: u32, pad1: u32, pad2: u32 }
+struct Options { temperature: f32, top_p: f32, top_k: u32, seed_low: u32, seed_high: u32, min_p: f32, penalty: f32, window: u32 }
 @group(0) @binding(0) var<storage, read> logits: array<f32>;  // [sequences, {{ stride }}]
 @group(0) @binding(1) var<storage, read_write> history: array<u32>;  // [sequences, context + 1]
 @group(0) @binding(2) var<storage, read_write> rows: array<vec2<u32>>;  // [sequences]: (sequence, position) of the token to come
@@ -135,8 +136,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var i = 0u; i < {{ workgroup }}u; i++) {
         total += all_value[i];
     }
-    if (options.top_p < 1.0) {
-        floor_key = limit(start, local, floor_key, most, warmth, true, options.top_p * total);
+    if (options.top_p < 1.0 || options.min_p > 0.0) {
+        if (options.top_p < 1.0) {
+            floor_key = limit(start, local, floor_key, most, warmth, true, options.top_p * total);
+        }
+        if (options.min_p > 0.0) {
+            floor_key = max(floor_key, key_of(most + log(options.min_p) * options.temperature));
+        }
         mine = 0.0;
         for (var i = begin; i < end; i++) {
             mine += select(0.0, exp((logits[start + i] - most) * warmth), key_of(logits[start + i]) >= floor_key);

@@ -3,7 +3,7 @@
 
 mod common;
 
-use caramba::model::{Architecture, DataType, Model, OpenOptions, RopeScaling};
+use caramba::model::{Architecture, DataType, Model, OpenOptions, QkNorm, RopeScaling};
 use caramba::runtime::{CacheKind, WeightKind};
 use common::fixture;
 use common::fixtures::{directories, open, reference, relative_error};
@@ -36,6 +36,8 @@ fn the_oracle_agrees_on_gguf_files() {
         ("llama3_rope", "architectures/llama3_rope"),
         ("qwen2", "architectures/qwen2"),
         ("qwen3", "architectures/qwen3"),
+        ("gemma3", "architectures/gemma3"),
+        ("olmo2", "architectures/olmo2"),
         ("blocks", "gguf/blocks"),
     ] {
         let (model, expected) = (open(&format!("gguf/{name}.gguf")), reference(expected));
@@ -86,6 +88,8 @@ fn configurations_are_understood() {
     assert_eq!(windows("mistral_full"), [None]);
     assert_eq!(windows("qwen2"), [None]);
     assert_eq!(windows("qwen2_window"), [None, Some(9)]);
+    assert_eq!(windows("gemma2"), [Some(9), None, Some(9)]);
+    assert_eq!(windows("gemma3"), [Some(7), Some(7), Some(7), Some(7), Some(7), None]);
 
     let llama = architecture("llama");
     let attention = &llama.layers[0].attention;
@@ -95,16 +99,20 @@ fn configurations_are_understood() {
 
     let scaling = |name: &str| architecture(name).layers[0].attention.rope.clone().unwrap().scaling;
     assert_eq!(scaling("llama_linear_rope"), RopeScaling::Linear { factor: 2.0 });
+    let [first, last] = [0, 5].map(|layer| architecture("gemma3").layers[layer].attention.rope.clone().unwrap());
+    assert_eq!((first.base, first.scaling), (100.0, RopeScaling::None));
+    assert_eq!((last.base, last.scaling), (5000.0, RopeScaling::Linear { factor: 4.0 }));
     let llama3 = RopeScaling::Llama3 { factor: 4.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original_context: 32 };
     assert_eq!(scaling("llama3_rope"), llama3);
 
     let attention = |name: &str| architecture(name).layers[0].attention.clone();
     let bias = |name: &str| (attention(name).qkv_bias, attention(name).out_bias, attention(name).qk_norm);
-    assert_eq!(bias("llama"), (false, false, false));
-    assert_eq!(bias("llama_bias"), (true, true, false));
-    assert_eq!(bias("qwen2"), (true, false, false));
-    assert_eq!(bias("qwen3"), (false, false, true));
-    assert_eq!(bias("qwen3_untied"), (true, true, true));
+    assert_eq!(bias("llama"), (false, false, QkNorm::None));
+    assert_eq!(bias("llama_bias"), (true, true, QkNorm::None));
+    assert_eq!(bias("qwen2"), (true, false, QkNorm::None));
+    assert_eq!(bias("qwen3"), (false, false, QkNorm::Head));
+    assert_eq!(bias("olmo2"), (false, false, QkNorm::All));
+    assert_eq!(bias("qwen3_untied"), (true, true, QkNorm::Head));
 }
 
 #[test]
@@ -153,4 +161,15 @@ fn weights_may_be_of_another_kind() {
         let error = relative_error(&session.all_logits(std::slice::from_ref(&expected.tokens)).unwrap(), &expected.logits);
         assert!(error < tolerance, "{weights:?}: logits differ by {error:e}");
     }
+}
+
+#[test]
+fn the_page_of_architectures_is_up_to_date() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/architectures.md");
+    let page = caramba::model::architectures_page();
+    if std::env::var_os("CARAMBA_UPDATE_DOCS").is_some() {
+        std::fs::write(path, &page).unwrap();
+    }
+    let found = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(found == page, "docs/architectures.md is out of date: CARAMBA_UPDATE_DOCS=1 cargo test --test architectures makes it again");
 }

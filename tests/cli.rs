@@ -148,17 +148,25 @@ fn every_verb_has_a_help() {
       <PROMPT>  The text to continue; `-` reads it from standard input
 
     Options:
-          --max-tokens <N>    Stop after so many tokens [default: 128]
-          --temperature <T>   0 takes the most likely token each time; higher values vary more [default: 0]
-          --top-k <K>         Choose among the K most likely tokens only; 0: all [default: 0]
-          --top-p <P>         Choose among the likeliest tokens that make up this share of the probability
-                              [default: 1]
-          --seed <N>          The same seed gives the same text [default: 0]
-          --ignore-end        Go on after an end-of-text token
-          --cache <KIND>      How keys and values are stored [default: fp16] [possible values: fp16, q8, q4, none]
-          --context <TOKENS>  Room for so many tokens, prompt included [default: what the prompt and --max-tokens
-                              need]
-      -h, --help              Print help
+          --max-tokens <N>          Stop after so many tokens [default: 128]
+          --temperature <T>         0 takes the most likely token each time; higher values vary more [default: 0]
+          --top-k <K>               Choose among the K most likely tokens only; 0: all [default: 0]
+          --top-p <P>               Choose among the likeliest tokens that make up this share of the probability
+                                    [default: 1]
+          --min-p <P>               Choose among tokens that are at least so many times as likely as the likeliest
+                                    [default: 0]
+          --repetition-penalty <X>  Make tokens that the text has less likely; 1: no, 1.1: mildly [default: 1]
+          --stop <TEXT>             Stop before this text; can be given several times
+          --chat                    The prompt is what a user says to the model: the model's chat template is put
+                                    around it
+          --system <TEXT>           With --chat: what the model is told before
+          --seed <N>                The same seed gives the same text [default: 0]
+          --ignore-end              Go on after an end-of-text token
+          --cache <KIND>            How keys and values are stored [default: fp16] [possible values: fp16, q8, q4,
+                                    none]
+          --context <TOKENS>        Room for so many tokens, prompt included [default: what the prompt and
+                                    --max-tokens need]
+      -h, --help                    Print help
 
     Training checkpoints:
           --manifest <MANIFEST>  Find the model in this manifest, by its name or path: it says what a training
@@ -181,6 +189,7 @@ fn every_verb_has_a_help() {
     Examples:
       caramba generate models/SmolLM2-135M "The sea was"
       caramba generate model.gguf "The sea was" --temperature 0.8 --top-p 0.95 --seed 7 --cache q8
+      caramba generate instruct.gguf "Name three rivers." --chat
       caramba generate model.gguf - < prompt.txt
     "#);
     insta::assert_snapshot!(caramba(&["devices", "--help"]), @r"

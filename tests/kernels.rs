@@ -40,7 +40,7 @@ const PRODUCTS: &[Product] = &[
     Product {
         template: LANES,
         tile: [8, 1, 16],
-        epilogue: "swiglu",
+        epilogue: "geglu",
         bias: false,
         norm: true,
         width: 64,
@@ -63,7 +63,7 @@ const PRODUCTS: &[Product] = &[
     // Fewer lanes than results, and than a subgroup has.
     Product { template: SHARED, tile: [2, 3, 4], epilogue: "store", bias: false, norm: true, width: 70, parts: &[13], calls: &[1, 3] },
     Product { template: TILES, tile: [2, 1, 32], epilogue: "store", bias: true, norm: true, width: 100, parts: &[13, 18], calls: &[3, 6] },
-    Product { template: TILES, tile: [1, 2, 48], epilogue: "swiglu", bias: false, norm: true, width: 64, parts: &[37], calls: &[1, 7] },
+    Product { template: TILES, tile: [1, 2, 48], epilogue: "geglu", bias: false, norm: true, width: 64, parts: &[37], calls: &[1, 7] },
     Product { template: TILES, tile: [3, 1, 16], epilogue: "add", bias: false, norm: false, width: 40, parts: &[16], calls: &[2, 4] },
     Product {
         template: MATRICES,
@@ -159,7 +159,7 @@ fn check_product(lab: &Lab, product: Product, format: &str, interleave: usize, s
     let most_calls = product.calls.iter().copied().max().unwrap();
     let norm = random.floats(width);
     let bias = random.floats(rows);
-    let matrices = if product.epilogue == "swiglu" { 2 } else { 1 };
+    let matrices = if matches!(product.epilogue, "swiglu" | "geglu") { 2 } else { 1 };
     // [part][matrix]
     let weights: Vec<Vec<twins::Weights>> =
         product.parts.iter().map(|&rows| (0..matrices).map(|_| twins::weights(&mut random, format, rows, width)).collect()).collect();
@@ -218,6 +218,7 @@ fn check_product(lab: &Lab, product: Product, format: &str, interleave: usize, s
                     *to = match product.epilogue {
                         "store" => of(&weights[0]) + bias,
                         "add" => f64::from(*to) + of(&weights[0]) + bias,
+                        "geglu" => gelu(of(&weights[0])) * of(&weights[1]),
                         _ => of(&weights[0]) / (1.0 + (-of(&weights[0])).exp()) * of(&weights[1]),
                     } as f32;
                     row += 1;
@@ -237,6 +238,11 @@ fn check_product(lab: &Lab, product: Product, format: &str, interleave: usize, s
     }
 }
 
+/// By the hyperbolic tangent.
+fn gelu(x: f64) -> f64 {
+    0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3))).tanh())
+}
+
 fn padded(values: &[f32], length: usize) -> Vec<f32> {
     let mut values = values.to_vec();
     values.resize(length, 0.0);
@@ -248,7 +254,8 @@ fn embeddings_are_rows() {
     const NONE: u32 = u32::MAX;
     let (width, columns, x_stride, context) = (72, 96, 100, 5);
     for lab in &Lab::all() {
-        for (format, interleave) in FORMATS.into_iter().chain(RELATED).zip([1, 4, 8, 3, 1, 8, 3]) {
+        for (index, (format, interleave)) in FORMATS.into_iter().chain(RELATED).zip([1, 4, 8, 3, 1, 8, 3]).enumerate() {
+            let multiplier = [1.0, 2.5f32][index % 2];
             let mut random = Random(3);
             let parts = [twins::weights(&mut random, format, 11, width), twins::weights(&mut random, format, 6, width)];
             // Two sequences; a row that only fills a tile lies between them.
@@ -261,14 +268,14 @@ fn embeddings_are_rows() {
             let parameters = twins::format_parameters(format);
             let unit = 128 / parameters["bits"].as_u64().unwrap() as usize;
             for (part, (first, count)) in parts.iter().zip([(0, 11), (11, 6)]) {
-                let parameters = json!({ "format": twins::format_parameters(format), "interleave": interleave, "columns": columns, "first": first, "rows": count, "x_stride": x_stride, "workgroup": 4 });
+                let parameters = json!({ "format": twins::format_parameters(format), "interleave": interleave, "columns": columns, "first": first, "rows": count, "x_stride": x_stride, "multiplier": multiplier, "workgroup": 4 });
                 let planes = part.planes(interleave, columns).map(|words| lab.words(&words));
                 let mut bindings = vec![&call, &rows_buffer, &history, &x, &planes[0]];
                 bindings.extend((!part.scales.is_empty()).then_some(&planes[1]));
                 // A row more than there are.
                 lab.run("embed.wgsl", &parameters, &bindings, [(columns / unit).div_ceil(4), rows.len() + 1, 1]);
             }
-            let values = [parts[0].values.as_slice(), &parts[1].values].concat();
+            let values: Vec<f32> = parts.iter().flat_map(|part| &part.values).map(|value| multiplier * value).collect();
             let mut expected = before.clone();
             for (to, [sequence, position]) in expected.chunks_mut(x_stride).zip(rows).filter(|(_, [sequence, _])| *sequence != NONE) {
                 let token = tokens[sequence as usize * (context + 1) + position as usize] as usize;
@@ -282,10 +289,11 @@ fn embeddings_are_rows() {
 /// Layers for `cache_write`: every option, every kind, heads that straddle blocks, widths that are odd.
 const WRITTEN: &[Layer] = &[
     Layer { value: 20, ..Layer::standard(6, 2, 24, ["f32", "q8", "q4"]) },
-    Layer { qk_norm: true, ..Layer::standard(4, 2, 16, ["f32", "f16", "f16"]) },
+    Layer { qk_norm: "head", ..Layer::standard(4, 2, 16, ["f32", "f16", "f16"]) },
+    Layer { qk_norm: "all", ..Layer::standard(6, 2, 10, ["f16", "f32", "f16"]) },
     Layer { rope: false, ..Layer::standard(2, 1, 38, ["f32", "f32", "f32"]) },
     // 70 heads and more: more than a workgroup has threads.
-    Layer { qk_norm: true, value: 3, ..Layer::standard(70, 35, 6, ["f32", "q4", "q8"]) },
+    Layer { qk_norm: "head", value: 3, ..Layer::standard(70, 35, 6, ["f32", "q4", "q8"]) },
     Layer { sem: 6, value: 11, gate: "dynamic", learned_temp: true, rope_semantic: true, ..Layer::standard(6, 3, 10, ["q4", "q8", "f16"]) },
     Layer { sem: 5, value: 9, rope: false, gate: "static", tie_qk: true, ..Layer::standard(3, 3, 7, ["q8", "q4", "q8"]) },
     // Hadamard transforms in pieces of 32 and less.
@@ -339,7 +347,7 @@ fn keys_and_values_are_written_as_the_format_says() {
                 "sem_scale": scale(layer.sem), "geo_scale": scale(layer.geo), "workgroup": 64,
                 "rope": layer.rope, "rope_binding": places[0], "rope_heads": 1, "rope_semantic": layer.rope_semantic, "rope_semantic_binding": places[1],
                 "extras_binding": places[2], "qk_norm": layer.qk_norm, "eps": EPS, "gate": layer.gate, "learned_temp": layer.learned_temp,
-                "tie_qk": layer.tie_qk, "unroll": layer.qk_norm, "ring": null, "parts": layer.part_parameters(3),
+                "tie_qk": layer.tie_qk, "unroll": layer.qk_norm == "head", "ring": null, "parts": layer.part_parameters(3),
             });
             lab.run("cache_write.wgsl", &parameters, &bindings, [rows.len() + 1, 1, 1]);
 
@@ -424,18 +432,27 @@ fn tokens_are_sampled_as_the_twin_samples_them() {
         assert_eq!((rows, lengths), (vec![0, 1, 1, 42], vec![2, 43]), "{}", lab.name);
 
         let seed = 0x1234_5678_9abc_def0u64;
-        for (temperature, top_k, top_p) in
-            [(1.0f32, 0usize, 1.0f32), (0.7, 5, 1.0), (1.5, 0, 0.9), (0.9, 40, 0.5), (0.001, 0, 1.0), (5.0, 1, 1.0)]
-        {
-            let options = [temperature.to_bits(), top_p.to_bits(), top_k as u32, seed as u32, (seed >> 32) as u32, 0, 0, 0];
+        for (temperature, top_k, top_p, min_p) in [
+            (1.0f32, 0usize, 1.0f32, 0.0f32),
+            (0.7, 5, 1.0, 0.0),
+            (1.5, 0, 0.9, 0.0),
+            (0.9, 40, 0.5, 0.0),
+            (0.001, 0, 1.0, 0.0),
+            (5.0, 1, 1.0, 0.0),
+            (1.3, 0, 1.0, 0.1),
+            (2.0, 100, 0.95, 0.02),
+            (1.0, 0, 1.0, 1.0),
+        ] {
+            let options = [temperature.to_bits(), top_p.to_bits(), top_k as u32, seed as u32, (seed >> 32) as u32, min_p.to_bits(), 0, 0];
             let (history, ..) = sample(false, &options, if lab.name == "full" { draws } else { 20 });
             for (sequence, start) in starts.iter().enumerate() {
-                let weights = twins::sampling_weights(&logits[sequence * stride..sequence * stride + vocab], temperature, top_k, top_p);
+                let weights =
+                    twins::sampling_weights(&logits[sequence * stride..sequence * stride + vocab], temperature, top_k, top_p, min_p);
                 let total: f64 = weights.iter().sum();
                 for position in *start..*start + if lab.name == "full" { draws } else { 20 } {
                     let token = history[sequence * (context + 1) + position] as usize;
                     let what = format!(
-                        "temperature {temperature}, top-k {top_k}, top-p {top_p}, position {position}: token {token} on {}",
+                        "temperature {temperature}, top-k {top_k}, top-p {top_p}, min-p {min_p}, position {position}: token {token} on {}",
                         lab.name
                     );
                     assert!(token < vocab && weights[token] > 0.0, "{what} is not among the kept");
@@ -449,6 +466,34 @@ fn tokens_are_sampled_as_the_twin_samples_them() {
                         weights[token]
                     );
                 }
+            }
+        }
+    }
+}
+
+#[test]
+fn repeated_tokens_are_penalised_as_the_twin_does() {
+    let (vocab, stride, context) = (1003, 1024, 40);
+    let logits = logits(vocab, stride);
+    // One token several times, the last of the vocabulary, and more of them than there is to see.
+    let text: Vec<u32> = (0..context as u32).map(|position| [311, 5, 1002, 5, 999, 7][position as usize % 6]).collect();
+    let history: Vec<u32> = [text.as_slice(), &[0], &text, &[0]].concat();
+    let lengths = [9usize, 30];
+    for lab in &Lab::all() {
+        for (penalty, window) in [(1.3f32, 0u32), (0.8, 0), (2.0, 3), (1.5, 1000)] {
+            let options = lab.words(&[0, 0, 0, 0, 0, 0, penalty.to_bits(), window]);
+            let (x, history) = (lab.floats(&logits), lab.words(&history));
+            let (held, call, y) =
+                (lab.words(&lengths.map(|length| length as u32)), lab.call(2, context, 2 * context, 1), lab.floats(&vec![0.0; 2 * stride]));
+            let parameters = json!({ "vocab": vocab, "stride": stride, "workgroup": 256 });
+            lab.run("penalty.wgsl", &parameters, &[&x, &history, &held, &call, &options, &y], [2, 1, 1]);
+            let found: Vec<f32> = lab.read(&y);
+            for (sequence, length) in lengths.into_iter().enumerate() {
+                let first = if window == 0 { 0 } else { length - length.min(window as usize) };
+                let row = sequence * stride..sequence * stride + vocab;
+                let expected = twins::penalised(&logits[row.clone()], &text[first..length], penalty);
+                let differ = found[row].iter().zip(&expected).position(|(a, b)| (a - b).abs() > 1e-5 * b.abs());
+                assert_eq!(differ, None, "penalty {penalty}, window {window}, sequence {sequence} on {}", lab.name);
             }
         }
     }
@@ -486,6 +531,44 @@ fn scores_are_log_probabilities() {
             }
             assert_eq!(found[6..], [7, 7]);
         }
+    }
+}
+
+#[test]
+fn a_normalised_block_is_added_to_the_residual_stream() {
+    let (width, stride, rows) = (70usize, 96, 3);
+    let mut random = Random(5);
+    let (h, weight, before) = (random.floats(rows * stride), random.floats(width), random.floats((rows + 1) * stride));
+    for lab in &Lab::all() {
+        for workgroup in [16, 128] {
+            let x = lab.floats(&before);
+            let parameters = json!({ "width": width, "stride": stride, "eps": EPS, "workgroup": workgroup });
+            let bindings = [&lab.call(rows, 0, 0, 0), &lab.floats(&h), &lab.floats(&padded(&weight, stride)), &x];
+            // A row more than there are.
+            lab.run("residual_norm.wgsl", &parameters, &bindings, [rows + 1, 1, 1]);
+            let mut expected = before.clone();
+            for (to, h) in expected.chunks_mut(stride).zip(h.chunks(stride)) {
+                let normed = rms_norm(&h[..width], &weight, EPS);
+                to.iter_mut().zip(normed).for_each(|(to, value)| *to += value);
+            }
+            assert_near(&format!("on {}", lab.name), &lab.read::<f32>(&x), &expected, 2e-6);
+        }
+    }
+}
+
+#[test]
+fn logits_are_capped() {
+    let (width, stride, cap) = (70usize, 96, 1.5f32);
+    let mut before: Vec<f32> = (0..3 * stride).map(|index| (index as f32 - 120.0) * 0.0625).collect();
+    (before[3], before[4], before[5]) = (f32::INFINITY, f32::NEG_INFINITY, 3e38);
+    for lab in &Lab::all() {
+        let y = lab.floats(&before);
+        let parameters = json!({ "width": width, "stride": stride, "cap": cap, "workgroup": 64 });
+        lab.run("logit_cap.wgsl", &parameters, &[&lab.call(2, 0, 0, 0), &y], [width.div_ceil(64), 3, 1]);
+        let is_capped = |index: usize| index < 2 * stride && index % stride < width;
+        let capped = |(index, &logit): (usize, &f32)| if is_capped(index) { cap * (logit / cap).tanh() } else { logit };
+        let expected: Vec<f32> = before.iter().enumerate().map(capped).collect();
+        assert_near(&format!("on {}", lab.name), &lab.read::<f32>(&y), &expected, 2e-6);
     }
 }
 

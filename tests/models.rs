@@ -117,7 +117,7 @@ fn a_tokenizer_is_written_with_a_model() {
     let teacher = smollm2();
     let directory = tempfile::tempdir().unwrap();
     let rope = Rope::new(1e4, RopeScaling::None);
-    let layers = vec![Layer { attention: Attention::standard(2, 1, 4, Some(rope)), d_ff: 4 }];
+    let layers = vec![Layer::llama(Attention::standard(2, 1, 4, Some(rope)), 4)];
     let architecture = Architecture { d_model: 8, layers, ..teacher.architecture.clone() };
     let zeros = |shape: Vec<usize>| Tensor::from_f32(shape.clone(), vec![0.0; shape.iter().product()]).unwrap();
     let tensors = architecture.tensors().into_iter().map(|(name, shape)| (name, zeros(shape))).collect();

@@ -1,7 +1,7 @@
-//! SmolLM2-135M beside `transformers` on the same weights: English prose (the beginning of Jane Austen's "Persuasion") in blocks of 512.
+//! SmolLM2-135M and Gemma 3 270M beside `transformers` on the same weights: English prose (the beginning of Jane Austen's "Persuasion") in blocks of 512.
 //!
-//! The reference (tests/fixtures/prose) was computed by transformers 5.23.0 in f32 on the dequantised Q4_1 GGUF. Here weights are f16 on the device and
-//! the cache is fp16. CARAMBA_BLOCKS sets how many of the 8 blocks are run; without it, as in CI, one is.
+//! The references (tests/fixtures/prose) were computed by transformers in f32 on the dequantised GGUFs. Here weights are f16 on the device (as they are
+//! stored, of Gemma) and the cache is fp16. CARAMBA_BLOCKS sets how many of the 8 blocks are run; without it, as in CI, one is.
 
 mod common;
 
@@ -96,7 +96,7 @@ fn mean_loss(log_probabilities: &[f32]) -> f64 {
 fn smollm2_is_that_of_transformers() {
     let network = network();
     perplexity(&network);
-    greedy_text(&network);
+    greedy_text(&network, &prose()[..128], &reference()["greedy"]);
     cache_kinds(&network);
 }
 
@@ -138,12 +138,11 @@ fn perplexity(network: &Rc<Network>) {
 }
 
 /// 64 greedy tokens: the same wherever the reference's two best logits are more than 0.1 apart.
-fn greedy_text(network: &Rc<Network>) {
-    let reference = &reference()["greedy"];
+fn greedy_text(network: &Rc<Network>, prompt: &[u32], reference: &serde_json::Value) {
     let expected: Vec<u32> = serde_json::from_value(reference["tokens"].clone()).unwrap();
     let gaps = floats(&reference["top2_gap"]);
-    let mut session = session(network, CacheKind::F16, 128 + 64);
-    session.prefill(&[prose()[..128].to_vec()]).unwrap();
+    let mut session = session(network, CacheKind::F16, prompt.len() + 64);
+    session.prefill(&[prompt.to_vec()]).unwrap();
     let mut made = session.decode(64).unwrap().tokens.remove(0);
     // Where the two best are closer than rounding, either may be chosen; then the reference's own text is what goes on.
     let mut start = 0;
@@ -151,7 +150,7 @@ fn greedy_text(network: &Rc<Network>) {
         println!("token {different} differs where the gap is {}", gaps[different]);
         assert!(gaps[different] <= 0.1, "token {different}: {} for {}, gap {}", made[different], expected[different], gaps[different]);
         start = different + 1;
-        session.truncate(128 + different).unwrap();
+        session.truncate(prompt.len() + different).unwrap();
         session.prefill(&[vec![expected[different]]]).unwrap();
         made.truncate(different);
         made.push(expected[different]);
@@ -203,4 +202,51 @@ fn cache_kinds(network: &Rc<Network>) {
     let (decoded, scored) = (mean_loss(&log_probabilities), mean_loss(&scores[scores.len() - 8..]));
     println!("decoded {decoded:.5}, without a cache {scored:.5}");
     assert!((decoded - scored).abs() < 2e-3 * scored.max(1.0), "decoded {decoded}, without a cache {scored}");
+}
+
+/// Windows of 512 in five of six layers, heads of 256, one key head, Q4_K, Q5_0, Q6_K and Q8_0 weights as they are stored. CARAMBA_BLOCKS (at most 4) sets
+/// how many blocks are run.
+#[test]
+fn gemma3_is_that_of_transformers() {
+    let Some(path) = common::gemma3() else { return };
+    let model = Arc::new(Model::open(&path, &OpenOptions::default()).unwrap_or_else(|error| panic!("{error}")));
+    let gpu = Gpu::open(&DeviceChoice::default()).unwrap_or_else(|error| panic!("{error}"));
+    let network = Network::load(&gpu, model.clone(), &LoadOptions::default()).unwrap_or_else(|error| panic!("{error}"));
+    let read = |name: &str| ndarray::Array2::<u32>::read_npy(std::fs::File::open(fixture(name)).unwrap()).unwrap();
+    let (blocks, top1) = (read("prose/gemma3_tokens.npy"), read("prose/gemma3_top1.npy"));
+    let reference: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(fixture("prose/gemma3.json")).unwrap()).unwrap();
+
+    // The tokenizer of the GGUF makes the tokens that `transformers` made of the same text.
+    let text = reference["text_begins"].as_str().unwrap();
+    let tokens = model.tokenizer().unwrap().encode(text, true).unwrap();
+    let same = tokens.iter().zip(blocks.row(0)).take_while(|(found, expected)| found == expected).count();
+    // The last word may go on in the whole text.
+    assert!(same + 2 >= tokens.len(), "{same} of the tokens of {text:?} are those of transformers: {tokens:?}");
+
+    let count: usize = std::env::var("CARAMBA_BLOCKS").map_or(1, |count| count.parse().unwrap()).min(blocks.nrows());
+    let expected = floats(&reference["block_nll"]);
+    let mut session = session(&network, CacheKind::F16, BLOCK + 1);
+    let (mut losses, mut agreeing) = (Vec::new(), 0);
+    for block in 0..count {
+        session.truncate(0).unwrap();
+        let scores = session.score(&[blocks.row(block).to_vec()]).unwrap();
+        if block == 0 {
+            let token_losses = floats(&reference["first_block_token_nll"]);
+            let differences =
+                scores.log_probabilities[0].iter().zip(token_losses).map(|(found, expected)| (f64::from(-found) - expected).abs());
+            println!("the worst token's cross-entropy is off by {:.4}", differences.fold(0.0, f64::max));
+        }
+        losses.push(mean_loss(&scores.log_probabilities[0]));
+        agreeing += scores.best[0].iter().zip(top1.row(block)).filter(|(found, expected)| found == expected).count();
+        println!("block {block}: {:.6}, transformers {:.6}", losses[block], expected[block]);
+    }
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    let (found, expected) = (mean(&losses), mean(&expected[..count]));
+    let (change, share) = ((found / expected - 1.0) * 100.0, agreeing as f64 / (count * BLOCK) as f64 * 100.0);
+    println!("{count} blocks: mean cross-entropy {found:.6}, transformers {expected:.6} ({change:+.4} %); the same top-1 at {share:.2} %");
+    assert!(change.abs() < 0.3, "mean cross-entropy {found}, expected {expected}");
+    assert!(share >= 99.0, "the most likely token is the same at {share} % of the positions");
+
+    let prompt = reference["greedy"]["prompt_tokens"].as_u64().unwrap() as usize + 1;
+    greedy_text(&network, &blocks.row(0).to_vec()[..prompt], &reference["greedy"]);
 }

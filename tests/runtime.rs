@@ -97,6 +97,7 @@ fn every_shader_translates() {
     }
     // Sessions make these when they are first asked for what needs them; nothing is run here, since drivers compile at the first run.
     variants.push(("score.wgsl".into(), json!({ "vocab": 97, "stride": 128, "workgroup": 256 })));
+    variants.push(("penalty.wgsl".into(), json!({ "vocab": 97, "stride": 128, "workgroup": 256 })));
     variants.push(("sample.wgsl".into(), json!({ "greedy": false, "vocab": 97, "stride": 128, "workgroup": 256, "ways": 7 })));
     for (width, kind) in [(1, "f32"), (4, "f32"), (1, "f16"), (4, "f16")] {
         variants.push(("probe_arithmetic.wgsl".into(), json!({ "type": kind, "width": width, "workgroup": 256, "turns": 64 })));
@@ -157,7 +158,7 @@ fn every_shader_translates() {
             ("q8", "add"),
             ("q4", "swiglu"),
             ("q4", "store"),
-            ("q8_16", "swiglu"),
+            ("q8_16", "geglu"),
             ("q8_min", "store"),
             ("q4_16", "swiglu"),
         ] {

@@ -68,13 +68,16 @@ fn random_blocks(random: &mut Random, data_type: DataType, shape: [usize; 2]) ->
 /// A model of two layers that has a matrix of every block type.
 fn model_of_all_types() -> Model {
     let rope = Rope::new(10_000.0, RopeScaling::None);
-    let layer = Layer { attention: Attention::standard(4, 2, 64, Some(rope)), d_ff: 512 };
+    let layer = Layer::llama(Attention::standard(4, 2, 64, Some(rope)), 512);
     let architecture = Architecture {
         family: "llama".into(),
         d_model: 256,
         vocab: 50,
         context: 64,
         norm_eps: 1e-5,
+        norm_offset: 0.0,
+        embedding_scale: 1.0,
+        logit_cap: None,
         tied_embeddings: false,
         layers: vec![layer; 2],
         bos: None,

@@ -1,7 +1,7 @@
 //! Layers in words: what a reader of the paper's table of architectures would want to know.
 
 use super::columns::columns;
-use crate::model::{Architecture, Attention, Gate, Layer, Rope, RopeScaling};
+use crate::model::{Activation, Architecture, Attention, Block, Gate, Layer, QkNorm, Rope, RopeScaling};
 
 /// One line for each stretch of equal layers.
 pub fn layers(architecture: &Architecture) -> String {
@@ -37,11 +37,22 @@ fn describe(layer: &Layer) -> String {
         (attention.null_attn, "null attention"),
         (attention.qkv_bias, "biases"),
         (attention.out_bias, "output bias"),
-        (attention.qk_norm, "norms of queries and keys"),
+        (attention.qk_norm == QkNorm::Head, "norms of queries and keys"),
+        (attention.qk_norm == QkNorm::All, "norms of queries and keys over all heads"),
     ];
     parts.extend(options.into_iter().filter(|(on, _)| *on).map(|(_, name)| name.to_string()));
     parts.extend(attention.window.map(|window| format!("window of {window} tokens")));
+    parts.extend(attention.score_cap.map(|cap| format!("scores capped at {cap}")));
     parts.push(format!("MLP {} wide", layer.d_ff));
+    if layer.activation == Activation::GeluTanh {
+        parts.push("GELU".to_owned());
+    }
+    let norms = |place: fn(&Block) -> Option<&'static str>| layer.blocks().iter().filter_map(place).count();
+    match (norms(|block| block.before), norms(|block| block.after)) {
+        (_, 0) => {}
+        (0, _) => parts.push("norms after blocks".to_owned()),
+        _ => parts.push("norms before and after blocks".to_owned()),
+    }
     parts.join(", ")
 }
 
@@ -77,24 +88,7 @@ mod tests {
     #[test]
     fn equal_layers_share_a_line() {
         let rope = || Some(Rope::new(10000.0, RopeScaling::None));
-        let standard = Attention {
-            heads: 9,
-            kv_heads: 3,
-            decoupled: false,
-            sem: 0,
-            geo: 64,
-            value: 64,
-            rope: rope(),
-            rope_semantic: false,
-            qkv_bias: false,
-            out_bias: false,
-            qk_norm: false,
-            gate: Gate::None,
-            learned_temp: false,
-            tie_qk: false,
-            null_attn: false,
-            window: None,
-        };
+        let standard = Attention::standard(9, 3, 64, rope());
         let decoupled = Attention {
             decoupled: true,
             kv_heads: 9,
@@ -106,13 +100,16 @@ mod tests {
             rope: Some(Rope::new(5e5, RopeScaling::Linear { factor: 4.0 })),
             ..standard.clone()
         };
-        let layer = |attention: &Attention| Layer { attention: attention.clone(), d_ff: 1536 };
+        let layer = |attention: &Attention| Layer::llama(attention.clone(), 1536);
         let architecture = Architecture {
             family: "llama".into(),
             d_model: 576,
             vocab: 49152,
             context: 8192,
             norm_eps: 1e-5,
+            norm_offset: 0.0,
+            embedding_scale: 1.0,
+            logit_cap: None,
             tied_embeddings: true,
             layers: vec![layer(&standard), layer(&standard), layer(&decoupled)],
             bos: None,

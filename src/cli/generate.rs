@@ -5,11 +5,13 @@ use super::model::ModelArgument;
 use crate::error::{At, Error, Result};
 use crate::gpu::DeviceChoice;
 use crate::model::Model;
+use crate::model::chat::ChatOptions;
 use crate::progress::{Progress, Unit};
 use crate::runtime::cache::CACHE_KINDS;
-use crate::runtime::{CONTEXT_TOKENS, CacheKind, CacheKinds, GenerateOptions, LoadOptions, Network, Session, SessionOptions};
+use crate::runtime::{CONTEXT_TOKENS, CacheKind, CacheKinds, GenerateOptions, LoadOptions, Network, Session, SessionOptions, StopText};
 use crate::{script, terminal};
 use clap::Args;
+use serde_json::json;
 use std::io::Read;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -35,6 +37,21 @@ pub struct Generate {
     /// Choose among the likeliest tokens that make up this share of the probability
     #[arg(long, value_name = "P", default_value_t = 1.0, value_parser = share)]
     top_p: f32,
+    /// Choose among tokens that are at least so many times as likely as the likeliest
+    #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = proportion)]
+    min_p: f32,
+    /// Make tokens that the text has less likely; 1: no, 1.1: mildly
+    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    repetition_penalty: f32,
+    /// Stop before this text; can be given several times
+    #[arg(long, value_name = "TEXT")]
+    stop: Vec<String>,
+    /// The prompt is what a user says to the model: the model's chat template is put around it
+    #[arg(long)]
+    chat: bool,
+    /// With --chat: what the model is told before
+    #[arg(long, value_name = "TEXT", requires = "chat")]
+    system: Option<String>,
     /// The same seed gives the same text
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -55,12 +72,17 @@ fn after_help() -> String {
 Examples:
   caramba generate models/SmolLM2-135M \"The sea was\"
   caramba generate model.gguf \"The sea was\" --temperature 0.8 --top-p 0.95 --seed 7 --cache q8
+  caramba generate instruct.gguf \"Name three rivers.\" --chat
   caramba generate model.gguf - < prompt.txt";
     format!("Cache kinds:\n{}\n{examples}", columns(&kinds, &[]))
 }
 
 fn temperature(typed: &str) -> Result<f32, String> {
     typed.parse().ok().filter(|value: &f32| value.is_finite() && *value >= 0.0).ok_or_else(|| "give a number from 0 up, such as 0.8".into())
+}
+
+fn proportion(typed: &str) -> Result<f32, String> {
+    typed.parse().ok().filter(|value| (0.0..=1.0).contains(value)).ok_or_else(|| "give a number from 0 to 1".into())
 }
 
 fn share(typed: &str) -> Result<f32, String> {
@@ -71,7 +93,7 @@ impl Generate {
     pub fn run(self, device: &DeviceChoice) -> Result<()> {
         let prompt = self.prompt_text()?;
         let model = Arc::new(self.model.open()?);
-        let tokens = model.tokenizer()?.encode(&prompt, true)?;
+        let (prompt, tokens) = self.tokens(prompt, &model)?;
         if tokens.is_empty() {
             return Err(Error::new("the prompt has no tokens").remedy("give at least one word to continue"));
         }
@@ -100,22 +122,42 @@ impl Generate {
             temperature: self.temperature,
             top_k: self.top_k,
             top_p: self.top_p,
+            min_p: self.min_p,
+            repetition_penalty: self.repetition_penalty,
             seed: self.seed,
             stop_at_end: !self.ignore_end,
+            ..GenerateOptions::default()
         };
-        let mut text = model.tokenizer()?.stream(session.last_tokens(0, CONTEXT_TOKENS));
+        let mut text = StopText::new(model.tokenizer()?, session.last_tokens(0, CONTEXT_TOKENS), &self.stop);
         let mut printed = Ok(());
-        let generated = session.generate(&options, &mut |_, tokens| {
-            for piece in tokens.iter().filter_map(|&token| text.push(token)) {
+        let generated = session.generate_until(&options, &mut |_, tokens| {
+            for (at, &token) in tokens.iter().enumerate() {
+                let piece = text.push(token);
                 if printed.is_ok() {
                     printed = terminal::print(&piece);
                 }
+                if text.stopped_by().is_some() {
+                    return Ok(Some(at + 1));
+                }
             }
+            Ok(None)
         });
         // What was made is shown before what went wrong.
-        terminal::print_line(&text.finish().unwrap_or_default())?;
+        terminal::print_line(&text.finish())?;
         printed?;
         Ok(generated?.tokens.iter().map(Vec::len).sum())
+    }
+
+    /// What is shown before the answer, and the tokens of the prompt: a conversation's are not shown, for its marks are no text.
+    fn tokens(&self, prompt: String, model: &Model) -> Result<(String, Vec<u32>)> {
+        if !self.chat {
+            let tokens = model.tokenizer()?.encode(&prompt, true)?;
+            return Ok((prompt, tokens));
+        }
+        let system = self.system.iter().map(|text| json!({ "role": "system", "content": text }));
+        let messages: Vec<_> = system.chain([json!({ "role": "user", "content": prompt })]).collect();
+        let text = model.chat_template()?.render(&messages.into(), &ChatOptions::default())?;
+        Ok((String::new(), model.tokenizer()?.encode(&text, false)?))
     }
 
     fn prompt_text(&self) -> Result<String> {

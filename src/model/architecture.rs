@@ -4,6 +4,7 @@
 //! of a head is the concatenation of a *semantic* part (not rotated) and a *geometric* part (rotated by RoPE). A standard layer
 //! has a semantic part of width 0.
 
+use super::operations::{self, Activation, Block, Operation};
 use super::rope::Rope;
 use crate::error::{At, Error, Result};
 
@@ -13,7 +14,7 @@ pub(super) const MAX_SIZE: usize = 1 << 26;
 const MAX_HEADS: usize = 1 << 14;
 const MAX_WIDTH: usize = 1 << 16;
 
-/// A decoder-only transformer of the Llama family.
+/// A decoder-only transformer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Architecture {
     /// As the file calls it: `llama`, `mistral`, `qwen2`, `qwen3`, ...
@@ -23,6 +24,12 @@ pub struct Architecture {
     /// The longest context the model was made for, in tokens.
     pub context: usize,
     pub norm_eps: f32,
+    /// Added to the weight of every norm: 1 where a file holds `w` of a norm that multiplies by `1 + w` (Gemma's own files), else 0.
+    pub norm_offset: f32,
+    /// What an embedding is multiplied by on its way into the residual stream.
+    pub embedding_scale: f32,
+    /// Logits become `cap tanh(logit / cap)` (Gemma 2).
+    pub logit_cap: Option<f32>,
     /// The head's weight is the embedding.
     pub tied_embeddings: bool,
     pub layers: Vec<Layer>,
@@ -32,12 +39,26 @@ pub struct Architecture {
     pub eos: Vec<u32>,
 }
 
-/// One block: `x += attention(norm(x)); x += mlp(norm(x))`.
+/// One layer: what its attention and its MLP are, and how they lie on the residual stream.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Layer {
     pub attention: Attention,
-    /// Width of the SwiGLU.
+    /// Width of the gated MLP.
     pub d_ff: usize,
+    pub activation: Activation,
+    pub operations: &'static [Operation],
+}
+
+impl Layer {
+    /// `x += attention(norm(x)); x += mlp(norm(x))` with a SwiGLU: the layer of a Llama.
+    pub fn llama(attention: Attention, d_ff: usize) -> Layer {
+        Layer { attention, d_ff, activation: Activation::Silu, operations: operations::PRE_NORM }
+    }
+
+    /// What its list of operations falls into. [`Architecture::check`] has seen that it does.
+    pub fn blocks(&self) -> Vec<Block> {
+        operations::blocks(self.operations).unwrap_or_default()
+    }
 }
 
 /// Widths are per head; `heads` is a multiple of `kv_heads`.
@@ -61,8 +82,12 @@ pub struct Attention {
     pub qkv_bias: bool,
     /// `o_proj.bias` exists.
     pub out_bias: bool,
-    /// `q_norm.weight`, `k_norm.weight` of width `geo` exist: an RMSNorm of every head before RoPE (Qwen3).
-    pub qk_norm: bool,
+    /// RMSNorm of queries and keys before RoPE, by `q_norm.weight` and `k_norm.weight`.
+    pub qk_norm: QkNorm,
+    /// What the product of a query and a key is multiplied by; `None`: `1/sqrt(width)` of each path.
+    pub scale: Option<f32>,
+    /// Scores become `cap tanh(score / cap)` (Gemma 2).
+    pub score_cap: Option<f32>,
     pub gate: Gate,
     /// Both query parts times `exp(clamp(logit_scale[h], -8, 8))`.
     pub learned_temp: bool,
@@ -72,6 +97,27 @@ pub struct Attention {
     pub null_attn: bool,
     /// Only the latest `window` positions are visible (Mistral's sliding window); `None`: all.
     pub window: Option<usize>,
+}
+
+/// What an RMSNorm of queries and keys goes over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QkNorm {
+    None,
+    /// Each head by itself; all share a weight of width `geo` (Qwen3, Gemma 3).
+    Head,
+    /// All heads of a token at once, with a weight as wide as they are together (OLMo 2).
+    All,
+}
+
+impl QkNorm {
+    /// Elements of the weights of queries and of keys.
+    pub fn widths(self, attention: &Attention) -> [usize; 2] {
+        match self {
+            QkNorm::None => [0, 0],
+            QkNorm::Head => [attention.geo; 2],
+            QkNorm::All => [attention.heads * attention.geo, attention.kv_heads * attention.geo],
+        }
+    }
 }
 
 /// The gate between the two paths of a decoupled layer.
@@ -97,7 +143,13 @@ impl Architecture {
         if !(self.norm_eps > 0.0 && self.norm_eps < 1.0) {
             return Err(Error::new(format!("the epsilon of the norms is {}, expected a small positive number", self.norm_eps)));
         }
+        positive("what embeddings are multiplied by", Some(self.embedding_scale))?;
+        positive("the soft cap of the logits", self.logit_cap)?;
+        if !self.norm_offset.is_finite() {
+            return Err(Error::new(format!("what is added to the weights of norms is {}, expected a number", self.norm_offset)));
+        }
         for (index, layer) in self.layers.iter().enumerate() {
+            operations::blocks(layer.operations).at(format!("layer {index}"))?;
             within("the width of the MLP (d_ff)", layer.d_ff, MAX_SIZE)
                 .and_then(|()| layer.attention.check())
                 .at(format!("layer {index}"))?;
@@ -111,6 +163,13 @@ pub(super) fn within(what: &str, size: usize, most: usize) -> Result<()> {
     match size {
         0 => Err(Error::new(format!("{what} is 0 or not given"))),
         _ if size > most => Err(Error::new(format!("{what} is {size}, more than any model has ({most})"))),
+        _ => Ok(()),
+    }
+}
+
+fn positive(what: &str, number: Option<f32>) -> Result<()> {
+    match number {
+        Some(number) if !(number.is_finite() && number > 0.0) => Err(Error::new(format!("{what} is {number}, expected a positive number"))),
         _ => Ok(()),
     }
 }
@@ -136,7 +195,9 @@ impl Attention {
             rope_semantic: false,
             qkv_bias: false,
             out_bias: false,
-            qk_norm: false,
+            qk_norm: QkNorm::None,
+            scale: None,
+            score_cap: None,
             gate: Gate::None,
             learned_temp: false,
             tie_qk: false,
@@ -172,6 +233,8 @@ impl Attention {
                 rope.check(self.sem)?;
             }
         }
+        positive("what scores are multiplied by", self.scale)?;
+        positive("the soft cap of the scores", self.score_cap)?;
         if self.tie_qk && self.kv_heads != self.heads {
             return Err(Error::new(format!("tie_qk needs as many key/value heads as heads, found {} and {}", self.kv_heads, self.heads)));
         }

@@ -1,7 +1,8 @@
 //! Which tensors an architecture consists of, under which names and of which shapes: the one list that readers check against, that
 //! the writer writes, and that the runtime relies on.
 
-use super::architecture::{Architecture, Gate};
+use super::architecture::{Architecture, Attention, Gate, Layer, QkNorm};
+use super::operations::BlockKind;
 use super::tensor::Tensor;
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
@@ -31,60 +32,18 @@ impl Architecture {
         let (layer, d_model) = (&self.layers[index], self.d_model);
         let mut items = Vec::new();
         let mut add = |name: &str, shape: &[usize]| items.push((format!("model.layers.{index}.{name}"), shape.to_vec()));
-        add("input_layernorm.weight", &[d_model]);
-
-        let attention = &layer.attention;
-        let (heads, kv_heads) = (attention.heads, attention.kv_heads);
-        let (sem, geo, value) = (attention.sem, attention.geo, attention.value);
-        if attention.decoupled {
-            if sem > 0 {
-                add("self_attn.q_sem.weight", &[heads * sem, d_model]);
+        for block in layer.blocks() {
+            if let Some(norm) = block.before {
+                add(&format!("{norm}.weight"), &[d_model]);
             }
-            if sem > 0 && !attention.tie_qk {
-                add("self_attn.k_sem.weight", &[kv_heads * sem, d_model]);
+            match block.kind {
+                BlockKind::Attention => attention_tensors(&layer.attention, d_model, &mut add),
+                BlockKind::Mlp => mlp_tensors(layer, d_model, &mut add),
             }
-            add("self_attn.q_geo.weight", &[heads * geo, d_model]);
-            add("self_attn.k_geo.weight", &[kv_heads * geo, d_model]);
-        } else {
-            add("self_attn.q_proj.weight", &[heads * geo, d_model]);
-            add("self_attn.k_proj.weight", &[kv_heads * geo, d_model]);
-        }
-        add("self_attn.v_proj.weight", &[kv_heads * value, d_model]);
-        let out = if attention.decoupled { "out_proj" } else { "o_proj" };
-        add(&format!("self_attn.{out}.weight"), &[d_model, heads * value]);
-        if attention.qkv_bias {
-            add("self_attn.q_proj.bias", &[heads * geo]);
-            add("self_attn.k_proj.bias", &[kv_heads * geo]);
-            add("self_attn.v_proj.bias", &[kv_heads * value]);
-        }
-        if attention.out_bias {
-            add(&format!("self_attn.{out}.bias"), &[d_model]);
-        }
-        if attention.qk_norm {
-            add("self_attn.q_norm.weight", &[geo]);
-            add("self_attn.k_norm.weight", &[geo]);
-        }
-        if attention.gate != Gate::None {
-            add("self_attn.decoupled_gate_logit", &[heads]);
-        }
-        if attention.gate == Gate::Dynamic {
-            add("self_attn.decoupled_gate_proj.weight", &[heads, d_model]);
-        }
-        if attention.learned_temp {
-            add("self_attn.logit_scale", &[heads]);
-        }
-        if attention.null_attn {
-            if sem > 0 {
-                add("self_attn.k_sem_null", &[heads, sem]);
+            if let Some(norm) = block.after {
+                add(&format!("{norm}.weight"), &[d_model]);
             }
-            add("self_attn.k_geo_null", &[heads, geo]);
-            add("self_attn.v_null", &[heads, value]);
         }
-
-        add("post_attention_layernorm.weight", &[d_model]);
-        add("mlp.gate_proj.weight", &[layer.d_ff, d_model]);
-        add("mlp.up_proj.weight", &[layer.d_ff, d_model]);
-        add("mlp.down_proj.weight", &[d_model, layer.d_ff]);
         items
     }
 
@@ -136,6 +95,62 @@ impl Architecture {
         self.check_tensors(found.iter().map(|(name, tensor)| (name.as_str(), tensor.shape.as_slice())))?;
         found.retain(|name, _| !self.is_leftover(name));
         Ok(found)
+    }
+}
+
+fn mlp_tensors(layer: &Layer, d_model: usize, add: &mut impl FnMut(&str, &[usize])) {
+    add("mlp.gate_proj.weight", &[layer.d_ff, d_model]);
+    add("mlp.up_proj.weight", &[layer.d_ff, d_model]);
+    add("mlp.down_proj.weight", &[d_model, layer.d_ff]);
+}
+
+fn attention_tensors(attention: &Attention, d_model: usize, add: &mut impl FnMut(&str, &[usize])) {
+    let (heads, kv_heads) = (attention.heads, attention.kv_heads);
+    let (sem, geo, value) = (attention.sem, attention.geo, attention.value);
+    if attention.decoupled {
+        if sem > 0 {
+            add("self_attn.q_sem.weight", &[heads * sem, d_model]);
+        }
+        if sem > 0 && !attention.tie_qk {
+            add("self_attn.k_sem.weight", &[kv_heads * sem, d_model]);
+        }
+        add("self_attn.q_geo.weight", &[heads * geo, d_model]);
+        add("self_attn.k_geo.weight", &[kv_heads * geo, d_model]);
+    } else {
+        add("self_attn.q_proj.weight", &[heads * geo, d_model]);
+        add("self_attn.k_proj.weight", &[kv_heads * geo, d_model]);
+    }
+    add("self_attn.v_proj.weight", &[kv_heads * value, d_model]);
+    let out = if attention.decoupled { "out_proj" } else { "o_proj" };
+    add(&format!("self_attn.{out}.weight"), &[d_model, heads * value]);
+    if attention.qkv_bias {
+        add("self_attn.q_proj.bias", &[heads * geo]);
+        add("self_attn.k_proj.bias", &[kv_heads * geo]);
+        add("self_attn.v_proj.bias", &[kv_heads * value]);
+    }
+    if attention.out_bias {
+        add(&format!("self_attn.{out}.bias"), &[d_model]);
+    }
+    if attention.qk_norm != QkNorm::None {
+        let [queries, keys] = attention.qk_norm.widths(attention);
+        add("self_attn.q_norm.weight", &[queries]);
+        add("self_attn.k_norm.weight", &[keys]);
+    }
+    if attention.gate != Gate::None {
+        add("self_attn.decoupled_gate_logit", &[heads]);
+    }
+    if attention.gate == Gate::Dynamic {
+        add("self_attn.decoupled_gate_proj.weight", &[heads, d_model]);
+    }
+    if attention.learned_temp {
+        add("self_attn.logit_scale", &[heads]);
+    }
+    if attention.null_attn {
+        if sem > 0 {
+            add("self_attn.k_sem_null", &[heads, sem]);
+        }
+        add("self_attn.k_geo_null", &[heads, geo]);
+        add("self_attn.v_null", &[heads, value]);
     }
 }
 

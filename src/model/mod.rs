@@ -1,7 +1,9 @@
 //! What a model is: its architecture, its weights under canonical names, its tokenizer; and the readers of every format.
 
 pub mod architecture;
+pub(crate) mod architectures;
 mod blocks;
+pub mod chat;
 mod checkpoint;
 mod file;
 mod gguf;
@@ -10,6 +12,7 @@ mod hub;
 mod huggingface;
 mod inventory;
 mod names;
+pub mod operations;
 mod pairs;
 mod rope;
 mod section;
@@ -22,13 +25,15 @@ pub mod tokenizer;
 pub mod topology;
 mod write;
 
-pub use architecture::{Architecture, Attention, Gate, Layer};
+pub use architecture::{Architecture, Attention, Gate, Layer, QkNorm};
+pub use architectures::documentation as architectures_page;
 pub use file::ModelFile;
 pub use hashes::FileHash;
+pub use operations::{Activation, Block, BlockKind, Operation};
 pub use rope::{Rope, RopeScaling};
 pub use summary::{Summary, TypeSummary};
 pub use tensor::{DataType, Tensor};
-pub use tokenizer::Tokenizer;
+pub use tokenizer::{Stream, Tokenizer};
 pub use write::{WriteOptions, write_directory};
 
 use crate::error::{At, Error, Result};

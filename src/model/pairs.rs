@@ -4,7 +4,7 @@
 //! ([`Rope::rotated`](super::Rope)). Files have other orders: llama.cpp keeps the two elements of a pair side by side (`LlamaModel.permute` of its
 //! converter); a partial rotation pairs within its part. The same order for queries and keys leaves every product of both as it is.
 
-use super::architecture::Attention;
+use super::architecture::{Attention, QkNorm};
 use super::tensor::Tensor;
 use crate::error::{At, Result};
 use std::collections::BTreeMap;
@@ -19,14 +19,19 @@ pub(super) fn align(attention: &Attention, index: usize, interleaved: bool, tens
         return Ok(());
     }
     let stored = |row: usize| row / width * width + stored(row % width, width, rotated.unwrap_or(width), interleaved);
+    // Norms of heads are not permuted by llama.cpp's converter, whose families with norms don't interleave.
+    let norms = |heads: usize| match attention.qk_norm {
+        _ if interleaved => 0,
+        QkNorm::All => heads,
+        _ => 1,
+    };
     for (part, heads) in [
         ("q_proj.weight", attention.heads),
         ("k_proj.weight", attention.kv_heads),
         ("q_proj.bias", attention.heads),
         ("k_proj.bias", attention.kv_heads),
-        // Norms of heads are not permuted by llama.cpp's converter, whose families with norms don't interleave.
-        ("q_norm.weight", usize::from(!interleaved)),
-        ("k_norm.weight", usize::from(!interleaved)),
+        ("q_norm.weight", norms(attention.heads)),
+        ("k_norm.weight", norms(attention.kv_heads)),
     ] {
         let name = format!("model.layers.{index}.self_attn.{part}");
         let Some(tensor) = tensors.get_mut(&name).filter(|_| heads > 0) else { continue };

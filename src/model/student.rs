@@ -1,6 +1,6 @@
 //! The architecture of a student with decoupled bottleneck attention, from that of its teacher. Its weights are a script's matter.
 
-use super::architecture::{Architecture, Attention, Gate};
+use super::architecture::{Architecture, Attention, Gate, QkNorm};
 use super::rope::{Rope, RopeScaling};
 use crate::error::{At, Error, Result};
 
@@ -85,6 +85,8 @@ impl Attention {
             sem: plan.sem,
             geo: plan.geo,
             value: plan.value,
+            // What multiplies the teacher's scores is in the weights.
+            scale: None,
             rope,
             gate: if gate { Gate::Static } else { Gate::None },
             ..self.clone()
@@ -101,9 +103,15 @@ impl Attention {
                 "a decoupled layer has none: choose a teacher without (Llama, Mistral, SmolLM2)",
             ),
             (
-                self.qk_norm,
+                self.qk_norm != QkNorm::None,
                 "normalises its queries and keys",
                 "no product of matrices does that: choose a teacher that does not (Llama, Mistral, SmolLM2)",
+            ),
+            (
+                // A calibrated student has the teacher's scale in its weights.
+                (self.scale.is_some() && !own_frequencies) || self.score_cap.is_some(),
+                "scales or caps its scores in its own way",
+                "choose a teacher that multiplies them by 1/sqrt(head size) (Llama, Mistral, SmolLM2)",
             ),
             (
                 self.rope.as_ref().is_some_and(Rope::depends_on_length),
@@ -228,7 +236,7 @@ mod tests {
                 told(nothing, StudentOptions { geo_dim: 3, ..options() }),
                 told(nothing, StudentOptions { geo_dim: 9, ..options() }),
                 told(|attention| attention.qkv_bias = true, options()),
-                told(|attention| attention.qk_norm = true, options()),
+                told(|attention| attention.qk_norm = QkNorm::Head, options()),
                 told(|attention| attention.decoupled = true, options()),
             ]
             .join("\n"),

@@ -8,13 +8,16 @@ use std::collections::BTreeMap;
 /// A standard model of two layers: 3 heads of 4, sharing one key/value head.
 pub(crate) fn standard() -> Architecture {
     let rope = Rope::new(10_000.0, RopeScaling::None);
-    let layer = Layer { attention: Attention::standard(3, 1, 4, Some(rope)), d_ff: 10 };
+    let layer = Layer::llama(Attention::standard(3, 1, 4, Some(rope)), 10);
     Architecture {
         family: "llama".into(),
         d_model: 12,
         vocab: 7,
         context: 64,
         norm_eps: 1e-5,
+        norm_offset: 0.0,
+        embedding_scale: 1.0,
+        logit_cap: None,
         tied_embeddings: false,
         layers: vec![layer; 2],
         bos: Some(1),
@@ -35,7 +38,7 @@ pub(crate) fn student() -> Architecture {
         null_attn: true,
         ..Attention::standard(4, 2, 6, Some(rope))
     };
-    Architecture { layers: vec![Layer { attention, d_ff: 10 }; 3], ..standard() }
+    Architecture { layers: vec![Layer::llama(attention, 10); 3], ..standard() }
 }
 
 /// The tensors of an architecture, each element another number.

@@ -97,7 +97,7 @@ fn read(model: Section, top: &str) -> Result<Architecture> {
         };
         eps.norm(norm, d_model).at(format!("{place}.layers[0]"))?;
         let d_ff = expect(layer, MLP).and_then(|()| mlp(layer, d_model)).at(format!("{place}.layers[1]"))?;
-        layers.push(Layer { attention, d_ff });
+        layers.push(Layer::llama(attention, d_ff));
     }
     if layers.is_empty() {
         return Err(Error::new("there is no attention block")
@@ -129,6 +129,9 @@ fn read(model: Section, top: &str) -> Result<Architecture> {
         vocab,
         context: model.size("context").at(top)?.unwrap_or(CONTEXT),
         norm_eps: eps.0.unwrap_or_default(),
+        norm_offset: 0.0,
+        embedding_scale: 1.0,
+        logit_cap: None,
         tied_embeddings,
         layers,
         bos: None,
@@ -342,7 +345,7 @@ topology:
     fn a_section_is_read() {
         let model = with("", "").unwrap();
         assert_eq!((model.d_model, model.vocab, model.layers.len(), model.norm_eps, model.tied_embeddings), (40, 97, 2, 1e-5, false));
-        let Layer { attention, d_ff } = &model.layers[1];
+        let Layer { attention, d_ff, .. } = &model.layers[1];
         assert_eq!((attention.heads, attention.kv_heads, attention.sem, attention.geo, attention.value, *d_ff), (4, 2, 3, 6, 10, 72));
         assert!(attention.decoupled && attention.gate == Gate::Static && attention.rope.as_ref().unwrap().base == 500_000.0);
 

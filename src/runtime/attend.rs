@@ -4,7 +4,7 @@
 //! (T. Dao and others, "Flash-Decoding for long-context inference", 2023). No form ever stores the scores.
 
 use super::attention_forms::{AttentionForm, Way};
-use super::hooks::{LayerHooks, LayerMap, Reach};
+use super::hooks::{LayerHooks, LayerMap, Reach, literal};
 use super::kv_cache::LayerCache;
 use super::plan::{Mode, When};
 use super::seam::Seam;
@@ -133,6 +133,10 @@ impl Attend<'_> {
         let seam = match self.hooks {
             Some(hooks) => hooks.seam(null, binding, binding + usize::from(null)),
             None => Seam { null, null_binding: binding, ..Seam::default() },
+        };
+        let seam = match self.attention.score_cap {
+            Some(cap) => Seam { cap: literal(cap), ..seam },
+            None => seam,
         };
         let seam = match self.reach {
             Some(Reach { window, first }) => Seam { window, first, ..seam },

@@ -1,11 +1,10 @@
 //! Decode and generate: tokens are chosen on the device and fed to the next step there.
 
-use super::plan::logits_stride;
-use super::{GenerateOptions, Generated, Session};
+use super::sampler::Choice;
+use super::{GenerateOptions, Generated, Session, Stopped};
 use crate::error::{Error, Result};
-use crate::gpu::{Buffer, Count, Counts, Purpose, Step, Usage};
+use crate::gpu::Counts;
 use crate::interrupt;
-use serde_json::json;
 use std::time::Instant;
 
 /// Steps that are submitted together take about so long: a small part of what a desktop's watchdog allows, and soon enough for Ctrl-C.
@@ -13,6 +12,9 @@ const SUBMISSION_MS: f64 = 10.0;
 
 /// What a token's text is depends on those before it: on the last few, for a character takes at most four.
 pub const CONTEXT_TOKENS: usize = 16;
+
+/// Hears of the tokens of a sequence as they arrive: how many of them to keep where the sequence is to stop with them, `None` where it goes on.
+pub type OnTokens<'a> = dyn FnMut(usize, &[u32]) -> Result<Option<usize>> + 'a;
 
 /// What steps took.
 #[derive(Default)]
@@ -29,14 +31,16 @@ impl Session {
     /// # Errors
     /// Nothing was prefilled; steps beyond the context; Ctrl-C.
     pub fn decode(&mut self, steps: usize) -> Result<Generated> {
+        self.make_logits()?;
         let starts = self.lengths().to_vec();
         self.check_room(steps)?;
         let before = self.contexts();
-        let Times { step_ms, record_ms } = self.run_steps(steps, Choice::Greedy)?;
+        let Times { step_ms, record_ms } = self.run_steps(steps, Choice::GREEDY)?;
         let tokens = self.read_tokens(&starts)?;
         self.check_logits()?;
         let ended = vec![false; tokens.len()];
-        Ok(Generated { before, tokens, step_ms, record_ms, ended })
+        let stopped = vec![Stopped::Length; tokens.len()];
+        Ok(Generated { before, tokens, step_ms, record_ms, ended, stopped, ..Generated::default() })
     }
 
     /// Tokens chosen by `options`; `on_tokens(sequence, tokens)` hears of them as they arrive.
@@ -46,25 +50,42 @@ impl Session {
     /// # Errors
     /// As [`Session::decode`]; options that are out of range.
     pub fn generate(&mut self, options: &GenerateOptions, on_tokens: &mut dyn FnMut(usize, &[u32])) -> Result<Generated> {
-        check_options(options)?;
-        self.need_logits()?;
+        self.generate_until(options, &mut |sequence, tokens| {
+            on_tokens(sequence, tokens);
+            Ok(None)
+        })
+    }
+
+    /// As [`Session::generate`], with an `on_tokens` that may stop a sequence (at a stop string, say).
+    ///
+    /// # Errors
+    /// As [`Session::generate`]; those of `on_tokens`.
+    pub fn generate_until(&mut self, options: &GenerateOptions, on_tokens: &mut OnTokens) -> Result<Generated> {
+        options.check()?;
+        self.make_logits()?;
         let starts = self.lengths().to_vec();
         self.check_room(options.max_tokens)?;
-        let choice = if options.temperature == 0.0 { Choice::Greedy } else { Choice::Sampled };
-        if choice == Choice::Sampled {
-            self.write_sampling(options)?;
-        }
+        let choice = Choice::of(options);
+        self.prepare_sampler(options)?;
         let ends = if options.stop_at_end { self.architecture().eos.clone() } else { Vec::new() };
         let sequences = starts.len();
         let before = self.contexts();
         self.check_logits()?;
-        let mut generated =
-            Generated { before, tokens: vec![Vec::new(); sequences], ended: vec![false; sequences], ..Generated::default() };
+        let mut generated = Generated {
+            before,
+            tokens: vec![Vec::new(); sequences],
+            ended: vec![false; sequences],
+            stopped: vec![Stopped::Length; sequences],
+            likeliest: vec![Vec::new(); sequences],
+            ..Generated::default()
+        };
+        let is_done = |generated: &Generated| (0..sequences).all(|at| generated.ended[at] || generated.stopped[at] != Stopped::Length);
         let mut lengths = starts.clone();
         let mut made = 0;
         let mut batch = 1;
-        while made < options.max_tokens && !generated.ended.iter().all(|&ended| ended) {
-            let count = batch.min(options.max_tokens - made);
+        while made < options.max_tokens && !is_done(&generated) {
+            let count = if options.likeliest > 0 { 1 } else { batch.min(options.max_tokens - made) };
+            let likeliest = if options.likeliest > 0 { self.likeliest(options.likeliest)? } else { Vec::new() };
             let before = self.lengths().to_vec();
             let times = self.run_steps(count, choice)?;
             // As many steps between two looks as take about a twentieth of a second: soon enough to read along.
@@ -74,18 +95,23 @@ impl Session {
             generated.record_ms += times.record_ms;
             made += count;
             for (sequence, tokens) in self.read_tokens(&before)?.into_iter().enumerate() {
-                if generated.ended[sequence] {
+                if generated.stopped[sequence] != Stopped::Length {
                     continue;
                 }
                 let end = tokens.iter().position(|token| ends.contains(token));
-                let kept = &tokens[..end.unwrap_or(tokens.len())];
+                let text = &tokens[..end.unwrap_or(tokens.len())];
+                let asked = if text.is_empty() { None } else { on_tokens(sequence, text)? };
+                let kept = &text[..asked.unwrap_or(text.len()).min(text.len())];
                 generated.tokens[sequence].extend_from_slice(kept);
-                generated.ended[sequence] = end.is_some();
+                generated.likeliest[sequence].extend(likeliest.get(sequence).filter(|_| !kept.is_empty()).cloned());
+                generated.ended[sequence] = asked.is_none() && end.is_some();
+                generated.stopped[sequence] = match (asked, end) {
+                    (Some(_), _) => Stopped::Asked,
+                    (None, Some(_)) => Stopped::EndOfText,
+                    (None, None) => Stopped::Length,
+                };
                 // The end-of-text token itself is part of the sequence, but not of its text.
-                lengths[sequence] = before[sequence] + kept.len() + usize::from(end.is_some());
-                if !kept.is_empty() {
-                    on_tokens(sequence, kept);
-                }
+                lengths[sequence] = before[sequence] + kept.len() + usize::from(generated.ended[sequence]);
             }
         }
         self.check_logits()?;
@@ -94,6 +120,15 @@ impl Session {
             self.set_lengths(lengths);
         }
         Ok(generated)
+    }
+
+    /// The likeliest tokens after every sequence with their natural log-probabilities, the likeliest first.
+    ///
+    /// # Errors
+    /// Nothing was prefilled; logits that are no numbers; a lost device.
+    pub fn likeliest(&mut self, count: usize) -> Result<Vec<Vec<(u32, f32)>>> {
+        let logits = self.logits()?;
+        Ok(logits.chunks(self.architecture().vocab).map(|logits| likeliest_of(logits, count)).collect())
     }
 
     pub(super) fn check_room(&self, steps: usize) -> Result<()> {
@@ -157,14 +192,11 @@ impl Session {
     fn submit_steps(&mut self, steps: usize, choice: Choice) -> Result<wgpu::SubmissionIndex> {
         let mut lengths = self.lengths().to_vec();
         let sequences = lengths.len() as u32;
-        let sampler = match choice {
-            Choice::Greedy => &self.greedy,
-            Choice::Sampled => self.sampled.get().map(|(step, _)| step).unwrap_or(&self.greedy),
-        };
+        let choosers = self.choosers(choice);
         let one = Counts { rows: sequences, positions: 1 };
         let Some(decode) = &self.decode else {
             lengths.iter_mut().for_each(|length| *length += 1);
-            self.submit(|pass| sampler.record(pass, one));
+            self.submit(|pass| choosers.iter().for_each(|step| step.record(pass, one)));
             self.note_lengths(lengths);
             self.turn_ahead(0);
             let rows = self.rows_from(&[]);
@@ -176,7 +208,7 @@ impl Session {
             for _ in 0..steps {
                 lengths.iter_mut().for_each(|length| *length += 1);
                 let counts = self.decode_counts(&lengths);
-                sampler.record(pass, counts);
+                choosers.iter().for_each(|step| step.record(pass, counts));
                 decode.plan.record(pass, counts);
                 decode.head.iter().for_each(|step| step.record(pass, counts));
             }
@@ -203,63 +235,19 @@ impl Session {
         }
         Ok(read)
     }
-
-    /// Writes the options where the sampler reads them, making it at its first use.
-    fn write_sampling(&mut self, options: &GenerateOptions) -> Result<()> {
-        if self.sampled.get().is_none() {
-            let sampler = self.sampler()?;
-            // Nobody else can have set it meanwhile: sessions are not shared.
-            let _ = self.sampled.set(sampler);
-        }
-        if let Some((_, buffer)) = self.sampled.get() {
-            let words = [
-                options.temperature.to_bits(),
-                options.top_p.to_bits(),
-                u32::try_from(options.top_k).unwrap_or(u32::MAX),
-                options.seed as u32,
-                (options.seed >> 32) as u32,
-                0,
-                0,
-                0,
-            ];
-            self.gpu().write(buffer, 0, bytemuck::cast_slice(&words));
-        }
-        Ok(())
-    }
-
-    fn sampler(&self) -> Result<(Step, Buffer)> {
-        let gpu = self.gpu();
-        let buffer = gpu.buffer("the sampling options", 32, Purpose::Scratch, Usage::Storage)?;
-        let parameters = json!({
-            "greedy": false, "vocab": self.architecture().vocab, "stride": logits_stride(self.network()), "workgroup": 256, "ways": 7,
-        });
-        let pass = self.decode.as_ref().unwrap_or(&self.prefill);
-        let bindings = vec![
-            self.logits.binding(),
-            self.history.binding(),
-            pass.rows.binding(),
-            self.lengths_buffer().binding(),
-            pass.call.binding(),
-            buffer.binding(),
-        ];
-        let grid = [Count::Of(self.options().sequences as u32), Count::Of(1), Count::Of(1)];
-        Ok((gpu.step("sampling", &gpu.kernel("sample.wgsl", &parameters)?, bindings, grid)?, buffer))
-    }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Choice {
-    Greedy,
-    Sampled,
-}
-
-fn check_options(options: &GenerateOptions) -> Result<()> {
-    let bad = |name: &str, value: f32, expected: &str| Err(Error::new(format!("{name} is {value}: expected {expected}")));
-    if !(options.temperature >= 0.0 && options.temperature.is_finite()) {
-        return bad("temperature", options.temperature, "0 (greedy) or more");
+/// The `count` largest of a row of logits, as log-probabilities; of equal ones the first.
+fn likeliest_of(logits: &[f32], count: usize) -> Vec<(u32, f32)> {
+    let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let total: f64 = logits.iter().map(|&logit| f64::from(logit - most).exp()).sum();
+    let mut order: Vec<u32> = (0..logits.len() as u32).collect();
+    let larger = |a: &u32, b: &u32| logits[*b as usize].total_cmp(&logits[*a as usize]).then(a.cmp(b));
+    let count = count.min(order.len());
+    if (1..order.len()).contains(&count) {
+        order.select_nth_unstable_by(count - 1, larger);
     }
-    if !(options.top_p > 0.0 && options.top_p <= 1.0) {
-        return bad("top_p", options.top_p, "a proportion above 0, at most 1");
-    }
-    Ok(())
+    order.truncate(count);
+    order.sort_unstable_by(larger);
+    order.into_iter().map(|token| (token, (f64::from(logits[token as usize] - most) - total.ln()) as f32)).collect()
 }

@@ -5,6 +5,7 @@ use super::Session;
 use crate::error::Result;
 use crate::gpu::{Counts, Purpose, Usage};
 use crate::interrupt;
+use crate::model::BlockKind;
 
 impl Session {
     /// Appends one list of tokens per sequence and hands over, for each layer of `layers`, the normalised input of its attention, gain included:
@@ -24,11 +25,16 @@ impl Session {
         let (d_model, stride, eps) = (self.architecture().d_model, self.activations.x_stride, self.architecture().norm_eps);
         let bytes = (self.activations.rows * stride * 4) as u64;
         let staging = self.gpu().buffer("an attention input's read-back", bytes, Purpose::Scratch, Usage::Readback)?;
-        let gain = |layer: usize| -> Vec<f32> {
-            let name = format!("model.layers.{layer}.input_layernorm.weight");
-            self.network().model().tensors.get(&name).map_or_else(|| vec![1.0; d_model], |tensor| tensor.to_f32())
+        // `None`: the attention of this architecture is given the residual stream as it is.
+        let gain = |layer: usize| -> Option<Vec<f32>> {
+            let blocks = self.architecture().layers.get(layer)?.blocks();
+            let norm = blocks.iter().find(|block| block.kind == BlockKind::Attention)?.before?;
+            self.network().model().tensors.get(&format!("model.layers.{layer}.{norm}.weight")).map(|weight| {
+                let offset = self.architecture().norm_offset;
+                weight.to_f32().into_iter().map(|gain| gain + offset).collect()
+            })
         };
-        let gains: Vec<Vec<f32>> = layers.clone().map(gain).collect();
+        let gains: Vec<Option<Vec<f32>>> = layers.clone().map(gain).collect();
         let rows = self.rows_from(if self.is_uncached() { &[] } else { &starts });
         for chunk in self.chunks(&rows) {
             self.write_rows(&self.prefill, chunk);
@@ -45,7 +51,9 @@ impl Session {
                 let mut kept = Vec::with_capacity(chunk.len() * d_model);
                 for (row, values) in chunk.iter().zip(values.chunks_mut(stride)) {
                     if starts.get(row.sequence as usize).is_some_and(|&start| row.position as usize >= start) {
-                        normalise(&mut values[..d_model], &gains[layer - layers.start], eps);
+                        if let Some(gain) = &gains[layer - layers.start] {
+                            normalise(&mut values[..d_model], gain, eps);
+                        }
                         kept.extend_from_slice(&values[..d_model]);
                     }
                 }

@@ -135,6 +135,11 @@ impl LayerCache {
         (Value::Object(parameters), buffers)
     }
 
+    /// The buffers of its parts.
+    pub fn buffers(&self) -> impl Iterator<Item = &Buffer> {
+        [self.semantic.as_ref(), Some(&self.geometric), Some(&self.value)].into_iter().flatten().map(|part| &part.buffer)
+    }
+
     /// The kinds of the parts, as shaders call them.
     pub fn kinds(&self) -> Vec<&'static str> {
         [self.semantic.as_ref(), Some(&self.geometric), Some(&self.value)].into_iter().flatten().map(CachePart::kind_name).collect()

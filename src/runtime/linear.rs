@@ -1,11 +1,12 @@
 //! Products of activations with a matrix: which form of kernel, and its steps.
 //!
 //! `y[t, r] = sum_k w[r, k] x[t, k]` is nearly all the work there is. Its input may be normalised (RMSNorm) on the way in, and its output is stored, added to
-//! what is there (the residual) or, from two matrices, put through a SwiGLU.
+//! what is there (the residual) or, from two matrices, put through a gated unit (SwiGLU, GeGLU).
 
 use super::weights::{BLOCK, Matrix, Part};
 use crate::error::Result;
 use crate::gpu::{Buffer, Count, Gpu, Step};
+use crate::model::Activation;
 use serde_json::json;
 
 /// How a product is shared out to lanes.
@@ -134,8 +135,8 @@ pub enum Epilogue<'a> {
     Store,
     /// Added to what is there.
     Add,
-    /// `silu(product) * (product with this matrix)`.
-    SwiGlu(&'a Matrix),
+    /// `act(product) * (product with this matrix)`.
+    Gated(Activation, &'a Matrix),
 }
 
 /// RMSNorm of the input: `x / sqrt(mean(x^2) + eps) * weight`.
@@ -169,7 +170,7 @@ impl Product<'_> {
     /// A shader that the device refuses.
     pub fn steps(&self, gpu: &Gpu, typical_rows: usize) -> Result<Vec<Step>> {
         let second = match &self.epilogue {
-            Epilogue::SwiGlu(matrix) => Some(*matrix),
+            Epilogue::Gated(_, matrix) => Some(*matrix),
             _ => None,
         };
         let mut steps = Vec::with_capacity(self.matrix.parts.len());
@@ -203,7 +204,7 @@ impl Product<'_> {
             "size": gpu.matrix_size().unwrap_or(0),
             "x_stride": self.x_stride,
             "y_stride": self.y_stride,
-            "epilogue": match self.epilogue { Epilogue::Store => "store", Epilogue::Add => "add", Epilogue::SwiGlu(_) => "swiglu" },
+            "epilogue": match self.epilogue { Epilogue::Store => "store", Epilogue::Add => "add", Epilogue::Gated(activation, _) => activation.unit() },
             "bias": self.bias.is_some(),
             "norm": self.norm.is_some(),
             "norm_width": self.norm.map_or(0, |norm| norm.width),

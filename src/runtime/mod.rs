@@ -4,6 +4,7 @@ mod attend;
 pub mod attention_forms;
 pub mod cache;
 mod finite;
+mod fork;
 pub mod forms;
 mod generate;
 mod hadamard;
@@ -15,21 +16,24 @@ mod network;
 mod pack;
 mod plan;
 mod profile;
+mod sampler;
 mod score;
 pub mod seam;
 mod session;
+mod stop;
 mod tuning;
 mod weights;
 
 pub use attention_forms::{AttentionForm, Way};
 pub use cache::{CacheKind, CacheKinds};
-pub use generate::CONTEXT_TOKENS;
+pub use generate::{CONTEXT_TOKENS, OnTokens};
 pub use kv_cache::{Ring, bytes_per_token};
 pub use linear::{Form, Shape};
 pub use network::Network;
 pub use profile::{Prepared, Profile};
 pub use seam::Seam;
 pub use session::Session;
+pub use stop::StopText;
 pub use tuning::Measured;
 
 use std::rc::Rc;
@@ -83,6 +87,22 @@ pub struct Generated {
     pub record_ms: f64,
     /// Per sequence: whether it stopped at an end-of-text token.
     pub ended: Vec<bool>,
+    /// Per sequence: what ended it.
+    pub stopped: Vec<Stopped>,
+    /// Per sequence and token: the likeliest tokens at its place with their log-probabilities, as many as were asked for.
+    pub likeliest: Vec<Vec<Vec<(u32, f32)>>>,
+}
+
+/// What ended a sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Stopped {
+    /// It has as many tokens as were asked for.
+    #[default]
+    Length,
+    /// An end-of-text token.
+    EndOfText,
+    /// Whoever heard of its tokens.
+    Asked,
 }
 
 /// How to choose tokens.
@@ -95,20 +115,40 @@ pub struct GenerateOptions {
     pub top_k: usize,
     /// 1: all.
     pub top_p: f32,
+    /// Only tokens that are at least so many times as likely as the likeliest; 0: all.
+    pub min_p: f32,
+    /// Divides the positive logits of tokens that the sequence holds, and multiplies the others; 1: nothing.
+    pub repetition_penalty: f32,
+    /// How many of the last tokens are penalised; 0: all.
+    pub repetition_window: usize,
     pub seed: u64,
     pub stop_at_end: bool,
+    /// So many of the likeliest tokens are kept of every step, with their log-probabilities under the model itself. Steps are then submitted one by one.
+    pub likeliest: usize,
 }
 
 impl Default for GenerateOptions {
     fn default() -> Self {
-        Self { max_tokens: 128, temperature: 0.0, top_k: 0, top_p: 1.0, seed: 0, stop_at_end: true }
+        Self {
+            max_tokens: 128,
+            temperature: 0.0,
+            top_k: 0,
+            top_p: 1.0,
+            min_p: 0.0,
+            repetition_penalty: 1.0,
+            repetition_window: 0,
+            seed: 0,
+            stop_at_end: true,
+            likeliest: 0,
+        }
     }
 }
 
 /// What [`Session::score`] returns, per sequence.
 #[derive(Debug, Clone, Default)]
 pub struct Scores {
-    /// The natural log-probability of every token but the list's first, given all before it: `tokens.len() - 1` values.
+    /// The natural log-probability of every token given all before it: `tokens.len()` values, one fewer where the sequence was empty, for nothing is
+    /// before its first token.
     pub log_probabilities: Vec<Vec<f32>>,
     /// The most likely token at the same positions.
     pub best: Vec<Vec<u32>>,

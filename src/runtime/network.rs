@@ -5,7 +5,7 @@ use super::weights::{Format, Matrix, Stream, load_vector};
 use super::{LoadOptions, WeightKind};
 use crate::error::{At, Error, Result};
 use crate::gpu::{Buffer, Gpu};
-use crate::model::{Attention, Gate, Model, Tensor};
+use crate::model::{Attention, Gate, Model, QkNorm, Tensor};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -26,7 +26,8 @@ pub struct Network {
 
 /// One block's weights.
 pub(super) struct LayerWeights {
-    pub attention_norm: Buffer,
+    /// Those before and after each block of the layer, in the order of [`Layer::blocks`](crate::model::Layer::blocks).
+    pub norms: Vec<[Option<Buffer>; 2]>,
     /// Queries, keys, values and dynamic gate, in the order of [`Offsets`].
     pub qkv: Matrix,
     pub qkv_bias: Option<Buffer>,
@@ -36,7 +37,6 @@ pub(super) struct LayerWeights {
     pub extras: Option<Buffer>,
     /// `[heads, sem + geo + value]`
     pub nulls: Option<Buffer>,
-    pub mlp_norm: Buffer,
     pub gate: Matrix,
     pub up: Matrix,
     pub down: Matrix,
@@ -120,9 +120,7 @@ impl Network {
     pub fn weight_bytes(&self) -> u64 {
         let vectors = |layer: &LayerWeights| {
             let optional = [&layer.qkv_bias, &layer.out_bias, &layer.extras, &layer.nulls];
-            layer.attention_norm.bytes()
-                + layer.mlp_norm.bytes()
-                + optional.iter().flat_map(|buffer| buffer.as_ref()).map(Buffer::bytes).sum::<u64>()
+            layer.norms.iter().flatten().chain(optional).flatten().map(Buffer::bytes).sum::<u64>()
         };
         let matrices = |layer: &LayerWeights| {
             [&layer.qkv, &layer.out, &layer.gate, &layer.up, &layer.down].iter().map(|matrix| matrix.bytes()).sum::<u64>()
@@ -150,7 +148,7 @@ impl Loader<'_> {
         let architecture = &self.model.architecture;
         let embedding = self.matrix("model.embed_tokens.weight")?;
         let layers = (0..architecture.layers.len()).map(|index| self.layer(index)).collect::<Result<_>>()?;
-        let final_norm = self.vector("model.norm.weight")?;
+        let final_norm = self.norm("model.norm.weight")?;
         let head = if architecture.tied_embeddings { None } else { Some(self.matrix("lm_head.weight")?) };
         Ok((embedding, layers, final_norm, head))
     }
@@ -195,9 +193,9 @@ impl Loader<'_> {
         let out = if attention.decoupled { "out_proj" } else { "o_proj" };
         let out_bias = if attention.out_bias { Some(self.vector(&own(&format!("{out}.bias")))?) } else { None };
         let mut extras = Vec::new();
-        if attention.qk_norm {
-            extras.extend(self.values(&own("q_norm.weight"))?);
-            extras.extend(self.values(&own("k_norm.weight"))?);
+        if attention.qk_norm != QkNorm::None {
+            extras.extend(self.norm_values(&own("q_norm.weight"))?);
+            extras.extend(self.norm_values(&own("k_norm.weight"))?);
         }
         if attention.gate != Gate::None {
             extras.extend(self.values(&own("decoupled_gate_logit"))?);
@@ -211,15 +209,16 @@ impl Loader<'_> {
         // One kernel reads both, so they have one format.
         let (gate_format, up_format) = (Format::of(gate_tensor, self.kind), Format::of(up_tensor, self.kind));
         let mlp_format = if gate_format == up_format { gate_format } else { Format::F16 };
+        let norm = |norm: Option<&str>| norm.map(|norm| self.norm(&name(&format!("{norm}.weight")))).transpose();
+        let blocks = self.model.architecture.layers[index].blocks();
         Ok(LayerWeights {
-            attention_norm: self.vector(&name("input_layernorm.weight"))?,
+            norms: blocks.iter().map(|block| Ok([norm(block.before)?, norm(block.after)?])).collect::<Result<_>>()?,
             qkv,
             qkv_bias,
             out: self.matrix(&own(&format!("{out}.weight")))?,
             out_bias,
             extras,
             nulls: if attention.null_attn { Some(load_vector(self.stream.gpu, &own("nulls"), &nulls(self.model, index)?)?) } else { None },
-            mlp_norm: self.vector(&name("post_attention_layernorm.weight"))?,
             gate: Matrix::of(&self.stream, &name("mlp.gate_proj"), gate_tensor, mlp_format)?,
             up: Matrix::of(&self.stream, &name("mlp.up_proj"), up_tensor, mlp_format)?,
             down: self.matrix(&name("mlp.down_proj.weight"))?,
@@ -232,6 +231,17 @@ impl Loader<'_> {
 
     fn values(&self, name: &str) -> Result<Vec<f32>> {
         Ok(self.tensor(name)?.to_f32())
+    }
+
+    /// The weight of a norm, with what its file leaves out.
+    fn norm_values(&self, name: &str) -> Result<Vec<f32>> {
+        let offset = self.model.architecture.norm_offset;
+        Ok(self.values(name)?.into_iter().map(|weight| weight + offset).collect())
+    }
+
+    fn norm(&self, name: &str) -> Result<Buffer> {
+        (self.stream.report)(self.tensor(name)?.stored_bytes() as u64);
+        load_vector(self.stream.gpu, name, &self.norm_values(name)?)
     }
 
     fn vector(&self, name: &str) -> Result<Buffer> {

@@ -8,7 +8,7 @@ use super::network::{LayerWeights, Network, Offsets};
 use super::weights::{BLOCK, Matrix};
 use crate::error::Result;
 use crate::gpu::{Buffer, Count, Counts, Gpu, Purpose, Step, Usage};
-use crate::model::{Attention, Gate, Rope};
+use crate::model::{Architecture, Attention, BlockKind, Gate, Layer, QkNorm, Rope};
 use serde_json::json;
 use std::ops::Range;
 use std::rc::Rc;
@@ -62,6 +62,8 @@ pub(super) struct Activations {
     qkv: Buffer,
     attention: Buffer,
     hidden: Buffer,
+    /// What blocks give whose output is normalised: `[rows, x_stride]`. `None`: no block's is.
+    block: Option<Buffer>,
 }
 
 fn padded(width: usize) -> usize {
@@ -80,13 +82,15 @@ impl Activations {
         let buffer =
             |label: &str, stride: usize| network.gpu().buffer(label, (rows * stride * 4) as u64, Purpose::Activations, Usage::Storage);
         let x_stride = padded(architecture.d_model);
+        let has_norms_after = architecture.layers.iter().flat_map(Layer::blocks).any(|block| block.after.is_some());
         Ok(Activations {
             rows,
             x_stride,
             x: buffer("the residual stream", x_stride)?,
             qkv: buffer("queries, keys and values", widest(&|index| padded(Offsets::of(attention(index)).width)))?,
             attention: buffer("the attention's outputs", widest(&|index| padded(attention(index).heads * attention(index).value)))?,
-            hidden: buffer("the SwiGLU's outputs", widest(&|index| padded(architecture.layers[index].d_ff)))?,
+            block: if has_norms_after { Some(buffer("the blocks' outputs", x_stride)?) } else { None },
+            hidden: buffer("the gated units' outputs", widest(&|index| padded(architecture.layers[index].d_ff)))?,
         })
     }
 }
@@ -226,7 +230,7 @@ impl Planner<'_> {
             let workgroup = 64u32;
             let parameters = json!({
                 "format": part.format.parameters(), "interleave": part.interleave, "columns": matrix.columns, "first": part.first, "rows": part.rows,
-                "x_stride": self.activations.x_stride, "workgroup": workgroup,
+                "x_stride": self.activations.x_stride, "multiplier": self.network.model().architecture.embedding_scale, "workgroup": workgroup,
             });
             let kernel = self.gpu().kernel("embed.wgsl", &parameters)?;
             let mut bindings = vec![self.call.binding(), self.rows.binding(), self.history.binding(), self.activations.x.binding()];
@@ -239,11 +243,26 @@ impl Planner<'_> {
     }
 
     fn layer(&self, index: usize, steps: &mut Vec<(When, Step)>) -> Result<()> {
-        let architecture = &self.network.model().architecture;
-        let (layer, weights) = (&architecture.layers[index], &self.network.layers[index]);
+        let layer = &self.network.model().architecture.layers[index];
+        for (block, norms) in layer.blocks().iter().zip(&self.network.layers[index].norms) {
+            let norms = norms.each_ref().map(Option::as_ref);
+            match block.kind {
+                BlockKind::Attention => self.attention(index, norms, steps)?,
+                BlockKind::Mlp => self.mlp(index, norms, steps)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn norm<'a>(&self, weight: &'a Buffer) -> Norm<'a> {
+        let Architecture { d_model, norm_eps, .. } = self.network.model().architecture;
+        Norm { weight, width: d_model, eps: norm_eps }
+    }
+
+    fn attention(&self, index: usize, [before, after]: [Option<&Buffer>; 2], steps: &mut Vec<(When, Step)>) -> Result<()> {
+        let (layer, weights) = (&self.network.model().architecture.layers[index], &self.network.layers[index]);
         let attention = &layer.attention;
-        let Activations { x, x_stride, qkv, attention: attended, hidden, .. } = self.activations;
-        let (d_model, eps) = (architecture.d_model, architecture.norm_eps);
+        let Activations { x, x_stride, qkv, attention: attended, .. } = self.activations;
         let qkv_stride = padded(Offsets::of(attention).width);
         let attended_stride = padded(attention.heads * attention.value);
 
@@ -259,7 +278,7 @@ impl Planner<'_> {
                 y: qkv,
                 y_stride: qkv_stride,
                 epilogue: Epilogue::Store,
-                norm: Some(Norm { weight: &weights.attention_norm, width: d_model, eps }),
+                norm: before.map(|weight| self.norm(weight)),
                 bias: weights.qkv_bias.as_ref(),
             },
         )?;
@@ -302,7 +321,12 @@ impl Planner<'_> {
         if let Some(captures) = self.captures {
             self.product(steps, out(&captures[index], Epilogue::Store))?;
         }
-        self.product(steps, out(x, Epilogue::Add))?;
+        self.residual(steps, after, out)
+    }
+
+    fn mlp(&self, index: usize, [before, after]: [Option<&Buffer>; 2], steps: &mut Vec<(When, Step)>) -> Result<()> {
+        let (layer, weights) = (&self.network.model().architecture.layers[index], &self.network.layers[index]);
+        let Activations { x, x_stride, hidden, .. } = self.activations;
         self.product(
             steps,
             Product {
@@ -314,27 +338,46 @@ impl Planner<'_> {
                 matrix: &weights.gate,
                 y: hidden,
                 y_stride: padded(layer.d_ff),
-                epilogue: Epilogue::SwiGlu(&weights.up),
-                norm: Some(Norm { weight: &weights.mlp_norm, width: d_model, eps }),
+                epilogue: Epilogue::Gated(layer.activation, &weights.up),
+                norm: before.map(|weight| self.norm(weight)),
                 bias: None,
             },
         )?;
-        self.product(
-            steps,
-            Product {
-                label: "down",
-                call: self.call,
-                x: hidden,
-                x_offset: 0,
-                x_stride: padded(layer.d_ff),
-                matrix: &weights.down,
-                y: x,
-                y_stride: *x_stride,
-                epilogue: Epilogue::Add,
-                norm: None,
-                bias: None,
-            },
-        )
+        self.residual(steps, after, |y, epilogue| Product {
+            label: "down",
+            call: self.call,
+            x: hidden,
+            x_offset: 0,
+            x_stride: padded(layer.d_ff),
+            matrix: &weights.down,
+            y,
+            y_stride: *x_stride,
+            epilogue,
+            norm: None,
+            bias: None,
+        })
+    }
+
+    /// Adds a block's last product to the residual stream, normalised first if there is a norm for it.
+    fn residual<'p>(
+        &'p self,
+        steps: &mut Vec<(When, Step)>,
+        after: Option<&Buffer>,
+        last: impl Fn(&'p Buffer, Epilogue<'p>) -> Product<'p>,
+    ) -> Result<()> {
+        let Activations { x, x_stride, block, .. } = self.activations;
+        let (Some(weight), Some(block)) = (after, block) else {
+            return self.product(steps, last(x, Epilogue::Add));
+        };
+        self.product(steps, last(block, Epilogue::Store))?;
+        let Norm { width, eps, .. } = self.norm(weight);
+        let workgroup = if self.gpu().summary().software { 64 } else { 256 };
+        let parameters = json!({ "width": width, "stride": x_stride, "eps": eps, "workgroup": workgroup });
+        let kernel = self.gpu().kernel("residual_norm.wgsl", &parameters)?;
+        let bindings = vec![self.call.binding(), block.binding(), weight.binding(), x.binding()];
+        let step = self.gpu().step("norm and residual", &kernel, bindings, [Count::Rows(1), Count::Of(1), Count::Of(1)])?;
+        steps.push((When::Always, step));
+        Ok(())
     }
 
     fn product(&self, steps: &mut Vec<(When, Step)>, product: Product) -> Result<()> {
@@ -363,12 +406,12 @@ impl Planner<'_> {
             "stride": qkv_stride,
             "heads": attention.heads, "kv_heads": attention.kv_heads,
             "sem": attention.sem, "geo": attention.geo, "value": attention.value,
-            "sem_scale": scale(attention.sem), "geo_scale": scale(attention.geo),
+            "sem_scale": attention.scale.unwrap_or_else(|| scale(attention.sem)), "geo_scale": attention.scale.unwrap_or_else(|| scale(attention.geo)),
             "workgroup": 64,
             "rope": turns.is_some(), "rope_binding": optional[0], "rope_heads": attention.rope.as_ref().and_then(Rope::heads).unwrap_or(1),
             "rope_semantic": semantic_turns.is_some(), "rope_semantic_binding": optional[1],
             "extras_binding": optional[2],
-            "qk_norm": attention.qk_norm, "eps": self.network.model().architecture.norm_eps,
+            "qk_norm": match attention.qk_norm { QkNorm::None => "none", QkNorm::Head => "head", QkNorm::All => "all" }, "eps": self.network.model().architecture.norm_eps,
             "gate": match attention.gate { Gate::None => "none", Gate::Static => "static", Gate::Dynamic => "dynamic" },
             "learned_temp": attention.learned_temp, "tie_qk": attention.tie_qk, "unroll": !self.gpu().summary().software, "ring": self.caches[index].ring,
             "parts": parts,
@@ -420,6 +463,14 @@ impl HeadCall<'_> {
             norm: Some(Norm { weight: &self.network.final_norm, width: architecture.d_model, eps: architecture.norm_eps }),
             bias: None,
         };
-        product.steps(gpu, self.typical_rows)
+        let mut steps = product.steps(gpu, self.typical_rows)?;
+        if let Some(cap) = architecture.logit_cap {
+            let (width, workgroup) = (architecture.vocab, 64u32);
+            let parameters = json!({ "width": width, "stride": logits_stride(self.network), "cap": cap, "workgroup": workgroup });
+            let kernel = gpu.kernel("logit_cap.wgsl", &parameters)?;
+            let grid = [Count::Of((width as u32).div_ceil(workgroup)), Count::Rows(1), Count::Of(1)];
+            steps.push(gpu.step("soft cap", &kernel, vec![self.call.binding(), self.logits.binding()], grid)?);
+        }
+        Ok(steps)
     }
 }

@@ -39,14 +39,17 @@ pub(super) struct Capturing {
 }
 
 impl Session {
-    /// Appends one list of tokens per sequence and scores each token given all before it. Logits never leave the device.
+    /// Appends one list of tokens per sequence and scores each token given all before it, the first one too where the sequence holds something. Logits never
+    /// leave the device.
     ///
     /// # Errors
     /// As [`Session::prefill`].
     pub fn score(&mut self, tokens: &[Vec<u32>]) -> Result<Scores> {
         self.append(tokens)?;
         self.has_logits = false;
-        let starts = self.starts(tokens);
+        // The row before a list's first token predicts that one.
+        let starts: Vec<usize> = self.starts(tokens).into_iter().map(|start| start.saturating_sub(1)).collect();
+        let ends: Vec<usize> = self.lengths().iter().map(|length| length.saturating_sub(1)).collect();
         let scoring = self.scoring()?;
         let mut result = Scores { log_probabilities: vec![Vec::new(); tokens.len()], best: vec![Vec::new(); tokens.len()] };
         let rows = self.rows_from(if self.is_uncached() { &[] } else { &starts });
@@ -66,8 +69,8 @@ impl Session {
             for (row, [log_probability, best]) in chunk.iter().zip(found) {
                 let sequence = row.sequence as usize;
                 // Rows that fill a tile belong to no sequence; the last token of a list has nothing after it to be scored.
-                if let (Some(&start), Some(list)) = (starts.get(sequence), tokens.get(sequence))
-                    && (start..start + list.len().saturating_sub(1)).contains(&(row.position as usize))
+                if let (Some(&start), Some(&end)) = (starts.get(sequence), ends.get(sequence))
+                    && (start..end).contains(&(row.position as usize))
                 {
                     if !log_probability.is_finite() {
                         return Err(self.not_finite(sequence, row.position as usize));

@@ -34,6 +34,8 @@ pub struct Seam {
     pub window: usize,
     /// First positions that are seen beyond the window.
     pub first: usize,
+    /// WGSL of the model's own soft cap of scores; empty: there is none.
+    pub cap: String,
     /// Whether there is a null key and value, and where they are bound.
     pub null: bool,
     pub null_binding: usize,
@@ -67,6 +69,7 @@ impl Default for Seam {
         Seam {
             window: 0,
             first: 0,
+            cap: String::new(),
             null: false,
             null_binding: 0,
             normaliser: Normaliser::Softmax,

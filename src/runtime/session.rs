@@ -53,7 +53,7 @@ pub struct Session {
     /// `None` where every step is a prefill of everything.
     pub(super) decode: Option<Pass>,
     pub(super) greedy: Step,
-    pub(super) sampled: OnceCell<(Step, Buffer)>,
+    pub(super) sampler: OnceCell<super::sampler::Sampler>,
     pub(super) scoring: OnceCell<super::score::Scoring>,
     pub(super) capturing: OnceCell<super::score::Capturing>,
     pub(super) staging: Buffer,
@@ -212,7 +212,7 @@ impl Session {
             prefill,
             decode,
             greedy,
-            sampled: OnceCell::new(),
+            sampler: OnceCell::new(),
             scoring: OnceCell::new(),
             capturing: OnceCell::new(),
             staging,
@@ -239,6 +239,19 @@ impl Session {
 
     pub(super) fn architecture(&self) -> &Architecture {
         &self.network.model().architecture
+    }
+
+    pub(super) fn caches(&self) -> &[Rc<LayerCache>] {
+        &self.caches
+    }
+
+    /// What the host knows of another session over the same model becomes what it knows of this one, whose buffers hold the same.
+    pub(super) fn take_state(&mut self, other: &Session) {
+        self.set_lengths(other.lengths.clone());
+        self.written.clone_from(&other.written);
+        self.held.clone_from(&other.held);
+        self.has_logits = other.has_logits;
+        self.turns.set(self.gpu(), self.longest(), 0..self.longest());
     }
 
     /// Positions held, per sequence.
@@ -504,7 +517,7 @@ impl Session {
     /// # Errors
     /// Nothing was prefilled; logits that are no numbers; a lost device.
     pub fn logits(&mut self) -> Result<Vec<f32>> {
-        self.need_logits()?;
+        self.make_logits()?;
         let all = self.read_logits()?;
         self.check_finite(&all)?;
         Ok(all)
@@ -523,10 +536,21 @@ impl Session {
         if self.has_logits {
             return Ok(());
         }
-        Err(Error::new("there are no logits to choose a token from").remedy("prefill the session first (after truncate, too)"))
+        Err(Error::new("there are no logits to choose a token from").remedy("prefill the session first"))
     }
 
-    /// Forgets all but the first `length` positions of every sequence. Logits are gone until the next prefill.
+    /// Computes the last position of every sequence again where its logits are gone: after [`Session::truncate`] and after scoring.
+    ///
+    /// # Errors
+    /// As [`Session::need_logits`], of a sequence that holds nothing.
+    pub(super) fn make_logits(&mut self) -> Result<()> {
+        if !self.has_logits && self.lengths.iter().all(|&length| length > 0) {
+            self.prefill(&vec![Vec::new(); self.lengths.len()])?;
+        }
+        self.need_logits()
+    }
+
+    /// Forgets all but the first `length` positions of every sequence. What needs the logits of the last one computes it again.
     ///
     /// # Errors
     /// None; a length beyond what is held changes nothing.

@@ -17,6 +17,7 @@ mod documentation;
 mod engine;
 mod failure;
 mod files;
+mod generation;
 mod host;
 mod language;
 mod layer_store;

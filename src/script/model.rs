@@ -8,6 +8,7 @@ use super::session::{self, Session};
 use super::tokens::Tokens;
 use super::values::{Options, to_data, token_list};
 use crate::error::{At, Error, Result, unknown};
+use crate::model::chat::ChatOptions;
 use crate::model::{Architecture, OpenOptions};
 use crate::progress::{Progress, Unit};
 use crate::runtime::cache::CACHE_KINDS;
@@ -179,6 +180,25 @@ pub(super) fn hashes(model: &crate::model::Model) -> Result<Array> {
     Ok(model.hashes()?.iter().map(entry).collect())
 }
 
+/// A conversation as text.
+fn chat_text(model: &crate::model::Model, messages: &Array, options: Map) -> Result<String> {
+    let json = |value: &Dynamic| -> Result<serde_json::Value> {
+        serde_json::to_value(to_data(value)?).map_err(|error| Error::new(error.to_string()))
+    };
+    let mut chosen = ChatOptions::default();
+    let others = ["add_generation_prompt", "continue_final_message"];
+    let (own, others): (Map, Map) = options.into_iter().partition(|(name, _)| others.contains(&name.as_str()));
+    let mut own = Options::new("chat option", own);
+    chosen.continue_final_message = own.truth("continue_final_message")?.unwrap_or(false);
+    chosen.add_generation_prompt = own.truth("add_generation_prompt")?.unwrap_or(!chosen.continue_final_message);
+    own.finish()?;
+    for (name, value) in &others {
+        chosen.others.insert(name.to_string(), json(value).at(name)?);
+    }
+    let messages = messages.iter().map(json).collect::<Result<Vec<_>>>().at("messages")?;
+    model.chat_template()?.render(&messages.into(), &chosen)
+}
+
 #[export_module]
 pub(super) mod api {
     /// A language model, its weights on the device.
@@ -340,6 +360,61 @@ pub(super) mod api {
     #[rhai_fn(name = "tokenize", pure, return_raw)]
     pub fn tokenize_with(model: &mut Model, text: &str, special: bool) -> Answer<Tokens> {
         Ok(model.network.model().tokenizer()?.encode(text, special)?.into())
+    }
+
+    /// The tokens of a conversation, as the model's chat template writes it: `[#{ role: "user", content: "..." }]`. They end with what comes before an
+    /// answer, and are to be prefilled as they are.
+    ///
+    /// # Example
+    /// ```rhai,no_run
+    /// let model = load("models/SmolLM2-135M-Instruct");
+    /// let session = model.session();
+    /// session.prefill(model.tokenize([#{ role: "user", content: "Name three rivers." }]));
+    /// print(session.generate(#{ max_tokens: 100 }).text);
+    /// ```
+    #[rhai_fn(name = "tokenize", pure, return_raw)]
+    pub fn tokenize_chat(model: &mut Model, messages: Array) -> Answer<Tokens> {
+        tokenize_chat_with(model, messages, Map::new())
+    }
+
+    /// As above, with the options of `chat`.
+    #[rhai_fn(name = "tokenize", pure, return_raw)]
+    pub fn tokenize_chat_with(model: &mut Model, messages: Array, options: Map) -> Answer<Tokens> {
+        let text = chat_with(model, messages, options)?;
+        // The template writes the begin-of-text token itself, where there is to be one.
+        tokenize_with(model, &text, false)
+    }
+
+    /// Whether it has a chat template: base models have none.
+    #[rhai_fn(get = "has_chat_template", pure)]
+    pub fn has_chat_template(model: &mut Model) -> bool {
+        model.network.model().chat_template().is_ok()
+    }
+
+    /// The text of a conversation, as the model's chat template writes it, up to what comes before an answer.
+    ///
+    /// # Example
+    /// ```rhai,no_run
+    /// let model = load("models/SmolLM2-135M-Instruct");
+    /// print(model.chat([#{ role: "system", content: "Be brief." }, #{ role: "user", content: "Name three rivers." }]));
+    /// ```
+    #[rhai_fn(name = "chat", pure, return_raw)]
+    pub fn chat(model: &mut Model, messages: Array) -> Answer<String> {
+        chat_with(model, messages, Map::new())
+    }
+
+    /// As above. Options: `add_generation_prompt` (true: end with what comes before an answer), `continue_final_message` (false: end within the last
+    /// message, for the model to go on with it), and whatever else the template reads (`tools`, `enable_thinking`, ...).
+    ///
+    /// # Example
+    /// ```rhai,no_run
+    /// let model = load("models/SmolLM2-135M-Instruct");
+    /// let begun = [#{ role: "user", content: "Name a river." }, #{ role: "assistant", content: "The river" }];
+    /// print(model.chat(begun, #{ continue_final_message: true }));
+    /// ```
+    #[rhai_fn(name = "chat", pure, return_raw)]
+    pub fn chat_with(model: &mut Model, messages: Array, options: Map) -> Answer<String> {
+        Ok(chat_text(model.network.model(), &messages, options)?)
     }
 
     /// The text of tokens; special tokens are left out.

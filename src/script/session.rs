@@ -1,22 +1,22 @@
 //! Sessions: sequences of tokens with their cache on the device.
 
 use super::failure::Answer;
+use super::generation;
 use super::model::{Model, cache_kinds};
 use super::numbers::Numbers;
 use super::tokens::Tokens;
 use super::values::{self, Options, token_list};
 use crate::error::{Error, Result};
 use crate::gpu::{KernelTime, Stopwatch};
-use crate::runtime::{self, GenerateOptions, Generated, Profile, SessionOptions};
-use crate::terminal;
+use crate::runtime::{self, Profile, SessionOptions};
 use rhai::plugin::*;
-use rhai::{Array, INT, Map};
-use std::cell::RefCell;
+use rhai::{Array, FnPtr, INT, Map};
+use std::cell::{Ref, RefCell, RefMut};
 use std::rc::Rc;
 
 /// A batch of sequences. Copies are the same session.
 #[derive(Clone)]
-pub struct Session(pub(super) Rc<RefCell<runtime::Session>>);
+pub struct Session(pub(super) Rc<RefCell<runtime::Session>>, usize);
 
 /// A default context: long enough for a text, and small enough to be allocated without a thought.
 const CONTEXT: usize = 2048;
@@ -44,16 +44,21 @@ pub(super) fn new(model: &Model, options: Map) -> Result<Session> {
         session.decode(usize::from(context > 1))?;
         session.truncate(0)?;
     }
-    Ok(Session(Rc::new(RefCell::new(session))))
+    Ok(Session::of(session))
 }
 
 impl Session {
-    fn sequences(&self) -> usize {
-        self.0.borrow().options().sequences
+    fn of(session: runtime::Session) -> Session {
+        let sequences = session.options().sequences;
+        Session(Rc::new(RefCell::new(session)), sequences)
+    }
+
+    pub(super) fn sequences(&self) -> usize {
+        self.1
     }
 
     /// What a script gives as one list of tokens, or as an array of one for each sequence.
-    fn lists(&self, tokens: &Dynamic) -> Result<Vec<Vec<u32>>> {
+    pub(super) fn lists(&self, tokens: &Dynamic) -> Result<Vec<Vec<u32>>> {
         let sequences = self.sequences();
         let nested = tokens.as_array_ref().is_ok_and(|array| array.iter().any(|element| element.is::<Tokens>() || element.is_array()));
         let lists: Vec<Vec<u32>> = match tokens.as_array_ref() {
@@ -68,70 +73,24 @@ impl Session {
     }
 
     /// One value where there is one sequence, else an array of them.
-    fn per_sequence(&self, mut values: Vec<Dynamic>) -> Dynamic {
+    pub(super) fn per_sequence(&self, mut values: Vec<Dynamic>) -> Dynamic {
         if self.sequences() == 1 && values.len() == 1 { values.remove(0) } else { Dynamic::from_array(values) }
     }
 
-    fn generated(&self, generated: Generated, with_text: bool) -> Map {
-        let text = |(before, tokens): (&Vec<u32>, &Vec<u32>)| {
-            let session = self.0.borrow();
-            session.network().model().tokenizer().ok()?.decode_after(before, tokens).ok()
-        };
-        let mut map = Map::new();
-        if with_text {
-            let texts = generated.before.iter().zip(&generated.tokens).map(|pair| text(pair).map_or(Dynamic::UNIT, Into::into)).collect();
-            map.insert("text".into(), self.per_sequence(texts));
-            map.insert("ended".into(), self.per_sequence(generated.ended.iter().map(|&ended| ended.into()).collect()));
-        }
-        let tokens = generated.tokens.into_iter().map(|tokens| Dynamic::from(Tokens::from(tokens))).collect();
-        map.insert("tokens".into(), self.per_sequence(tokens));
-        map.insert("step_ms".into(), Dynamic::from(Numbers::from(generated.step_ms)));
-        map.insert("record_ms".into(), generated.record_ms.into());
-        map
+    /// The runtime's session, unless it is busy: a function that hears of its tokens cannot change it.
+    pub(super) fn open(&self) -> Result<RefMut<'_, runtime::Session>> {
+        self.0.try_borrow_mut().map_err(|_| busy())
     }
 
-    fn generate(&self, options: Map) -> Result<Map> {
-        let mut options = Options::new("generate option", options);
-        let plain = GenerateOptions::default();
-        let chosen = GenerateOptions {
-            max_tokens: options.count("max_tokens")?.unwrap_or(plain.max_tokens),
-            temperature: options.float("temperature")?.map_or(plain.temperature, |value| value as f32),
-            top_k: options.count("top_k")?.unwrap_or(plain.top_k),
-            top_p: options.float("top_p")?.map_or(plain.top_p, |value| value as f32),
-            seed: options.integer("seed")?.map_or(plain.seed, |seed| seed as u64),
-            stop_at_end: options.truth("stop_at_end")?.unwrap_or(plain.stop_at_end),
-        };
-        let stream = options.truth("stream")?.unwrap_or(false);
-        options.finish()?;
-        if chosen.temperature < 0.0 || !chosen.temperature.is_finite() {
-            return Err(Error::new(format!("a temperature of {}: expected 0 (the likeliest token) or more", chosen.temperature)));
-        }
-        if !(chosen.top_p > 0.0 && chosen.top_p <= 1.0) {
-            return Err(Error::new(format!("a top_p of {}: expected more than 0, and 1 at most", chosen.top_p)));
-        }
-        if stream && self.sequences() > 1 {
-            return Err(Error::new("several sequences cannot be streamed").remedy("leave `stream` out, and print their texts"));
-        }
-        // The model is held apart from the session, which is busy while tokens arrive.
-        let model = std::sync::Arc::clone(self.0.borrow().network().model());
-        let before = self.0.borrow().last_tokens(0, runtime::CONTEXT_TOKENS).to_vec();
-        let mut text = if stream { Some(model.tokenizer()?.stream(&before)) } else { None };
-        let mut printed = Ok(());
-        let generated = self.0.borrow_mut().generate(&chosen, &mut |_, tokens| {
-            if let Some(text) = &mut text {
-                for piece in tokens.iter().filter_map(|&token| text.push(token)) {
-                    if printed.is_ok() {
-                        printed = terminal::print(&piece);
-                    }
-                }
-            }
-        });
-        if let Some(text) = text {
-            terminal::print_line(&text.finish().unwrap_or_default())?;
-        }
-        printed?;
-        Ok(self.generated(generated?, true))
+    /// As [`Session::open`], to look at it.
+    pub(super) fn look(&self) -> Result<Ref<'_, runtime::Session>> {
+        self.0.try_borrow().map_err(|_| busy())
     }
+}
+
+fn busy() -> Error {
+    Error::new("the session is generating: nothing else can be done with it meanwhile")
+        .remedy("let the function return false to stop, and use the session when `generate` has returned; or take a fork() before")
 }
 
 /// A profile as a map: how it was timed, and a map for each kernel.
@@ -163,15 +122,15 @@ pub(super) mod api {
     #[rhai_fn(pure, return_raw, volatile)]
     pub fn prefill(session: &mut Session, tokens: Dynamic) -> Answer<()> {
         let lists = session.lists(&tokens)?;
-        Ok(session.0.borrow_mut().prefill(&lists)?)
+        Ok(session.open()?.prefill(&lists)?)
     }
 
     /// So many greedy steps, whatever the tokens: `tokens`, and `step_ms`, the milliseconds of each step (steps of less
     /// than 5 ms are submitted several at a time, and share their time), and `record_ms`, what the host has spent on recording and submitting them all.
     #[rhai_fn(pure, return_raw, volatile)]
     pub fn decode(session: &mut Session, steps: INT) -> Answer<Map> {
-        let generated = session.0.borrow_mut().decode(values::count("the number of steps", steps)?)?;
-        Ok(session.generated(generated, false))
+        let generated = session.open()?.decode(values::count("the number of steps", steps)?)?;
+        Ok(generation::map_of(session, generated))
     }
 
     /// Continues with the defaults of `generate(options)`.
@@ -180,8 +139,8 @@ pub(super) mod api {
         generate(session, Map::new())
     }
 
-    /// Continues the text: `text` (`()` without a tokenizer), `tokens`, `step_ms`, `record_ms` and `ended` (whether it stopped at an end-of-text
-    /// token). Options:
+    /// Continues the text: `text` (`()` without a tokenizer), `tokens`, `step_ms`, `record_ms`, `stop_reason` (`"length"`, `"eos"`, `"stop"`, `"callback"`)
+    /// and `ended` (whether it stopped at an end-of-text token). Options:
     ///
     /// | option | default | |
     /// |---|---|---|
@@ -189,26 +148,112 @@ pub(super) mod api {
     /// | `temperature` | 0 | 0 takes the likeliest token each time |
     /// | `top_k` | 0 | choose among so many likeliest tokens; 0: all |
     /// | `top_p` | 1 | choose among the likeliest tokens that make up this share of the probability |
+    /// | `min_p` | 0 | choose among tokens that are at least so many times as likely as the likeliest |
+    /// | `repetition_penalty` | 1 | tokens that the sequence holds have positive logits divided by it, and others multiplied |
+    /// | `repetition_window` | 0 | only the last so many tokens are penalised; 0: all |
     /// | `seed` | 0 | the same seed gives the same text |
+    /// | `stop` | `[]` | a text, or several: the first of them in what is generated ends it, and is not part of `text` |
     /// | `stop_at_end` | true | stop at an end-of-text token |
+    /// | `top_logprobs` | 0 | for each token, so many of the likeliest in its place, as `top_k(count)` gives them, in `top_logprobs` |
     /// | `stream` | false | print the text as it is made |
+    ///
+    /// # Example
+    /// ```rhai
+    /// let model = load("models/austen");
+    /// let session = model.session(#{ context: 64 });
+    /// session.prefill(model.tokenize("It is a truth"));
+    /// let made = session.generate(#{ max_tokens: 20, temperature: 0.8, min_p: 0.05, repetition_penalty: 1.1, stop: ["\n", "."] });
+    /// assert(!made.text.contains(".") && made.stop_reason in ["stop", "length", "eos"], made.stop_reason);
+    /// ```
     #[rhai_fn(name = "generate", pure, return_raw, volatile)]
     pub fn generate(session: &mut Session, options: Map) -> Answer<Map> {
-        Ok(session.generate(options)?)
+        Ok(generation::Generation::of(session, options)?.run(session, &mut |_| Ok(true))?)
     }
 
-    /// Appends tokens and returns the natural log-probability of each but the first, given all before it. Logits stay on the device.
+    /// As `generate(options)`, and calls `heard` with each token as it arrives: a map with `token`, `text` (what is certain of its text by now), `index`
+    /// and `sequence`. Where `heard` returns `false`, the sequence stops with that token.
+    ///
+    /// # Example
+    /// ```rhai
+    /// let model = load("models/austen");
+    /// let session = model.session(#{ context: 64 });
+    /// session.prefill(model.tokenize("She was"));
+    /// let made = session.generate(#{ max_tokens: 20 }, |heard| heard.index < 2);
+    /// assert(made.tokens.len == 3 && made.stop_reason == "callback", "the third token is the last");
+    /// ```
+    #[rhai_fn(name = "generate", pure, return_raw, volatile)]
+    pub fn generate_heard(context: NativeCallContext, session: &mut Session, options: Map, heard: FnPtr) -> Answer<Map> {
+        let generation = generation::Generation::of(session, options)?;
+        let mut failure = None;
+        let made = generation.run(session, &mut |token| match heard.call_within_context::<Dynamic>(&context, (token,)) {
+            Ok(answer) => Ok(answer.as_bool().unwrap_or(true)),
+            Err(error) => {
+                failure = Some(error);
+                Err(Error::new("the function that hears of tokens has failed"))
+            }
+        });
+        match failure {
+            Some(error) => Err(error),
+            None => Ok(made?),
+        }
+    }
+
+    /// The likeliest tokens after what the session holds: an array of maps with `token`, `text`, `probability` and `logprob` (its natural logarithm), the
+    /// likeliest first.
+    ///
+    /// # Example
+    /// ```rhai
+    /// let model = load("models/austen");
+    /// let session = model.session(#{ context: 64 });
+    /// session.prefill(model.tokenize("It is a truth universally"));
+    /// for next in session.top_k(3) { assert(next.probability <= 1.0 && next.logprob <= 0.0, next.text); }
+    /// ```
+    #[rhai_fn(name = "top_k", pure, return_raw, volatile)]
+    pub fn top_k(session: &mut Session, count: INT) -> Answer<Dynamic> {
+        let likeliest = session.open()?.likeliest(values::count("the count of the likeliest", count)?)?;
+        let listed = likeliest.iter().map(|tokens| generation::listed(session, tokens)).collect::<Result<_>>()?;
+        Ok(session.per_sequence(listed))
+    }
+
+    /// A session of its own that holds the same: to go on from here in two ways.
+    ///
+    /// # Example
+    /// ```rhai
+    /// let model = load("models/austen");
+    /// let session = model.session(#{ context: 64 });
+    /// session.prefill(model.tokenize("She was"));
+    /// let other = session.fork();
+    /// other.generate(#{ max_tokens: 5 });
+    /// assert(other.length == session.length + 5, "the first one is as it was");
+    /// ```
+    #[rhai_fn(pure, return_raw, volatile)]
+    pub fn fork(session: &mut Session) -> Answer<Session> {
+        Ok(super::Session::of(session.look()?.fork()?))
+    }
+
+    /// Forgets everything: as `truncate(0)`.
+    #[rhai_fn(pure, return_raw, volatile)]
+    pub fn reset(session: &mut Session) -> Answer<()> {
+        truncate(session, 0)
+    }
+
+    /// Appends tokens and returns the natural log-probability of each, given all before it; the first one has none in a session that holds nothing.
+    /// Logits stay on the device.
     ///
     /// # Example
     /// ```rhai,no_run
     /// let model = load("models/SmolLM2-135M");
     /// let scores = model.session().score(model.tokenize("The sea was calm."));
     /// print(`perplexity ${(-scores.mean()).exp()}`);
+    ///
+    /// let session = model.session();                         // how likely an answer is
+    /// session.prefill(model.tokenize("The capital of France is"));
+    /// print(session.score(model.tokenize(" Paris", false)).sum());
     /// ```
     #[rhai_fn(pure, return_raw, volatile)]
     pub fn score(session: &mut Session, tokens: Dynamic) -> Answer<Dynamic> {
         let lists = session.lists(&tokens)?;
-        let scores = session.0.borrow_mut().score(&lists)?;
+        let scores = session.open()?.score(&lists)?;
         Ok(session.per_sequence(scores.log_probabilities.into_iter().map(|list| Dynamic::from(Numbers::from(list))).collect()))
     }
 
@@ -216,7 +261,7 @@ pub(super) mod api {
     #[rhai_fn(pure, return_raw, volatile)]
     pub fn predictions(session: &mut Session, tokens: Dynamic) -> Answer<Map> {
         let lists = session.lists(&tokens)?;
-        let scores = session.0.borrow_mut().score(&lists)?;
+        let scores = session.open()?.score(&lists)?;
         let probabilities = scores.log_probabilities.into_iter().map(|list| Dynamic::from(Numbers::from(list))).collect();
         let best = scores.best.into_iter().map(|list| Dynamic::from(Tokens::from(list))).collect();
         Ok(Map::from_iter([("log_probabilities".into(), session.per_sequence(probabilities)), ("best".into(), session.per_sequence(best))]))
@@ -225,7 +270,7 @@ pub(super) mod api {
     /// The logits of the last position: `vocab` numbers.
     #[rhai_fn(pure, return_raw, volatile)]
     pub fn logits(session: &mut Session) -> Answer<Dynamic> {
-        let logits = Numbers::from(session.0.borrow_mut().logits()?);
+        let logits = Numbers::from(session.open()?.logits()?);
         let width = (logits.len() / session.sequences()) as INT;
         let part = |index: usize| Ok(Dynamic::from(logits.slice(index as INT * width, (index as INT + 1) * width)?));
         Ok(session.per_sequence((0..session.sequences()).map(part).collect::<Result<_>>()?))
@@ -236,7 +281,7 @@ pub(super) mod api {
     #[rhai_fn(pure, return_raw, volatile)]
     pub fn all_logits(session: &mut Session, tokens: Dynamic) -> Answer<Numbers> {
         let lists = session.lists(&tokens)?;
-        Ok(session.0.borrow_mut().all_logits(&lists)?.into())
+        Ok(session.open()?.all_logits(&lists)?.into())
     }
 
     /// Appends tokens and returns what the attention of each layer gave (after its output projection, before the residual sum): an array
@@ -244,7 +289,7 @@ pub(super) mod api {
     #[rhai_fn(pure, return_raw, volatile)]
     pub fn attention_outputs(session: &mut Session, tokens: Dynamic) -> Answer<Array> {
         let lists = session.lists(&tokens)?;
-        let outputs = session.0.borrow_mut().attention_outputs(&lists)?;
+        let outputs = session.open()?.attention_outputs(&lists)?;
         Ok(outputs.into_iter().map(|layer| Dynamic::from(Numbers::from(layer))).collect())
     }
 
@@ -254,38 +299,39 @@ pub(super) mod api {
     #[rhai_fn(pure, return_raw, volatile)]
     pub fn profile_prefill(session: &mut Session, tokens: Dynamic) -> Answer<Map> {
         let lists = session.lists(&tokens)?;
-        Ok(profiled(session.0.borrow_mut().profile_prefill(&lists)?))
+        Ok(profiled(session.open()?.profile_prefill(&lists)?))
     }
 
     /// As one step of `decode`, with every kernel timed; returns what `profile_prefill` does.
     #[rhai_fn(pure, return_raw, volatile)]
     pub fn profile_decode(session: &mut Session) -> Answer<Map> {
-        Ok(profiled(session.0.borrow_mut().profile_decode()?))
+        Ok(profiled(session.open()?.profile_decode()?))
     }
 
     /// Token rows of one prefill submission: longer prompts go in several.
-    #[rhai_fn(get = "chunk", pure)]
-    pub fn chunk(session: &mut Session) -> INT {
-        session.0.borrow().options().chunk.unwrap_or(0) as INT
+    #[rhai_fn(get = "chunk", pure, return_raw)]
+    pub fn chunk(session: &mut Session) -> Answer<INT> {
+        Ok(session.look()?.options().chunk.unwrap_or(0) as INT)
     }
 
-    /// Forgets all but the first `length` positions of every sequence: what was measured can be measured again.
+    /// Forgets all but the first `length` positions of every sequence: what was measured can be measured again. What needs the logits of the last position
+    /// that is left (`generate`, `logits`) computes it again.
     #[rhai_fn(pure, return_raw, volatile)]
     pub fn truncate(session: &mut Session, length: INT) -> Answer<()> {
-        Ok(session.0.borrow_mut().truncate(values::count("the length", length)?)?)
+        Ok(session.open()?.truncate(values::count("the length", length)?)?)
     }
 
     /// How many positions are held: of the one sequence, or an array.
-    #[rhai_fn(get = "length", pure)]
-    pub fn length(session: &mut Session) -> Dynamic {
-        let lengths = session.0.borrow().lengths().iter().map(|&length| Dynamic::from(length as INT)).collect();
-        session.per_sequence(lengths)
+    #[rhai_fn(get = "length", pure, return_raw)]
+    pub fn length(session: &mut Session) -> Answer<Dynamic> {
+        let lengths = session.look()?.lengths().iter().map(|&length| Dynamic::from(length as INT)).collect();
+        Ok(session.per_sequence(lengths))
     }
 
     /// Positions that there is room for, per sequence.
-    #[rhai_fn(get = "context", pure)]
-    pub fn context_length(session: &mut Session) -> INT {
-        session.0.borrow().options().context as INT
+    #[rhai_fn(get = "context", pure, return_raw)]
+    pub fn context_length(session: &mut Session) -> Answer<INT> {
+        Ok(session.look()?.options().context as INT)
     }
 
     /// How many sequences run side by side.
@@ -295,17 +341,17 @@ pub(super) mod api {
     }
 
     /// Bytes that its cache holds on the device.
-    #[rhai_fn(pure)]
-    pub fn cache_bytes(session: &mut Session) -> INT {
-        session.0.borrow().cache_bytes() as INT
+    #[rhai_fn(pure, return_raw)]
+    pub fn cache_bytes(session: &mut Session) -> Answer<INT> {
+        Ok(session.look()?.cache_bytes() as INT)
     }
 
     /// For a person to read.
-    #[rhai_fn(name = "to_string", name = "to_debug", pure)]
-    pub fn to_string(session: &mut Session) -> String {
-        let session = session.0.borrow();
+    #[rhai_fn(name = "to_string", name = "to_debug", pure, return_raw)]
+    pub fn to_string(session: &mut Session) -> Answer<String> {
+        let session = session.look()?;
         let options = session.options();
-        format!("session of {} sequences of up to {} tokens", options.sequences, options.context)
+        Ok(format!("session of {} sequences of up to {} tokens", options.sequences, options.context))
     }
 }
 

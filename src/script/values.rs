@@ -179,6 +179,14 @@ impl Options {
         self.typed(key, "text", |value| value.clone().into_immutable_string().ok())
     }
 
+    /// One text, or a list of texts.
+    pub(super) fn texts(&mut self, key: &'static str) -> Result<Option<Vec<String>>> {
+        self.typed(key, "text, or a list of texts", |value| match value.as_array_ref() {
+            Ok(values) => values.iter().map(|value| value.as_immutable_string_ref().ok().map(|text| text.to_string())).collect(),
+            Err(_) => value.as_immutable_string_ref().ok().map(|text| vec![text.to_string()]),
+        })
+    }
+
     fn typed<T>(&mut self, key: &'static str, expected: &str, convert: impl Fn(&Dynamic) -> Option<T>) -> Result<Option<T>> {
         let Some(value) = self.take(key) else { return Ok(None) };
         match convert(&value) {

@@ -109,6 +109,8 @@ fn shape_of(architecture: &Architecture) -> Map {
         map.insert("gate".into(), (attention.gate != model::Gate::None).into());
         let frequencies = attention.rope.as_ref().map(|rope| rope.inverse_frequencies(attention.geo));
         map.insert("rope_factor".into(), attention.rope.as_ref().map_or(1.0, |rope| f64::from(rope.attention_factor)).into());
+        let scale = attention.scale.map_or_else(|| 1.0 / (attention.geo as f64).sqrt(), f64::from);
+        map.insert("scale".into(), scale.into());
         map.insert("window".into(), attention.window.map_or(Dynamic::UNIT, |window| Dynamic::from(window as INT)));
         map.insert("frequencies".into(), frequencies.map_or(Dynamic::UNIT, |list| Dynamic::from(Numbers::from(list))));
         Dynamic::from_map(map)
@@ -171,8 +173,8 @@ pub(super) mod api {
     }
 
     /// Its sizes: `family`, `d_model`, `vocab`, `context`, `tied_embeddings`, and for each of `layers`: `heads`, `kv_heads`, the widths of a
-    /// head `sem`, `geo` (the head size, of a standard layer) and `value`, `d_ff`, `decoupled`, `gate`, the sliding `window` (or `()`), and the
-    /// rotary `frequencies` in radians a position (`()` where nothing is rotated) with what rotated elements are multiplied by (`rope_factor`).
+    /// head `sem`, `geo` (the head size, of a standard layer) and `value`, `d_ff`, `decoupled`, `gate`, the sliding `window` (or `()`), the
+    /// `scale` of the scores of a standard layer, and the    /// rotary `frequencies` in radians a position (`()` where nothing is rotated) with what rotated elements are multiplied by (`rope_factor`).
     #[rhai_fn(get = "shape", pure)]
     pub fn shape(weights: &mut Weights) -> Map {
         shape_of(&weights.0.architecture)

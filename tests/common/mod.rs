@@ -23,6 +23,19 @@ pub fn smollm2() -> PathBuf {
     path
 }
 
+/// The second real model, Gemma 3 270M as a Q4_K_M GGUF; `None`, and a sentence that says so, where nobody has fetched it.
+pub fn gemma3() -> Option<PathBuf> {
+    let path = match std::env::var_os("CARAMBA_GEMMA3") {
+        Some(path) => PathBuf::from(path),
+        None => PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/target/models/gemma-3-270m.Q4_K_M.gguf")),
+    };
+    if !path.is_file() {
+        eprintln!("skipped: {} is not there; get it with tests/fixtures/make/fetch_gemma3.sh", path.display());
+        return None;
+    }
+    Some(path)
+}
+
 /// A file of tests/fixtures.
 pub fn fixture(name: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures")).join(name)

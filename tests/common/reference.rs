@@ -3,7 +3,7 @@
 //!
 //! Shapes stand in comments: T tokens, H query heads, K key/value heads (K divides H; query head h reads key/value head h * K / H).
 
-use caramba::model::{Attention, Gate, Model, Rope};
+use caramba::model::{Activation, Attention, Gate, Model, Operation, QkNorm, Rope};
 use caramba::runtime::{CacheKind, CacheKinds};
 use half::f16;
 
@@ -28,31 +28,54 @@ pub fn pass(model: &Model, tokens: &[u32]) -> Pass {
 /// Everything that is ever compared, with keys and values as they come out of a cache.
 pub fn pass_with(model: &Model, tokens: &[u32], cache: CacheKinds) -> Pass {
     let architecture = &model.architecture;
-    let weights = Weights { model, prefix: "model.".into(), eps: architecture.norm_eps };
+    let weights = Weights { model, prefix: "model.".into(), eps: architecture.norm_eps, norm_offset: architecture.norm_offset };
 
     let embedding = weights.get("embed_tokens.weight"); // [vocab, d_model]
     let mut x: Vec<f32> = tokens.iter().flat_map(|&token| row(&embedding, architecture.d_model, token as usize)).copied().collect(); // [T, d_model]
+    scale(&mut x, architecture.embedding_scale);
 
     let mut attention_outputs = Vec::new();
     for (index, layer) in architecture.layers.iter().enumerate() {
         let weights = weights.within(&format!("layers.{index}."));
-
-        let normed = weights.rms_norm("input_layernorm", &x);
-        let attended = attention(&weights.within("self_attn."), &layer.attention, &normed, tokens.len(), cache);
-        add(&mut x, &attended);
-        attention_outputs.push(attended);
-
-        let normed = weights.rms_norm("post_attention_layernorm", &x);
-        let mlp = weights.within("mlp.");
-        let gate = mlp.linear("gate_proj", &normed); // [T, d_ff]
-        let up = mlp.linear("up_proj", &normed); // [T, d_ff]
-        let hidden: Vec<f32> = gate.iter().zip(&up).map(|(gate, up)| gate / (1.0 + (-gate).exp()) * up).collect();
-        add(&mut x, &mlp.linear("down_proj", &hidden));
+        let mut h = x.clone();
+        for operation in layer.operations {
+            match operation {
+                Operation::Norm(name) => h = weights.rms_norm(name, &h),
+                Operation::Attention => {
+                    h = attention(&weights.within("self_attn."), &layer.attention, &h, tokens.len(), cache);
+                    attention_outputs.push(h.clone());
+                }
+                Operation::Mlp => {
+                    let mlp = weights.within("mlp.");
+                    let gate = mlp.linear("gate_proj", &h); // [T, d_ff]
+                    let up = mlp.linear("up_proj", &h); // [T, d_ff]
+                    let hidden: Vec<f32> = gate.iter().zip(&up).map(|(&gate, up)| activated(layer.activation, gate) * up).collect();
+                    h = mlp.linear("down_proj", &hidden);
+                }
+                Operation::Add => {
+                    add(&mut x, &h);
+                    h.clone_from(&x);
+                }
+            }
+        }
     }
 
     let x = weights.rms_norm("norm", &x);
     let head = if architecture.tied_embeddings { embedding } else { Weights { prefix: String::new(), ..weights }.get("lm_head.weight") };
-    Pass { logits: product(&x, &head, architecture.d_model), attention: attention_outputs }
+    let mut logits = product(&x, &head, architecture.d_model);
+    logits.iter_mut().for_each(|logit| *logit = capped(*logit, architecture.logit_cap));
+    Pass { logits, attention: attention_outputs }
+}
+
+fn activated(activation: Activation, x: f32) -> f32 {
+    match activation {
+        Activation::Silu => x / (1.0 + (-x).exp()),
+        Activation::GeluTanh => 0.5 * x * (1.0 + ((2.0 / std::f32::consts::PI).sqrt() * (x + 0.044715 * x * x * x)).tanh()),
+    }
+}
+
+fn capped(x: f32, cap: Option<f32>) -> f32 {
+    cap.map_or(x, |cap| cap * (x / cap).tanh())
 }
 
 /// Attention of one layer; `x` is [T, d_model], and so is the result. A standard layer is a decoupled one without a semantic path.
@@ -68,7 +91,8 @@ fn attention(weights: &Weights, a: &Attention, x: &[f32], length: usize, cache: 
     };
     let mut value = weights.linear("v_proj", x); // [T, K, value]
 
-    if a.qk_norm {
+    // The weight says whether it is of a head or of all.
+    if a.qk_norm != QkNorm::None {
         q_geo = weights.rms_norm("q_norm", &q_geo);
         k_geo = weights.rms_norm("k_norm", &k_geo);
     }
@@ -93,8 +117,11 @@ fn attention(weights: &Weights, a: &Attention, x: &[f32], length: usize, cache: 
         for h in 0..a.heads {
             let gate = 1.0 / (1.0 + (-(gate_logit[h] + gate_shift[t * a.heads + h])).exp()); // 1/2 when there is none
             let temperature = temperature[h].clamp(-8.0, 8.0).exp();
-            scale(row_mut(&mut q_sem, a.sem, t * a.heads + h), 2.0 * gate * temperature / (a.sem as f32).sqrt());
-            scale(row_mut(&mut q_geo, a.geo, t * a.heads + h), (2.0 - 2.0 * gate) * temperature / (a.geo as f32).sqrt());
+            scale(row_mut(&mut q_sem, a.sem, t * a.heads + h), 2.0 * gate * temperature * a.scale.unwrap_or(1.0 / (a.sem as f32).sqrt()));
+            scale(
+                row_mut(&mut q_geo, a.geo, t * a.heads + h),
+                (2.0 - 2.0 * gate) * temperature * a.scale.unwrap_or(1.0 / (a.geo as f32).sqrt()),
+            );
         }
     }
 
@@ -106,8 +133,10 @@ fn attention(weights: &Weights, a: &Attention, x: &[f32], length: usize, cache: 
             let (query_sem, query_geo) = (row(&q_sem, a.sem, t * a.heads + h), row(&q_geo, a.geo, t * a.heads + h));
             let first = a.window.map_or(0, |window| (t + 1).saturating_sub(window));
             let at = |s: usize| s * a.kv_heads + h / a.group(); // the key/value row of position s
-            let mut scores: Vec<f32> =
-                (first..=t).map(|s| dot(query_sem, row(&k_sem, a.sem, at(s))) + dot(query_geo, row(&k_geo, a.geo, at(s)))).collect();
+            let mut scores: Vec<f32> = (first..=t)
+                .map(|s| dot(query_sem, row(&k_sem, a.sem, at(s))) + dot(query_geo, row(&k_geo, a.geo, at(s))))
+                .map(|score| capped(score, a.score_cap))
+                .collect();
             let mut values: Vec<&[f32]> = (first..=t).map(|s| row(&value, a.value, at(s))).collect();
             if a.null_attn {
                 scores.push(dot(query_sem, row(&null_sem, a.sem, h)) + dot(query_geo, row(&null_geo, a.geo, h)));
@@ -173,6 +202,7 @@ struct Weights<'a> {
     model: &'a Model,
     prefix: String,
     eps: f32,
+    norm_offset: f32,
 }
 
 impl Weights<'_> {
@@ -205,7 +235,7 @@ impl Weights<'_> {
         let weight = self.get(&format!("{name}.weight"));
         let normed = |row: &[f32]| -> Vec<f32> {
             let mean = row.iter().map(|x| x * x).sum::<f32>() / row.len() as f32;
-            row.iter().zip(&weight).map(|(x, w)| x * w / (mean + self.eps).sqrt()).collect()
+            row.iter().zip(&weight).map(|(x, w)| x * (w + self.norm_offset) / (mean + self.eps).sqrt()).collect()
         };
         x.chunks(weight.len()).flat_map(normed).collect()
     }

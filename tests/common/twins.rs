@@ -273,7 +273,8 @@ pub struct Layer {
     pub value: usize,
     pub rope: bool,
     pub rope_semantic: bool,
-    pub qk_norm: bool,
+    /// `none`, `head`, `all`
+    pub qk_norm: &'static str,
     /// `none`, `static`, `dynamic`
     pub gate: &'static str,
     pub learned_temp: bool,
@@ -295,7 +296,7 @@ impl Layer {
             value: head,
             rope: true,
             rope_semantic: false,
-            qk_norm: false,
+            qk_norm: "none",
             gate: "none",
             learned_temp: false,
             tie_qk: false,
@@ -332,9 +333,17 @@ impl Layer {
         offsets
     }
 
+    fn norm_size(&self) -> usize {
+        match self.qk_norm {
+            "head" => 2 * self.geo,
+            "all" => (self.heads + self.kv_heads) * self.geo,
+            _ => 0,
+        }
+    }
+
     /// What `cache_write` reads beside the row: q_norm, k_norm, gate logits, logit scales.
     pub fn extras(&self, random: &mut Random) -> Vec<f32> {
-        let mut count = if self.qk_norm { 2 * self.geo } else { 0 };
+        let mut count = self.norm_size();
         count += if self.gate == "none" { 0 } else { self.heads };
         count += if self.learned_temp { self.heads } else { 0 };
         random.floats(count)
@@ -346,12 +355,19 @@ impl Layer {
         if self.tie_qk {
             row.copy_within(0..self.heads * self.sem, k_sem);
         }
-        let (norms, rest) = extras.split_at(if self.qk_norm { 2 * self.geo } else { 0 });
+        let (norms, rest) = extras.split_at(self.norm_size());
         let (logits, temperatures) = rest.split_at(if self.gate == "none" { 0 } else { self.heads });
         let heads = |at: usize, count: usize, width: usize| (0..count).map(move |head| at + head * width..at + (head + 1) * width);
+        if self.qk_norm == "all" {
+            let (queries, keys) = norms.split_at(self.heads * self.geo);
+            for (at, weight) in [(q_geo, queries), (k_geo, keys)] {
+                let all = &mut row[at..at + weight.len()];
+                all.copy_from_slice(&rms_norm(all, weight, eps));
+            }
+        }
         for (index, at) in heads(q_geo, self.heads, self.geo).chain(heads(k_geo, self.kv_heads, self.geo)).enumerate() {
             let head = &mut row[at];
-            if self.qk_norm {
+            if self.qk_norm == "head" {
                 let weight = if index < self.heads { &norms[..self.geo] } else { &norms[self.geo..] };
                 head.copy_from_slice(&rms_norm(head, weight, eps));
             }
@@ -533,7 +549,7 @@ pub fn draw(seed: u64, sequence: u32, position: u32) -> f64 {
 }
 
 /// What each token weighs when one is drawn; 0: it is not kept.
-pub fn sampling_weights(logits: &[f32], temperature: f32, top_k: usize, top_p: f32) -> Vec<f64> {
+pub fn sampling_weights(logits: &[f32], temperature: f32, top_k: usize, top_p: f32, min_p: f32) -> Vec<f64> {
     let most = logits.iter().copied().fold(f32::MIN, f32::max);
     let weight = |logit: f32| (f64::from(logit - most) / f64::from(temperature)).exp();
     let mut order: Vec<usize> = (0..logits.len()).collect();
@@ -553,8 +569,19 @@ pub fn sampling_weights(logits: &[f32], temperature: f32, top_k: usize, top_p: f
         }
     }
     let mut weights = vec![0.0; logits.len()];
-    for token in order.into_iter().filter(|&token| logits[token] >= limit) {
+    let is_likely = |token: usize| weight(logits[token]) >= f64::from(min_p);
+    for token in order.into_iter().filter(|&token| logits[token] >= limit && is_likely(token)) {
         weights[token] = weight(logits[token]);
     }
     weights
+}
+
+/// Logits with the tokens of a sequence made less likely.
+pub fn penalised(logits: &[f32], tokens: &[u32], penalty: f32) -> Vec<f32> {
+    let change = |(token, &logit): (usize, &f32)| match tokens.contains(&(token as u32)) {
+        true if logit > 0.0 => logit / penalty,
+        true => logit * penalty,
+        false => logit,
+    };
+    logits.iter().enumerate().map(change).collect()
 }

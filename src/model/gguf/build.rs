@@ -1,7 +1,7 @@
 //! GGUF files made by tests, right and wrong ones.
 
 use crate::model::tensor::{Bytes, DataType, Tensor};
-use crate::model::testing;
+use crate::model::{QkNorm, testing};
 use std::sync::Arc;
 
 /// Keys and tensors in the order in which they are to stand in the file.
@@ -118,7 +118,7 @@ pub(super) fn model(family: &str) -> Builder {
     let mut architecture = testing::standard();
     for layer in &mut architecture.layers {
         layer.attention.qkv_bias = family == "qwen2";
-        layer.attention.qk_norm = family == "qwen3";
+        layer.attention.qk_norm = if family == "qwen3" { QkNorm::Head } else { QkNorm::None };
     }
     let mut builder = keys(family);
     for (name, tensor) in testing::tensors(&architecture) {

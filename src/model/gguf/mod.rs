@@ -7,7 +7,8 @@ mod build;
 mod container;
 mod vocabulary;
 
-use super::architecture::{Architecture, Attention, Layer};
+use super::architecture::{Architecture, Attention, Layer, QkNorm};
+use super::architectures::{Family, Gguf, Window, families};
 use super::pairs;
 use super::rope::{Rope, RopeScaling};
 use super::tensor::{Bytes, Tensor};
@@ -19,24 +20,6 @@ use std::path::Path;
 
 /// How a file of this type begins.
 pub(super) const MAGIC: &[u8; 4] = container::MAGIC;
-
-/// What llama.cpp does with an architecture's weights when it converts them.
-struct Family {
-    /// `general.architecture`.
-    name: &'static str,
-    /// Rows of Q and K are stored so that the two elements of a rotary pair are neighbours (`LlamaModel.permute`).
-    interleaved_pairs: bool,
-    /// `attention.sliding_window` is heeded, in every layer.
-    window: bool,
-}
-
-/// Mistral, SmolLM and SmolLM2 call themselves `llama` in this format.
-const FAMILIES: &[Family] = &[
-    Family { name: "llama", interleaved_pairs: true, window: false },
-    Family { name: "qwen2", interleaved_pairs: false, window: false },
-    Family { name: "qwen3", interleaved_pairs: false, window: false },
-    Family { name: "phi3", interleaved_pairs: false, window: true },
-];
 
 /// Keys that change the computation in ways that the runtime doesn't have, with the value at which they change nothing.
 const NEUTRAL: &[(&str, f64)] = &[
@@ -67,6 +50,11 @@ pub(super) fn open(path: &Path) -> Result<Model> {
     Model::new(path, vec![file], architecture, tensors, tokenizer).at(path.display())
 }
 
+/// The chat template of a GGUF file, if it has one.
+pub(super) fn chat_template(file: &ModelFile) -> Result<Option<String>> {
+    Ok(Container::parse(file.bytes())?.string("tokenizer.chat_template")?.map(str::to_owned))
+}
+
 type Parts = (Architecture, BTreeMap<String, Tensor>, ReadTokenizer);
 
 fn read(bytes: Bytes) -> Result<Parts> {
@@ -83,21 +71,23 @@ fn read(bytes: Bytes) -> Result<Parts> {
 }
 
 /// The keys of one architecture (`llama.block_count` is `block_count` here).
-struct Keys<'a> {
+pub(crate) struct Keys<'a> {
     container: &'a Container,
     family: &'static Family,
+    gguf: &'static Gguf,
 }
 
 impl<'a> Keys<'a> {
     fn new(container: &'a Container) -> Result<Keys<'a>> {
         let name = container.string("general.architecture")?.ok_or_else(|| missing("general.architecture"))?;
-        let family = FAMILIES.iter().find(|family| family.name == name);
-        let family = family.ok_or_else(|| unknown("architecture", name, FAMILIES.iter().map(|family| family.name)))?;
-        Ok(Keys { container, family })
+        let known = || families().filter_map(|family| Some((family, family.gguf.as_ref()?)));
+        let found = known().find(|(_, gguf)| gguf.name == name);
+        let (family, gguf) = found.ok_or_else(|| unknown("architecture", name, known().map(|(_, gguf)| gguf.name)))?;
+        Ok(Keys { container, family, gguf })
     }
 
     fn key(&self, key: &str) -> String {
-        format!("{}.{key}", self.family.name)
+        format!("{}.{key}", self.gguf.name)
     }
 
     fn usize(&self, key: &str) -> Result<Option<usize>> {
@@ -108,7 +98,9 @@ impl<'a> Keys<'a> {
         self.usize(key)?.ok_or_else(|| missing(&self.key(key)))
     }
 
-    fn float(&self, key: &str) -> Result<Option<f32>> {
+    /// # Errors
+    /// Another type of value.
+    pub fn float(&self, key: &str) -> Result<Option<f32>> {
         Ok(self.container.float(&self.key(key))?.map(|number| number as f32))
     }
 
@@ -118,7 +110,7 @@ impl<'a> Keys<'a> {
     }
 
     fn architecture(&self) -> Result<Architecture> {
-        for (key, neutral) in NEUTRAL {
+        for (key, neutral) in NEUTRAL.iter().filter(|(key, _)| !self.gguf.keys.contains(key)) {
             if let Some(value) = self.container.float(&self.key(key))?
                 && value != *neutral
             {
@@ -144,6 +136,7 @@ impl<'a> Keys<'a> {
         let kv_heads = self.per_layer("attention.head_count_kv", count)?.unwrap_or_else(|| heads.clone());
         let d_ff = self.per_layer("feed_forward_length", count)?.ok_or_else(|| missing(&self.key("feed_forward_length")))?;
         let rope = self.rope()?;
+        let windows = self.windows(count)?;
         let has = |name: &str| container.tensors.contains_key(name);
         let mut layers = Vec::new();
         for index in 0..count {
@@ -151,17 +144,20 @@ impl<'a> Keys<'a> {
             let geo = self.usize("attention.key_length")?.unwrap_or(default);
             let rotated = self.usize("rope.dimension_count")?.filter(|&rotated| rotated != geo);
             let rope = Rope { rotated, ..rope.clone() };
-            layers.push(Layer {
-                attention: Attention {
-                    qkv_bias: has(&format!("blk.{index}.attn_q.bias")) || has(&format!("blk.{index}.attn_qkv.bias")),
-                    out_bias: has(&format!("blk.{index}.attn_output.bias")),
-                    qk_norm: has(&format!("blk.{index}.attn_q_norm.weight")),
-                    window: self.usize("attention.sliding_window")?.filter(|&window| window > 0 && self.family.window),
-                    value: self.usize("attention.value_length")?.unwrap_or(default),
-                    ..Attention::standard(heads[index], kv_heads[index], geo, Some(rope))
-                },
-                d_ff: d_ff[index],
-            });
+            let qk_norm = match self.family.qk_norm {
+                QkNorm::None if has(&format!("blk.{index}.attn_q_norm.weight")) => QkNorm::Head,
+                own => own,
+            };
+            let attention = Attention {
+                qkv_bias: has(&format!("blk.{index}.attn_q.bias")) || has(&format!("blk.{index}.attn_qkv.bias")),
+                out_bias: has(&format!("blk.{index}.attn_output.bias")),
+                qk_norm,
+                window: windows[index],
+                value: self.usize("attention.value_length")?.unwrap_or(default),
+                ..Attention::standard(heads[index], kv_heads[index], geo, Some(rope))
+            };
+            let Family { activation, operations, .. } = *self.family;
+            layers.push(Layer { activation, operations, ..Layer::llama(attention, d_ff[index]) });
         }
         let vocab = container.tensors.get("token_embd.weight").map(Tensor::rows).or(self.usize("vocab_size")?);
         let token = |key: &str| -> Result<Option<u32>> { Ok(container.integer(key)?.and_then(|id| u32::try_from(id).ok())) };
@@ -170,7 +166,7 @@ impl<'a> Keys<'a> {
         for key in ["tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"] {
             eos.extend(token(key)?.filter(|id| !eos.contains(id)));
         }
-        Ok(Architecture {
+        let mut architecture = Architecture {
             family: self.family.name.to_owned(),
             d_model,
             vocab: vocab.unwrap_or(0),
@@ -178,16 +174,33 @@ impl<'a> Keys<'a> {
             norm_eps: self
                 .float("attention.layer_norm_rms_epsilon")?
                 .ok_or_else(|| missing(&self.key("attention.layer_norm_rms_epsilon")))?,
+            // llama.cpp's converter adds it to the weights.
+            norm_offset: 0.0,
+            embedding_scale: 1.0,
+            logit_cap: None,
             tied_embeddings: !has("output.weight"),
             layers,
             bos: token("tokenizer.ggml.bos_token_id")?,
             eos,
-        })
+        };
+        (self.gguf.read)(self, &mut architecture)?;
+        Ok(architecture)
+    }
+
+    /// The visible positions of each layer.
+    fn windows(&self, count: usize) -> Result<Vec<Option<usize>>> {
+        let window = self.usize("attention.sliding_window")?.filter(|&window| window > 0 && self.gguf.window != Window::None);
+        let every = match self.gguf.window {
+            Window::AllButEvery(every) if window.is_some() => Some(self.usize("attention.sliding_window_pattern")?.unwrap_or(every)),
+            _ => None,
+        };
+        let has = |layer: usize| every.is_none_or(|every| !(layer + 1).is_multiple_of(every));
+        Ok((0..count).map(|layer| window.filter(|_| has(layer))).collect())
     }
 
     /// Source: `llama_model::load_hparams` and `llama_context` of llama.cpp, `rope_yarn` of ggml.
     fn rope(&self) -> Result<Rope> {
-        let base = self.float("rope.freq_base")?.unwrap_or(10_000.0);
+        let base = self.float("rope.freq_base")?.unwrap_or(self.family.rope_base);
         let type_key = self.key("rope.scaling.type");
         let factor = self.float("rope.scaling.factor")?.or(self.float("rope.scale_linear")?).filter(|&factor| factor != 0.0);
         let needed = || factor.ok_or_else(|| missing(&self.key("rope.scaling.factor")));
@@ -255,12 +268,12 @@ fn canonical(container: &Container, keys: &Keys, architecture: &Architecture) ->
             tensors.insert(renamed, tensor.part(rows).at(format!("tensor {name}"))?);
         }
         if !tensors.contains_key(name) && fused(name, tensor, architecture).is_empty() {
-            tensors.insert(canonical_name(name).unwrap_or_else(|| name.clone()), tensor.clone());
+            tensors.insert(canonical_name(name, keys.gguf.names).unwrap_or_else(|| name.clone()), tensor.clone());
         }
     }
     architecture.check_tensors(tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.shape.as_slice())))?;
     for (index, layer) in architecture.layers.iter().enumerate() {
-        pairs::align(&layer.attention, index, keys.family.interleaved_pairs, &mut tensors)?;
+        pairs::align(&layer.attention, index, keys.gguf.interleaved_pairs, &mut tensors)?;
     }
     Ok(tensors)
 }
@@ -294,7 +307,8 @@ fn layer_of(name: &str) -> Option<usize> {
     name.strip_prefix("blk.")?.split_once('.')?.0.parse().ok()
 }
 
-fn canonical_name(name: &str) -> Option<String> {
+/// `own`: the names of blocks that differ from those of a Llama.
+fn canonical_name(name: &str, own: &[(&str, &str)]) -> Option<String> {
     let whole = match name {
         "token_embd.weight" => Some("model.embed_tokens.weight"),
         "output_norm.weight" => Some("model.norm.weight"),
@@ -306,6 +320,9 @@ fn canonical_name(name: &str) -> Option<String> {
     }
     let (index, rest) = name.strip_prefix("blk.")?.split_once('.')?;
     let (block, kind) = rest.rsplit_once('.')?;
+    if let Some((_, ours)) = own.iter().find(|(theirs, _)| *theirs == block) {
+        return Some(format!("model.layers.{index}.{ours}.{kind}"));
+    }
     let block = match block {
         "attn_norm" => "input_layernorm",
         "attn_q" => "self_attn.q_proj",

@@ -21,7 +21,8 @@ fn every_family_comes_out_as_it_went_in() {
             let opened = opened(&Builder { version, ..model(family) }).unwrap_or_else(|error| panic!("{family}: {error}"));
             let mut expected = Architecture { family: family.into(), ..testing::standard() };
             for layer in &mut expected.layers {
-                (layer.attention.qkv_bias, layer.attention.qk_norm) = (family == "qwen2", family == "qwen3");
+                layer.attention.qkv_bias = family == "qwen2";
+                layer.attention.qk_norm = if family == "qwen3" { QkNorm::Head } else { QkNorm::None };
             }
             assert_eq!(opened.architecture, expected);
             for (name, tensor) in testing::tensors(&expected) {
@@ -94,10 +95,7 @@ fn mistakes_in_the_keys_are_told() {
     let huge_array = [&9u32.to_le_bytes()[..], &10u32.to_le_bytes(), &(u64::MAX / 8).to_le_bytes()].concat();
     let huge_text = [&8u32.to_le_bytes()[..], &(1u64 << 40).to_le_bytes()].concat();
     let cases = [
-        (
-            model("llama").string("general.architecture", "gemma3"),
-            "unknown architecture `gemma3`\n  help: known are: llama, qwen2, qwen3, phi3",
-        ),
+        (model("llama").string("general.architecture", "mamba"), "unknown architecture `mamba`\n  help: known are: "),
         (model("llama").without("general.architecture"), "key general.architecture is missing"),
         (model("llama").without("llama.block_count"), "key llama.block_count is missing"),
         (

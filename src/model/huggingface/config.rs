@@ -1,60 +1,14 @@
 //! `config.json`: both generations (`rope_theta` and `rope_scaling`; `rope_parameters`), and our own `attention` section.
 //!
-//! Source of keys and defaults: `configuration_llama.py`, `configuration_mistral.py`, `configuration_qwen2.py`, `configuration_qwen3.py`,
-//! `configuration_phi3.py` of `transformers`.
+//! What a `model_type` implies stands in the files of [`architectures`](crate::model::architectures).
 
 use super::{attention, rope};
 use crate::error::{At, Error, Result, unknown};
 use crate::model::architecture::{Architecture, Attention, Layer};
+use crate::model::architectures::{Family, Window, families};
+use crate::model::operations::Activation;
 use crate::model::section::{Section, missing};
 use serde_json::Value;
-
-/// What a `model_type` implies.
-struct Family {
-    name: &'static str,
-    /// `attention_bias` may give all four projections a bias.
-    optional_bias: bool,
-    /// Q, K and V have a bias, O has none, whatever the configuration says.
-    qkv_bias: bool,
-    qk_norm: bool,
-    /// Values of absent keys (the defaults of `transformers`).
-    head_size: Option<usize>,
-    kv_heads: Option<usize>,
-    window: Window,
-    /// `sliding_window` where the key is absent (`null` means none).
-    default_window: Option<usize>,
-    /// A part of each head may be rotated.
-    partial_rotation: bool,
-}
-
-/// Which layers `sliding_window` concerns.
-#[derive(PartialEq)]
-enum Window {
-    None,
-    All,
-    /// Those from `max_window_layers` on, if `use_sliding_window` is true.
-    Upper,
-}
-
-const PLAIN: Family = Family {
-    name: "llama",
-    optional_bias: true,
-    qkv_bias: false,
-    qk_norm: false,
-    head_size: None,
-    kv_heads: None,
-    window: Window::None,
-    default_window: Some(4096),
-    partial_rotation: false,
-};
-
-const FAMILIES: &[Family] = &[
-    PLAIN,
-    Family { name: "mistral", optional_bias: false, kv_heads: Some(8), window: Window::All, ..PLAIN },
-    Family { name: "qwen2", optional_bias: false, qkv_bias: true, window: Window::Upper, ..PLAIN },
-    Family { name: "qwen3", qk_norm: true, head_size: Some(128), window: Window::Upper, ..PLAIN },
-    Family { name: "phi3", optional_bias: false, window: Window::All, default_window: None, partial_rotation: true, ..PLAIN },
-];
 
 /// No model has more, and a layer's description must not be made a billion times because a file says so.
 const MAX_LAYERS: usize = 1 << 12;
@@ -66,8 +20,9 @@ const MAX_LAYERS: usize = 1 << 12;
 pub(crate) fn architecture(config: &Value) -> Result<Architecture> {
     let config = Section::of(config)?;
     let name = config.text("model_type")?.ok_or_else(|| missing("model_type"))?;
-    let Some(family) = FAMILIES.iter().find(|family| family.name == name) else { return Err(no_family(config, name)) };
+    let Some(family) = families().find(|family| family.name == name) else { return Err(no_family(config, name)) };
     refuse_unsupported(config)?;
+    let activation = activation(config, family)?;
 
     let d_model = config.needed_size("hidden_size")?;
     let count = config.needed_size("num_hidden_layers")?;
@@ -86,13 +41,11 @@ pub(crate) fn architecture(config: &Value) -> Result<Architecture> {
         qkv_bias: bias || family.qkv_bias,
         out_bias: bias,
         qk_norm: family.qk_norm,
-        ..Attention::standard(heads, kv_heads, head_size, Some(rope::of(config, head_size, family.partial_rotation)?))
+        ..Attention::standard(heads, kv_heads, head_size, None)
     };
-    let windows = windows(config, family, count)?;
-    let mut attentions: Vec<Attention> = windows.into_iter().map(|window| Attention { window, ..standard.clone() }).collect();
-    if let Some(section) = config.section("attention")? {
-        attention::apply(section, &mut attentions, d_model).at("key `attention`")?;
-    }
+    let ropes = rope::Ropes::of(config, head_size, family)?;
+    let windowed = |window: Option<usize>| Attention { window, rope: Some(ropes.of_layer(window.is_some()).clone()), ..standard.clone() };
+    let attentions = windows(config, family, count)?.into_iter().map(windowed);
 
     let d_ff = config.sizes("intermediate_size")?.ok_or_else(|| missing("intermediate_size"))?;
     // A list is ours: a GGUF may have layers of different widths.
@@ -105,24 +58,57 @@ pub(crate) fn architecture(config: &Value) -> Result<Architecture> {
             );
         }
     };
-    let architecture = Architecture {
+    let layer =
+        |(attention, d_ff): (Attention, usize)| Layer { activation, operations: family.operations, ..Layer::llama(attention, d_ff) };
+    let mut architecture = Architecture {
         family: name.to_owned(),
         d_model,
         vocab: config.needed_size("vocab_size")?,
         context: rope::context(config)?,
-        norm_eps: config.float("rms_norm_eps")?.unwrap_or(1e-6),
-        tied_embeddings: config.flag("tie_word_embeddings")?.unwrap_or(false),
-        layers: attentions.into_iter().zip(d_ff).map(|(attention, d_ff)| Layer { attention, d_ff }).collect(),
+        norm_eps: config.float("rms_norm_eps")?.unwrap_or(family.norm_eps),
+        norm_offset: family.norm_offset,
+        embedding_scale: 1.0,
+        logit_cap: None,
+        tied_embeddings: config.flag("tie_word_embeddings")?.unwrap_or(family.tied_embeddings),
+        layers: attentions.zip(d_ff).map(layer).collect(),
         bos: tokens(config, "bos_token_id")?.first().copied(),
         eos: tokens(config, "eos_token_id")?,
     };
+    (family.config)(config, &mut architecture)?;
+    if let Some(section) = config.section("attention")? {
+        let mut attentions: Vec<Attention> = architecture.layers.iter().map(|layer| layer.attention.clone()).collect();
+        attention::apply(section, &mut attentions, d_model).at("key `attention`")?;
+        architecture.layers.iter_mut().zip(attentions).for_each(|(layer, attention)| layer.attention = attention);
+    }
     architecture.check()?;
     Ok(architecture)
 }
 
+/// The activation of the MLPs. Where both keys are there, the newer one counts.
+fn activation(config: Section, family: &Family) -> Result<Activation> {
+    for key in ["hidden_activation", "hidden_act"] {
+        match config.text(key)? {
+            None => {}
+            Some("silu" | "swish") => return Ok(Activation::Silu),
+            Some("gelu_pytorch_tanh" | "gelu_new" | "gelu_fast") => return Ok(Activation::GeluTanh),
+            Some(other) => {
+                return Err(
+                    Error::new(format!("activation `{other}` is not supported; silu and gelu_pytorch_tanh are")).at(format!("key `{key}`"))
+                );
+            }
+        }
+    }
+    Ok(family.activation)
+}
+
 /// What there is to say of a model type that isn't ours.
 fn no_family(config: Section, name: &str) -> Error {
-    let known = || FAMILIES.iter().map(|family| family.name);
+    let known = || families().map(|family| family.name);
+    if ["num_experts", "num_local_experts", "n_routed_experts"].into_iter().any(|key| config.get(key).is_some()) {
+        return Error::new(format!("`{name}` has mixture-of-experts layers, which are not supported"))
+            .remedy("choose a dense model")
+            .at("key `model_type`");
+    }
     // A model of texts and images has its language model's configuration inside its own.
     let inner = ["text_config", "language_config", "llm_config"].into_iter().find_map(|key| {
         let inner = config.section(key).ok().flatten()?;
@@ -157,10 +143,8 @@ pub(crate) fn add_generation(architecture: &mut Architecture, config: &Value) ->
 
 /// Options that would change the computation, and that the runtime doesn't have.
 fn refuse_unsupported(config: Section) -> Result<()> {
-    for key in ["hidden_act", "hidden_activation"] {
-        if let Some(activation) = config.text(key)?.filter(|&activation| !matches!(activation, "silu" | "swish")) {
-            return Err(Error::new(format!("activation `{activation}` is not supported; silu is")).at(format!("key `{key}`")));
-        }
+    if config.flag("use_bidirectional_attention")? == Some(true) {
+        return Err(Error::new("attention that sees the future is not supported").at("key `use_bidirectional_attention`"));
     }
     if config.flag("mlp_bias")? == Some(true) {
         return Err(Error::new("biases in the MLP are not supported").at("key `mlp_bias`"));
@@ -190,7 +174,7 @@ fn windows(config: Section, family: &Family, count: usize) -> Result<Vec<Option<
     let window = if config.has("sliding_window") { config.size("sliding_window")? } else { family.default_window };
     let on = match family.window {
         Window::None => false,
-        Window::All => true,
+        Window::All | Window::AllButEvery(_) => true,
         Window::Upper => config.flag("use_sliding_window")?.unwrap_or(false),
     };
     let Some(window) = window.filter(|_| on) else { return Ok(vec![None; count]) };
@@ -207,9 +191,14 @@ fn windows(config: Section, family: &Family, count: usize) -> Result<Vec<Option<
         };
         return types.into_iter().map(one).collect();
     }
-    let first = match family.window {
-        Window::Upper => config.size("max_window_layers")?.unwrap_or(28),
-        _ => 0,
-    };
-    Ok((0..count).map(|layer| (layer >= first).then_some(window)).collect())
+    let (mut first, mut every) = (0, None);
+    match family.window {
+        Window::Upper => first = config.size("max_window_layers")?.unwrap_or(28),
+        Window::AllButEvery(n) => {
+            every = Some(config.size("sliding_window_pattern")?.or(config.size("_sliding_window_pattern")?).unwrap_or(n));
+        }
+        Window::None | Window::All => {}
+    }
+    let has = |layer: usize| layer >= first && every.is_none_or(|every| !(layer + 1).is_multiple_of(every));
+    Ok((0..count).map(|layer| has(layer).then_some(window)).collect())
 }

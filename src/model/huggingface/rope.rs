@@ -4,6 +4,7 @@
 
 use crate::error::{At, Error, Result, unknown};
 use crate::model::Architecture;
+use crate::model::architectures::Family;
 use crate::model::rope::{Rope, RopeScaling};
 use crate::model::section::{Section, missing};
 use serde_json::Value;
@@ -34,12 +35,32 @@ pub(crate) const SCALING_KEYS: [&str; 16] = [
 /// The scalings, as they are named.
 const KINDS: [&str; 7] = ["default", "linear", "dynamic", "yarn", "longrope", "su", "llama3"];
 
-/// The rotation of a model with heads of `head_size`; `partial`: whether its family may rotate a part of them.
-///
-/// # Errors
-/// Unknown scalings; missing and mistyped keys; two sections that differ.
-pub(super) fn of(config: Section, head_size: usize, partial: bool) -> Result<Rope> {
-    let sections = sections(config)?;
+/// The rotations of a model's layers: those with a sliding window may have their own.
+pub(super) struct Ropes {
+    full: Rope,
+    windowed: Rope,
+}
+
+/// The types of layers, as configurations name them.
+const FULL: &str = "full_attention";
+const WINDOWED: &str = "sliding_attention";
+
+impl Ropes {
+    /// # Errors
+    /// Unknown scalings; missing and mistyped keys; two sections that differ.
+    pub fn of(config: Section, head_size: usize, family: &Family) -> Result<Ropes> {
+        let of = |kind| of_kind(config, head_size, family, kind);
+        Ok(Ropes { full: of(FULL)?, windowed: of(WINDOWED)? })
+    }
+
+    pub fn of_layer(&self, windowed: bool) -> &Rope {
+        if windowed { &self.windowed } else { &self.full }
+    }
+}
+
+fn of_kind(config: Section, head_size: usize, family: &Family, kind: &str) -> Result<Rope> {
+    let partial = family.partial_rotation;
+    let sections = sections(config, kind)?;
     let own = |read: &dyn Fn(Section) -> Result<Option<f32>>| -> Result<Option<f32>> {
         for (key, section) in sections.iter().rev() {
             if let Some(value) = read(*section).at(format!("key `{key}`"))? {
@@ -48,7 +69,7 @@ pub(super) fn of(config: Section, head_size: usize, partial: bool) -> Result<Rop
         }
         Ok(None)
     };
-    let base = own(&|section| section.float("rope_theta"))?.or(config.float("rope_theta")?).unwrap_or(10_000.0);
+    let base = own(&|section| section.float("rope_theta"))?.or(config.float("rope_theta")?).unwrap_or(family.rope_base);
     let mut scaled: Option<(&str, Scaled)> = None;
     for (key, section) in &sections {
         let found = scaling(*section, &Contexts::of(config)).at(format!("key `{key}`"))?;
@@ -85,7 +106,8 @@ pub(super) fn of(config: Section, head_size: usize, partial: bool) -> Result<Rop
 pub(super) fn context(config: Section) -> Result<usize> {
     let given = config.needed_size(CONTEXT)?;
     let mut longest = given;
-    for (key, section) in sections(config)? {
+    let kinds = [sections(config, FULL)?, sections(config, WINDOWED)?];
+    for (key, section) in kinds.into_iter().flatten() {
         let stretched = |context: usize, factor: f32| (context as f64 * f64::from(factor)) as usize;
         let reaches = match scaling(section, &Contexts::of(config)).at(format!("key `{key}`"))?.scaling {
             RopeScaling::Dynamic { factor, original_context } | RopeScaling::Yarn { factor, original_context, .. } => {
@@ -125,16 +147,19 @@ pub(crate) fn stretch(architecture: &mut Architecture, section: &Value) -> Resul
     }
 }
 
-/// The sections that speak of RoPE, the newer first: each with its key.
-fn sections<'a>(config: Section<'a>) -> Result<Vec<(&'static str, Section<'a>)>> {
+/// The sections that speak of the RoPE of layers of one type, the newer first: each with its key.
+fn sections<'a>(config: Section<'a>, kind: &str) -> Result<Vec<(&'static str, Section<'a>)>> {
     let mut found = Vec::new();
     for key in ["rope_parameters", "rope_scaling"] {
         let Some(section) = config.section(key)? else { continue };
-        // Newer families have a section for each type of layer here.
-        if let Some(kind) = section.keys().find(|kind| kind.ends_with("_attention")) {
-            return Err(Error::new(format!("RoPE of its own for `{kind}` layers is not supported")).at(format!("key `{key}`")));
+        // Families whose layers differ have a section for each type of layer here.
+        match section.keys().find(|kind| kind.ends_with("_attention")) {
+            None => found.push((key, section)),
+            Some(other) if ![FULL, WINDOWED].contains(&other) => {
+                return Err(unknown("layer type", other, [FULL, WINDOWED]).at(format!("key `{key}`")));
+            }
+            Some(_) => found.extend(section.section(kind).at(format!("key `{key}`"))?.map(|section| (key, section))),
         }
-        found.push((key, section));
     }
     Ok(found)
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::model::RopeScaling;
-use crate::model::architecture::{Architecture, Attention, Gate};
+use crate::model::architecture::{Architecture, Attention, Gate, QkNorm};
 use crate::model::testing::{standard, student, tensors};
 use crate::model::{DataType, OpenOptions, Tensor, WriteOptions, write_directory};
 use serde_json::{Value, json};
@@ -58,7 +58,7 @@ fn both_generations_of_rope_keys_say_the_same() {
 #[test]
 fn every_family_has_its_own_defaults() {
     let plain = attention(with("llama", json!({ "head_dim": null })), 0);
-    assert_eq!((plain.geo, plain.value, plain.kv_heads, plain.qkv_bias, plain.qk_norm, plain.window), (4, 4, 1, false, false, None));
+    assert_eq!((plain.geo, plain.value, plain.kv_heads, plain.qkv_bias, plain.qk_norm, plain.window), (4, 4, 1, false, QkNorm::None, None));
     assert_eq!(attention(with("llama", json!({ "num_key_value_heads": null })), 0).kv_heads, 3);
     let biased = attention(with("llama", json!({ "attention_bias": true })), 0);
     assert_eq!((biased.qkv_bias, biased.out_bias), (true, true));
@@ -77,7 +77,7 @@ fn every_family_has_its_own_defaults() {
     assert_eq!((attention(with("qwen2", types.clone()), 0).window, attention(with("qwen2", types), 2).window), (Some(5), None));
 
     let qwen3 = attention(with("qwen3", json!({ "head_dim": null, "num_attention_heads": 6, "num_key_value_heads": 2 })), 0);
-    assert_eq!((qwen3.geo, qwen3.qk_norm, qwen3.qkv_bias), (128, true, false));
+    assert_eq!((qwen3.geo, qwen3.qk_norm, qwen3.qkv_bias), (128, QkNorm::Head, false));
 }
 
 #[test]
@@ -120,7 +120,11 @@ fn mistakes_in_the_configuration_are_told() {
     let cases = [
         (json!([1]), "expected a map of keys and values, found a list of 1"),
         (json!({}), "key `model_type` is missing"),
-        (with("gemma3", json!({})), "key `model_type`: unknown model type `gemma3`\n  help: known are: llama, mistral, qwen2, qwen3, phi3"),
+        (with("mamba", json!({})), "key `model_type`: unknown model type `mamba`\n  help: known are: "),
+        (
+            with("qwen3_moe", json!({ "num_experts": 128 })),
+            "key `model_type`: `qwen3_moe` has mixture-of-experts layers, which are not supported",
+        ),
         (with("llama", json!({ "hidden_size": null })), "key `hidden_size` is missing"),
         (with("llama", json!({ "hidden_size": "12" })), "key `hidden_size`: expected a whole number, found \"12\""),
         (with("llama", json!({ "hidden_size": 12.5 })), "key `hidden_size`: expected a whole number, found 12.5"),

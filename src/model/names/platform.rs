@@ -233,13 +233,16 @@ mod tests {
 
     /// Two standard layers of 3 heads of 4 on d_model 5.
     fn architecture() -> Architecture {
-        let layer = Layer { attention: Attention::standard(3, 1, 4, None), d_ff: 6 };
+        let layer = Layer::llama(Attention::standard(3, 1, 4, None), 6);
         Architecture {
             family: "llama".into(),
             d_model: 5,
             vocab: 7,
             context: 8,
             norm_eps: 1e-5,
+            norm_offset: 0.0,
+            embedding_scale: 1.0,
+            logit_cap: None,
             tied_embeddings: false,
             layers: vec![layer.clone(), layer],
             bos: None,

@@ -186,6 +186,13 @@ impl Tokenizer {
         self.inner.id_to_token(token)
     }
 
+    /// The text of a token as it stands within a text: with the space that a first token loses. `None` for a token without text of its own.
+    pub fn piece(&self, token: u32) -> Option<String> {
+        // Whatever comes before it, its text is what both together have more.
+        let before = [token];
+        self.decode_after(&before, &[token]).ok().filter(|text| !text.is_empty())
+    }
+
     /// The token that is spelt so in the vocabulary.
     pub fn token(&self, text: &str) -> Option<u32> {
         self.inner.token_to_id(text)

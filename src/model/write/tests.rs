@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::architecture::{Attention, Gate, Layer};
+use crate::model::architecture::{Attention, Gate, Layer, QkNorm};
 use crate::model::testing::{standard, student, tensors};
 use crate::model::{Model, OpenOptions};
 use crate::model::{Rope, RopeScaling};
@@ -44,7 +44,7 @@ fn every_standard_family_comes_back() {
         changed(Architecture { family: "qwen2".into(), eos: vec![], ..standard() }, |index, attention| {
             (attention.qkv_bias, attention.window) = (true, (index == 1).then_some(9));
         }),
-        changed(Architecture { family: "qwen3".into(), ..standard() }, |_, attention| attention.qk_norm = true),
+        changed(Architecture { family: "qwen3".into(), ..standard() }, |_, attention| attention.qk_norm = QkNorm::Head),
     ];
     for architecture in &cases {
         round_trip(architecture);
@@ -106,7 +106,7 @@ fn every_option_of_a_student_comes_back() {
 fn the_written_configuration_is_the_documented_one() {
     let rope = Some(Rope::new(100_000.0, RopeScaling::None));
     let own = Attention { decoupled: true, sem: 8, value: 64, gate: Gate::Static, ..Attention::standard(9, 3, 16, rope.clone()) };
-    let mut layers = vec![Layer { attention: own, d_ff: 1536 }; 3];
+    let mut layers = vec![Layer::llama(own, 1536); 3];
     layers[1].attention = Attention::standard(9, 3, 64, rope);
     let architecture = Architecture { d_model: 576, vocab: 49152, context: 8192, tied_embeddings: true, layers, ..standard() };
     let written = config::of(&architecture, DataType::F16).unwrap();

@@ -7,6 +7,7 @@ mod wgsl;
 
 pub use expression::{Constant, Expression, Kind, Operation, Place, Table, TableValues};
 pub use map::TileMap;
+pub use wgsl::literal;
 
 use super::seam::{Normaliser, Seam, SinkKind};
 use crate::error::{At, Error, Result};

@@ -45,7 +45,7 @@ fn function(text: &mut String, expression: &Expression, signature: &str, tables_
 }
 
 /// A number as WGSL.
-pub(super) fn literal(value: f32) -> String {
+pub fn literal(value: f32) -> String {
     format!("{value:?}f")
 }
 
