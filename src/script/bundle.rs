@@ -1,4 +1,4 @@
-//! The models inside the binary: a script gets a directory with their files, wherever the binary was installed.
+//! The models inside the binary, and the cases of benchmarks: a script gets a directory with their files, wherever the binary was installed.
 
 use super::failure::Answer;
 use super::tokens::hex;
@@ -13,7 +13,13 @@ macro_rules! file {
     ($name:literal) => {
         ($name, include_bytes!(concat!("../../models/", $name)))
     };
+    ($name:literal in config) => {
+        ($name, include_bytes!(concat!("../../config/", $name)))
+    };
 }
+
+/// The folder of `config/` that is bundled in the same way.
+const BENCHMARKS: &str = "benchmarks";
 
 /// Every file of every bundled model, as `model/file`.
 const FILES: &[(&str, &[u8])] = &[
@@ -26,6 +32,10 @@ const FILES: &[(&str, &[u8])] = &[
     file!("austen-dba/model.safetensors"),
     file!("austen-dba/tokenizer.json"),
     file!("austen-dba/tokenizer_config.json"),
+    file!("benchmarks/adversarial.yml" in config),
+    file!("benchmarks/continuations.jsonl" in config),
+    file!("benchmarks/facts.yml" in config),
+    file!("benchmarks/prose.yml" in config),
 ];
 
 /// The directory of the bundled model `name`: unpacked when it is first asked for, under a name that says what is in it, so that another
@@ -34,7 +44,8 @@ fn directory(name: &str) -> Result<PathBuf> {
     let files: Vec<(&str, &[u8])> =
         FILES.iter().filter_map(|(path, bytes)| Some((path.strip_prefix(name)?.strip_prefix('/')?, *bytes))).collect();
     if files.is_empty() {
-        let mut names: Vec<&str> = FILES.iter().filter_map(|(path, _)| path.split('/').next()).collect();
+        let folders = FILES.iter().filter_map(|(path, _)| path.split('/').next());
+        let mut names: Vec<&str> = folders.filter(|name| *name != BENCHMARKS).collect();
         names.dedup();
         return Err(unknown("bundled model", name, names));
     }
@@ -56,8 +67,8 @@ fn directory(name: &str) -> Result<PathBuf> {
     Err(failure.remedy("point the environment variable TMPDIR at a directory that you may write to"))
 }
 
-/// What a path of this repository means where there is no repository: `models/austen` and `models/austen/heldout.npy` are inside the binary,
-/// and come from there when nothing is at `path`. Every other path is returned as it is.
+/// What a path of this repository means where there is no repository: `models/austen`, `models/austen/heldout.npy` and
+/// `config/benchmarks/adversarial.yml` are inside the binary, and come from there when nothing is at `path`. Every other path is returned as it is.
 ///
 /// # Errors
 /// There is no directory to unpack the model into.
@@ -77,7 +88,10 @@ pub fn is_bundled(path: &Path) -> bool {
 fn inside(path: &Path) -> Option<(String, PathBuf)> {
     // `./models/austen/` is the same.
     let path: PathBuf = path.components().filter(|part| *part != Component::CurDir).collect();
-    let path = path.strip_prefix("models").ok()?;
+    let path = path.strip_prefix("models").or_else(|_| path.strip_prefix("config")).ok().filter(|inside| {
+        // Each under its own folder.
+        path.starts_with("config") == inside.starts_with(BENCHMARKS)
+    })?;
     let name = path.iter().next()?.to_str()?;
     let file = path.strip_prefix(name).ok()?;
     let known = |known: &&str| Path::new(known) == path || (file.as_os_str().is_empty() && known.split('/').next() == Some(name));

@@ -1,82 +1,85 @@
-//! Two models' logits at the same positions, compared.
+//! How far two models (or one model with two caches) are apart in what they predict: the Kullback-Leibler divergence of their distributions, position
+//! by position, in double precision.
 
 use super::failure::Answer;
 use super::numbers::Numbers;
 use super::tokens::Tokens;
-use crate::error::{Error, Result};
-use crate::interrupt;
+use super::values;
+use crate::error::Error;
 use rayon::prelude::*;
-use rhai::Map;
 use rhai::plugin::*;
+use rhai::{INT, Map};
 
-/// What is known of one position.
-struct Compared {
-    divergence: f64,
-    losses: [f64; 2],
-    right: [bool; 2],
-    agree: bool,
+/// What is said of one position.
+struct Position {
+    /// Nats.
+    kl: f64,
+    /// Whether both take the same token for the likeliest.
+    agrees: bool,
+    /// Log-probabilities (nats) of the token that really follows, where it is known: of the reference, and of the other.
+    target: Option<[f64; 2]>,
 }
 
-/// `log sum exp`, and where the largest is.
-fn normaliser(logits: &[f64]) -> (f64, usize) {
-    let (best, largest) =
-        logits.iter().enumerate().fold((0, f64::NEG_INFINITY), |best, (index, &logit)| if logit > best.1 { (index, logit) } else { best });
-    (largest + logits.iter().map(|logit| (logit - largest).exp()).sum::<f64>().ln(), best)
+/// The largest logit's index (the first of equal ones), and the logarithm of the sum of the exponentials.
+fn summed(logits: &[f32]) -> (usize, f64) {
+    let best = logits.iter().enumerate().fold(0, |best, (index, &logit)| if logit > logits[best] { index } else { best });
+    let max = f64::from(logits[best]);
+    let sum: f64 = logits.iter().map(|&logit| (f64::from(logit) - max).exp()).sum();
+    (best, max + sum.ln())
 }
 
-fn compared(teacher: &[f64], student: &[f64], next: u32) -> Compared {
-    let ((teacher_sum, teacher_best), (student_sum, student_best)) = (normaliser(teacher), normaliser(student));
-    let term = |(teacher, student): (&f64, &f64)| {
-        let log_p = teacher - teacher_sum;
-        log_p.exp() * (log_p - (student - student_sum))
+/// D(P || Q) = sum_i p_i (ln p_i - ln q_i), with p and q the softmax of each position's logits.
+fn position(p: &[f32], q: &[f32], target: Option<u32>) -> Position {
+    let ((p_best, p_sum), (q_best, q_sum)) = (summed(p), summed(q));
+    let term = |(&p, &q): (&f32, &f32)| {
+        let (p, q) = (f64::from(p) - p_sum, f64::from(q) - q_sum);
+        p.exp() * (p - q)
     };
-    let next = next as usize;
-    Compared {
-        // Rounding may leave a little less than nothing.
-        divergence: teacher.iter().zip(student).map(term).sum::<f64>().max(0.0),
-        losses: [teacher_sum - teacher[next], student_sum - student[next]],
-        right: [teacher_best == next, student_best == next],
-        agree: teacher_best == student_best,
-    }
-}
-
-fn compare(teacher: &[f64], student: &[f64], next: &[u32]) -> Result<Vec<Compared>> {
-    let vocab = teacher.len().checked_div(next.len()).unwrap_or(0);
-    if next.is_empty() || teacher.len() != student.len() || vocab * next.len() != teacher.len() {
-        return Err(Error::new(format!("{} and {} logits for {} next tokens", teacher.len(), student.len(), next.len()))
-            .remedy("give the logits of both models at the same positions, and the token that follows each"));
-    }
-    if let Some(token) = next.iter().find(|&&token| token as usize >= vocab) {
-        return Err(Error::new(format!("token {token} is beyond the {vocab} logits of a position")));
-    }
-    interrupt::check()?;
-    let position = |((teacher, student), &next): ((&[f64], &[f64]), &u32)| compared(teacher, student, next);
-    Ok(teacher.par_chunks(vocab).zip(student.par_chunks(vocab)).zip(next).map(position).collect())
+    // It is never below 0; what is, is the rounding of equal distributions.
+    let kl = p.iter().zip(q).map(term).sum::<f64>().max(0.0);
+    let of = |token: u32| Some([f64::from(*p.get(token as usize)?) - p_sum, f64::from(*q.get(token as usize)?) - q_sum]);
+    Position { kl, agrees: p_best == q_best, target: target.and_then(of) }
 }
 
 #[export_module]
 pub(super) mod api {
-    /// Compares the logits of two models at the same positions (`all_logits` of both), position by position: a map of numbers with `kl` (the divergence of the second model's
-    /// next-token distribution from the first one's, in nats), `first_nll` and `second_nll` (of the token that does follow), `first_right` and `second_right` (1 where it is the
-    /// likeliest one), and `agree` (1 where both have the same likeliest token).
+    /// How far `other` is from `reference`: both are logits as a matrix `[positions, vocab]`, as `all_logits` returns them, and `targets` are the
+    /// tokens that really follow (as many as there are positions, or one fewer). A map of one number for each position: `kl` (D(reference || other)
+    /// in nats), `agrees` (1 where both take the same token for the likeliest, else 0), `reference` and `other` (log-probabilities of the target).
     ///
     /// # Example
     /// ```rhai
-    /// let found = compare_logits(numbers([0.0, 0.0, 1.0, 0.0]), numbers([0.0, 0.0, 1.0, 0.0]), tokens([0, 1]));
-    /// assert(found.kl.sum() == 0.0 && found.second_right.to_array() == [1.0, 0.0], "equal distributions");
+    /// let found = logit_divergence(numbers([0, 0]), numbers([0, 1.0986122886681098]), 2, tokens([1]));
+    /// // p = [1/2, 1/2], q = [1/4, 3/4]: 1/2 ln 2 + 1/2 ln 2/3
+    /// assert((found.kl[0] - 0.14384103622589045).abs() < 1e-7 && (found.other[0].exp() - 0.75).abs() < 1e-7, "by hand");
     /// ```
-    #[rhai_fn(return_raw)]
-    pub fn compare_logits(first: Numbers, second: Numbers, next: Tokens) -> Answer<Map> {
-        let rows = compare(&first.to_vec(), &second.to_vec(), next.as_slice())?;
-        let truth = |value: bool| if value { 1.0 } else { 0.0 };
-        let column = |value: &dyn Fn(&Compared) -> f64| Dynamic::from(Numbers::from(rows.iter().map(value).collect::<Vec<f64>>()));
+    #[rhai_fn(return_raw, volatile)]
+    pub fn logit_divergence(reference: Numbers, other: Numbers, vocab: INT, targets: Tokens) -> Answer<Map> {
+        let vocab = values::count("the vocabulary", vocab)?;
+        let (length, others) = (reference.len(), other.len());
+        if length != others || vocab == 0 || !length.is_multiple_of(vocab) {
+            let message = format!("{length} and {others} logits: expected as many of both, in rows of {vocab}");
+            return Err(Error::new(message).remedy("give all_logits of two sessions that were given the same tokens").into());
+        }
+        let rows = length / vocab;
+        if targets.as_slice().len() != rows && targets.as_slice().len() + 1 != rows {
+            let message = format!("{} targets for {rows} positions: expected as many, or one fewer", targets.as_slice().len());
+            return Err(Error::new(message).into());
+        }
+        let (p, q) = (reference.to_single(), other.to_single());
+        let (p, q, targets) = (p.as_ref(), q.as_ref(), targets.as_slice());
+        let of = |row: usize| {
+            let range = row * vocab..(row + 1) * vocab;
+            super::position(&p[range.clone()], &q[range], targets.get(row).copied())
+        };
+        let found: Vec<super::Position> = (0..rows).into_par_iter().map(of).collect();
+        let list =
+            |of: &dyn Fn(&super::Position) -> Option<f64>| Dynamic::from(Numbers::from(found.iter().filter_map(of).collect::<Vec<f64>>()));
         Ok(Map::from_iter([
-            ("kl".into(), column(&|row| row.divergence)),
-            ("first_nll".into(), column(&|row| row.losses[0])),
-            ("second_nll".into(), column(&|row| row.losses[1])),
-            ("first_right".into(), column(&|row| truth(row.right[0]))),
-            ("second_right".into(), column(&|row| truth(row.right[1]))),
-            ("agree".into(), column(&|row| truth(row.agree))),
+            ("kl".into(), list(&|position| Some(position.kl))),
+            ("agrees".into(), list(&|position| Some(f64::from(u8::from(position.agrees))))),
+            ("reference".into(), list(&|position| position.target.map(|target| target[0]))),
+            ("other".into(), list(&|position| position.target.map(|target| target[1]))),
         ]))
     }
 }

@@ -3,8 +3,9 @@
 use super::host::{Host, HostTag};
 use super::modules::Resolver;
 use super::{
-    attention, bundle, calibration, cells, charts, clock, dataset, device, directory, divergence, files, language, layer_store, matrix,
-    model, model_file, modules, numbers, pairs, parameters, progress, session, statistics, text, thresholds, tokens, weights,
+    attention, bundle, calibration, cells, charts, clock, continuation, dataset, device, directory, divergence, document, files, language,
+    layer_store, matrix, model, model_file, modules, numbers, pairs, parameters, progress, session, share, statistics, text, thresholds,
+    tokens, weights,
 };
 use crate::{interrupt, terminal};
 use rhai::{Dynamic, Engine, Map, Module, OptimizationLevel, Scope, Token};
@@ -29,6 +30,8 @@ pub(super) const SECTIONS: &[Section] = &[
     Section { title: "Attention", about: "Defined by a script: docs/attention.md.", module: attention::module },
     Section { title: "Bundled models", about: "Inside the binary.", module: bundle::module },
     Section { title: "Sessions", about: "Sequences of tokens with their cache.", module: session::module },
+    Section { title: "Continuations", about: "What may follow a context, as tokens.", module: continuation::module },
+    Section { title: "Divergence", about: "How far two predictions are apart.", module: divergence::module },
     Section { title: "The device", about: "What it is, and what is allocated on it.", module: device::module },
     Section { title: "Tokens", about: "Packed lists of token ids.", module: tokens::module },
     Section { title: "Numbers", about: "Packed lists of floats.", module: numbers::module },
@@ -38,6 +41,7 @@ pub(super) const SECTIONS: &[Section] = &[
         about: "Of packed numbers and of arrays: `summary(times)` and `times.summary()` are the same.",
         module: statistics::module,
     },
+    Section { title: "Shares", about: "How often something holds.", module: share::module },
     Section { title: "Matrices", about: "Linear algebra on weights.", module: matrix::module },
     Section { title: "Weights and students", about: "A model's weights on the host, and a student made of them.", module: weights::module },
     Section {
@@ -45,7 +49,6 @@ pub(super) const SECTIONS: &[Section] = &[
         about: "What a layer's attention is given and does with it, and a student's projections fitted to that.",
         module: calibration::module,
     },
-    Section { title: "Two models", about: "Their logits, compared.", module: divergence::module },
     Section { title: "Layers that are done", about: "Kept on the disk while the others are worked on.", module: layer_store::module },
     Section { title: "Clocks", about: "Time on the host, and repeated runs.", module: clock::module },
     Section { title: "Parameters", about: "What `--set` and manifests give to a script.", module: parameters::module },
@@ -55,6 +58,7 @@ pub(super) const SECTIONS: &[Section] = &[
     Section { title: "Run directories", about: "What a run leaves behind.", module: directory::module },
     Section { title: "Charts and tables", about: "Drawn, typeset and printed.", module: charts::module },
     Section { title: "Files", about: "Text, JSON, JSON lines, YAML.", module: files::module },
+    Section { title: "Documents", about: "Cases that somebody wrote, and their mistakes shown where they are.", module: document::module },
     Section { title: "Text", about: "Patterns and words.", module: text::module },
     Section { title: "Progress and other programs", about: "Long work.", module: progress::module },
     Section { title: "Maps", about: "Going through them.", module: pairs::module },

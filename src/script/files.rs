@@ -19,7 +19,7 @@ use std::path::Path;
 /// JSON becomes up to fifty times as large in a script.
 const MAX_JSON: u64 = 64 << 20;
 
-fn text_of(context: &NativeCallContext, path: &str) -> Answer<String> {
+pub(super) fn text_of(context: &NativeCallContext, path: &str) -> Answer<String> {
     text_up_to(context, path, u64::MAX)
 }
 

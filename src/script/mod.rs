@@ -3,16 +3,19 @@
 mod attention;
 mod bundle;
 mod calibration;
+mod cases;
 mod catalog;
 mod cells;
 mod charts;
 mod check;
 mod clock;
 mod closure;
+mod continuation;
 mod dataset;
 mod device;
 mod directory;
 mod divergence;
+mod document;
 mod documentation;
 mod engine;
 mod failure;
@@ -32,6 +35,7 @@ mod parameters;
 mod progress;
 mod report;
 mod session;
+mod share;
 mod statistics;
 mod text;
 mod thresholds;
@@ -45,6 +49,7 @@ mod tests;
 
 pub use attention::Reference;
 pub use bundle::{find_model, is_bundled};
+pub use cases::is_suite;
 pub use documentation::{documentation, write_definitions};
 
 use crate::error::{Error, Result, unknown};
@@ -115,12 +120,15 @@ impl std::str::FromStr for Shard {
     }
 }
 
-/// Runs the script at `path`; where there is no such file, the built-in script of that name. Returns the exit status that it asks for: 0, or
+/// Runs the script at `path`; where there is no such file, the built-in script of that name; of a benchmark in YAML its cases. Returns the exit status that it asks for: 0, or
 /// what it gave to `exit`.
 ///
 /// # Errors
 /// What went wrong, as `file:line:column: message` with the source line below it.
 pub fn run_file(path: &Path, options: &HostOptions) -> Result<u8> {
+    if is_suite(path) {
+        return cases::run(path, options);
+    }
     let script = open(path)?;
     let directory = path.is_file().then(|| path.parent().map(Path::to_path_buf).unwrap_or_default());
     on_script_thread(script, directory, options, Run::run)
@@ -139,6 +147,9 @@ pub fn run_builtin(name: &str, options: &HostOptions) -> Result<u8> {
 /// # Errors
 /// The first mistake, with its place.
 pub fn check_file(path: &Path) -> Result<()> {
+    if is_suite(path) {
+        return cases::check(path);
+    }
     let directory = path.parent().map(Path::to_path_buf);
     on_script_thread(open(path)?, directory, &HostOptions { purpose: Purpose::Check, ..HostOptions::default() }, Run::check)
 }
@@ -149,6 +160,9 @@ pub fn check_file(path: &Path) -> Result<()> {
 /// No such script; a mistake in it.
 pub fn describe(path: &Path) -> Result<String> {
     let options = HostOptions { purpose: Purpose::Check, ..HostOptions::default() };
+    if is_suite(path) {
+        return cases::describe(&options);
+    }
     on_script_thread(open(path)?, path.parent().map(Path::to_path_buf), &options, Run::describe)
 }
 

@@ -25,11 +25,16 @@ type SharedModule = Rc<Module>;
 
 /// The scripts inside the binary.
 const BUILT_IN: &[(&str, &str)] = &[
+    ("accuracy", include_str!("../../scripts/accuracy.rhai")),
+    ("answers", include_str!("../../scripts/answers.rhai")),
     ("artifacts", include_str!("../../scripts/artifacts.rhai")),
+    ("behavior", include_str!("../../scripts/behavior.rhai")),
     ("budget", include_str!("../../scripts/budget.rhai")),
     ("calibrated", include_str!("../../scripts/calibrated.rhai")),
     ("compare_runs", include_str!("../../scripts/compare_runs.rhai")),
     ("compare", include_str!("../../scripts/compare.rhai")),
+    ("choices", include_str!("../../scripts/choices.rhai")),
+    ("context", include_str!("../../scripts/context.rhai")),
     ("conversion", include_str!("../../scripts/conversion.rhai")),
     ("custom", include_str!("../../scripts/custom.rhai")),
     ("data_free", include_str!("../../scripts/data_free.rhai")),
@@ -40,6 +45,7 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("fidelity", include_str!("../../scripts/fidelity.rhai")),
     ("figures", include_str!("../../scripts/figures.rhai")),
     ("full_paper", include_str!("../../scripts/full_paper.rhai")),
+    ("judge", include_str!("../../scripts/judge.rhai")),
     ("kvcache", include_str!("../../scripts/kvcache.rhai")),
     ("latency", include_str!("../../scripts/latency.rhai")),
     ("measure", include_str!("../../scripts/measure.rhai")),
@@ -52,6 +58,7 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("roofline", include_str!("../../scripts/roofline.rhai")),
     ("rounds", include_str!("../../scripts/rounds.rhai")),
     ("runner", include_str!("../../scripts/runner.rhai")),
+    ("suite", include_str!("../../scripts/suite.rhai")),
     ("summary", include_str!("../../scripts/summary.rhai")),
     ("sweep", include_str!("../../scripts/sweep.rhai")),
     ("timing", include_str!("../../scripts/timing.rhai")),
@@ -268,7 +275,9 @@ impl Declared {
 
     /// Whether it says how something is measured.
     pub(super) fn is_benchmark(&self) -> bool {
-        self.has("run", 2) || self.arity("measure").is_some_and(|arity| (1..=3).contains(&arity)) || self.is_timing()
+        // One that holds models against a reference gets that, too.
+        let most = if self.constants.iter().any(|name| name == "REFERENCE") { 4 } else { 3 };
+        self.has("run", 2) || self.arity("measure").is_some_and(|arity| (1..=most).contains(&arity)) || self.is_timing()
     }
 
     /// The same script with all its constants for others to see: `benchmark::COLUMNS`.
@@ -550,12 +559,19 @@ pub(super) mod api {
         ]))
     }
 
-    /// The files that its parameters name: `parameter`, `path` and `sha256` of each.
+    /// The files that its parameters name, and those that its `inputs(config)` lists: `parameter`, `path` and `sha256` of each.
     #[rhai_fn(name = "inputs", pure, return_raw, volatile)]
     pub fn inputs(context: NativeCallContext, benchmark: &mut Benchmark) -> Answer<rhai::Array> {
         let host = Host::of(&context)?;
         let mut found = rhai::Array::new();
-        for (name, value) in &benchmark.config {
+        // Files that it says it reads although no parameter is their path.
+        let mut said = rhai::Array::new();
+        if benchmark.declared(&context)?.arity("inputs").is_some() {
+            let config = Dynamic::from_map(benchmark.config.clone());
+            said = benchmark.call(&context, "inputs", vec![config])?.try_cast().unwrap_or_default();
+        }
+        let more = ("inputs".into(), Dynamic::from_array(said));
+        for (name, value) in benchmark.config.iter().chain([(&more.0, &more.1)]) {
             let texts = value.as_array_ref().map_or_else(|_| vec![value.clone()], |values| values.to_vec());
             for text in texts.into_iter().filter_map(|text| text.into_immutable_string().ok()).filter(|text| !text.is_empty()) {
                 let Some(path) = host.resolve(&text).ok().filter(|path| path.is_file()) else { continue };

@@ -9,6 +9,7 @@ use crate::statistics;
 use rhai::plugin::*;
 use rhai::{Array, FLOAT, INT};
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 
 /// Floats, as wide as they came: logits of a whole prompt are large, and are not doubled. Copies and slices share their memory.
 #[derive(Debug, Clone)]
@@ -46,6 +47,14 @@ impl Numbers {
 
     pub(super) fn to_vec(&self) -> Vec<f64> {
         self.iter().collect()
+    }
+
+    /// As they are on the device.
+    pub(super) fn to_single(&self) -> Cow<'_, [f32]> {
+        match self {
+            Numbers::Single(values) => Cow::Borrowed(values.as_slice()),
+            Numbers::Double(values) => Cow::Owned(values.as_slice().iter().map(|&value| value as f32).collect()),
+        }
     }
 
     fn get(&self, index: INT) -> Result<f64> {
