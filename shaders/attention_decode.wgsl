@@ -21,11 +21,9 @@ Parameters: as attention_prefill; tile_heads (query heads at once), split (posit
 var<workgroup> queries: array<f32, {{ tile_heads * key_width }}>;
 var<workgroup> shared_score: array<f32, {{ workgroup * tile_heads }}>;
 {% endif %}
-{% set v_per = cache.per_word(parts.value.kind) | int %}
-{% set v_aligned = cache.is_aligned(parts.value) %}
-{% set v_quantised = v_aligned and parts.value.kind in ["q8", "q4"] %}
-{% set v_unit = cache.unit(parts.value, most_words) | int %}
-{% set v_each = v_per * v_unit if v_aligned else 1 %}
+{% set v_load = cache.each(parts.value, most_words) | int %}
+{% set v_each = [v_load, 1] | max %}
+{% set v_quantised = v_load > 0 and parts.value.scaled %}
 {#- Elements of a lane that share a scale. -#}
 {% set v_run = [v_each, cache.scale_run(parts.value) | int] | min %}
 {% set v_units = value // v_each %}
@@ -33,33 +31,27 @@ var<workgroup> shared_score: array<f32, {{ workgroup * tile_heads }}>;
 {% set slots = workgroup // v_units if subgroup and v_units < workgroup and workgroup % v_units == 0 else 1 %}
 {#- Adds q . k for the elements of one part of token `token`. -#}
 {% macro add_scores(name, part, start) %}
-{% set per = cache.per_word(part.kind) | int %}
-{% set quantised = part.kind in ["q8", "q4"] %}
-{% set aligned = cache.is_aligned(part) %}
-{% set step = 8 if quantised else [per, 2] | max %}
+{% set load = cache.each(part, most_words) | int %}
+{% set unit = cache.unit(part, load) | int %}
+{% set quantised = load > 0 and part.scaled %}
+{% set step = 8 if quantised else [load, 2] | max %}
 {% if subgroup %}
-{% set unit = cache.unit(part, most_words) | int %}
-{% set each = per * unit if aligned else 1 %}
+{#- A word that several units share is loaded once. -#}
+{% set load = 32 if quantised and part.planes | length > 1 and part.head % 32 == 0 else load %}
+{% set each = [load, 1] | max %}
 {#- Products with codes are added up by themselves as long as they share a scale. -#}
-{% set run = cache.scale_run(part) | int if aligned and quantised else 0 %}
+{% set run = cache.scale_run(part) | int if quantised else 0 %}
 {% for e in range(part.head) %}
 {% if e % each == 0 %}
-{% if aligned %}
-        let {{ name }}_unit{{ e }} = {{ name }}_unit(token, {{ name }}_from / {{ each }}u + {{ e // each }}u);
-{% else %}
-        let {{ name }}_k{{ e }}_0 = {{ name }}_element(token, {{ name }}_from + {{ e }}u);
+{{ cache.load(name, part, load, unit, "token", name ~ "_from / " ~ each ~ "u + " ~ e // each ~ "u", name ~ "_k" ~ e) -}}
 {% endif %}
-{% endif %}
-{% if aligned and e % per == 0 %}
-        {{ cache.unpack(part.kind, cache.word_of(name ~ "_unit" ~ (e // each * each), unit, e % each // per), name ~ "_k" ~ e ~ "_") }}
-{%- endif %}
 {% if run and e % run == 0 %}
         let {{ name }}_scale{{ e }} = {{ name }}_scale(token, {{ name }}_from + {{ e }}u);
 {% for h in range(tile_heads) %}
         var {{ name }}_run{{ e }}_{{ h }} = 0.0;
 {% endfor %}
 {% endif %}
-{% set k = name ~ "_k" ~ (e // per * per ~ "_" ~ e % per if aligned else e ~ "_0") %}
+{% set k = name ~ "_k" ~ e // each * each ~ "_" ~ e % each %}
 {% for h in range(tile_heads) %}
 {% set q = h * key_width + start + e %}
 {% set to = name ~ "_run" ~ (e // run * run) ~ "_" ~ h if run else "score" ~ h %}
@@ -71,17 +63,14 @@ var<workgroup> shared_score: array<f32, {{ workgroup * tile_heads }}>;
 {% endfor %}
 {% endif %}
 {% endfor %}
-{% elif aligned and part.head % step == 0 %}
+{% elif load > 0 and part.head % step == 0 %}
         for (var e = 0u; e < {{ part.head }}u; e += {{ step }}u) {
 {% if quantised %}
             let scale = {{ name }}_scale(token, {{ name }}_from + e);
 {% endif %}
-{% for w in range(step // per) %}
-            let word{{ w }} = {{ name }}_word(token, ({{ name }}_from + e) / {{ per }}u + {{ w }}u);
-            {{ cache.unpack(part.kind, "word" ~ w, "k" ~ w ~ "_") }}
-{%- endfor %}
-{% for h in range(tile_heads) %}
-            score{{ h }} += {{ "scale * " if quantised else "" }}({% for i in range(step) %}{{ " + " if i else "" }}queries[{{ h * key_width + start }}u + e + {{ i }}u] * k{{ i // per }}_{{ i % per }}{% endfor %});
+{{ cache.load(name, part, step, unit, "token", "(" ~ name ~ "_from + e) / " ~ step ~ "u", "k") }}
+{%- for h in range(tile_heads) %}
+            score{{ h }} += {{ "scale * " if quantised else "" }}({% for i in range(step) %}{{ " + " if i else "" }}queries[{{ h * key_width + start }}u + e + {{ i }}u] * k_{{ i }}{% endfor %});
 {% endfor %}
         }
 {% else %}
@@ -162,17 +151,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {% macro add_values() %}
 {% for turn in range(v_turns) %}
             {
-{% if v_aligned %}
                 let at = value_from / {{ v_each }}u + min({{ turn * workgroup }}u + lane, {{ v_units - 1 }}u);
-                let unit = value_unit(value_token, at);
-{% for w in range(v_unit) %}
-                {{ cache.unpack(parts.value.kind, cache.word_of("unit", v_unit, w), "u" ~ w ~ "_") }}
-{%- endfor %}
-{% else %}
-                let at = value_from + min({{ turn * workgroup }}u + lane, {{ v_units - 1 }}u);
-                let u0_0 = value_element(value_token, at);
-{% endif %}
-{% if v_quantised %}
+{{ cache.load("value", parts.value, v_load, cache.unit(parts.value, v_load) | int, "value_token", "at", "v") }}
+{%- if v_quantised %}
 {% for run in range(v_each // v_run) %}
                 let scale{{ run }} = value_scale(value_token, at * {{ v_each }}u + {{ run * v_run }}u);
 {% for h in range(tile_heads) %}
@@ -181,7 +162,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {% endfor %}
 {% endif %}
 {% for h in range(tile_heads) %}{% for j in range(v_each) %}
-                sum{{ h }}_{{ turn }}_{{ j }} = fma({{ "scaled" ~ h ~ "_" ~ j // v_run if v_quantised else "w" ~ h }}, u{{ j // v_per }}_{{ j % v_per }}, sum{{ h }}_{{ turn }}_{{ j }});
+                sum{{ h }}_{{ turn }}_{{ j }} = fma({{ "scaled" ~ h ~ "_" ~ j // v_run if v_quantised else "w" ~ h }}, v_{{ j }}, sum{{ h }}_{{ turn }}_{{ j }});
 {% endfor %}{% endfor %}
             }
 {% endfor %}

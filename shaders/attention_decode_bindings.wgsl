@@ -11,7 +11,7 @@ struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
 // Final: [rows, {{ out_stride }}]. Partial: [rows, heads, splits, value + 2], the last two the largest score and the sum of weights.
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
 {% for name, part in parts | items %}
-{{ cache.reader(name, part, cache.unit(part, most_words) | int, wide, ring) }}
+{{ cache.reader(name, part, cache.unit(part, cache.each(part, most_words) | int) | int, wide, ring) }}
 {%- endfor %}
 {{ cache.places(ring) }}
 {{- seams.declare(seam, heads // kv_heads, tile_heads) }}

@@ -1,29 +1,27 @@
 {#-
 attention_fetch: functions that fetch neighbouring elements of a query, a key or a value, for kernels that put them into workgroup memory as vec4.
 
-Of keys and values it is a vec4 at once, or a word where that holds more: mat2x4 of aligned q4. Heads that are not whole units of this are read element
-by element.
+Of keys and values it is a vec4 at once, or mat2x4 of codes that have 8 in a word. Heads that are not whole units of this are read element by element.
 -#}
 {% import "cache.wgsl" as cache %}
 {#- Elements that are fetched at once. -#}
-{% macro size(part) %}{{ 8 if part.kind == "q4" and part.head % 8 == 0 else 4 }}{% endmacro %}
-{#- Words of them; 0: they do not begin with a word. -#}
-{% macro words(part) %}{{ (size(part) | int) // (cache.per_word(part.kind) | int) if part.head % (size(part) | int) == 0 else 0 }}{% endmacro %}
+{% macro size(part) %}{{ 8 if part.scaled and part.planes[0] < 8 and part.head % 8 == 0 else 4 }}{% endmacro %}
 {#- `NAME_fetch(t, at, e)` of a part. -#}
 {% macro elements(name, part, ring) %}
-{% set per = cache.per_word(part.kind) | int %}
-{% set size = size(part) | int %}
-{% set words = words(part) | int %}
-{% set result = "mat2x4<f32>" if size == 8 else "vec4<f32>" %}
-{{ cache.reader(name, part, [words, 1] | max, false, ring) }}
-// Elements `e` to `e + {{ size - 1 }}` of the head that begins at element `at` of token `t`, the last one again behind it.
+{% set count = size(part) | int %}
+{% set aligned = part.head % (8 if part.scaled else count) == 0 %}
+{% set unit = cache.unit(part, count) | int if aligned else 1 %}
+{% set result = "mat2x4<f32>" if count == 8 else "vec4<f32>" %}
+{{ cache.reader(name, part, unit, false, ring) }}
+// Elements `e` to `e + {{ count - 1 }}` of the head that begins at element `at` of token `t`, the last one again behind it.
 fn {{ name }}_fetch(t: u32, at: u32, e: u32) -> {{ result }} {
-{% if words > 0 %}
-    let found = {{ name }}_unit(t, (at + e) / {{ size }}u);
-{% for w in range(words) %}
-    {{ cache.unpack(part.kind, cache.word_of("found", words, w), "c" ~ w ~ "_") }}
-{%- endfor %}
-    return {{ result }}({% for i in range(size) %}{{ ", " if i else "" }}c{{ i // per }}_{{ i % per }}{% endfor %}){{ " * " ~ name ~ "_scale(t, at + e)" if part.kind in ["q8", "q4"] else "" }};
+{% if aligned %}
+{{ cache.load(name, part, count, unit, "t", "(at + e) / " ~ count ~ "u", "c") }}
+{%- if count == 4 %}
+    return vec4<f32>(c_0, c_1, c_2, c_3){{ " * " ~ name ~ "_scale(t, at + e)" if part.scaled }};
+{% else %}
+    return mat2x4<f32>(c_0, c_1, c_2, c_3, c_4, c_5, c_6, c_7) * {{ name }}_scale(t, at + e);
+{% endif %}
 {% else %}
     var elements = vec4<f32>();
     for (var j = 0u; j < 4u; j++) {

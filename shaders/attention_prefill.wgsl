@@ -24,7 +24,7 @@ struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
 @group(0) @binding(2) var<storage, read> qkv: array<f32>;  // [rows, {{ stride }}]: q_sem, q_geo first
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;  // [rows, {{ out_stride }}]
 {% for name, part in parts | items %}
-{{ cache.reader(name, part, cache.unit(part, most_words) | int, wide, ring) }}
+{{ cache.reader(name, part, cache.unit(part, cache.each(part, most_words) | int) | int, wide, ring) }}
 {%- endfor %}
 {{ cache.places(ring) }}
 {{- seams.declare(seam, group_size, 1) }}
@@ -33,41 +33,34 @@ struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
 {% endif %}
 {#- Fetches elements [0, width) of a head of a part of token `t` and gives each to `use(i, f32 expression)`. -#}
 {% macro each_element(name, part, t, tag) %}
-{% set per = cache.per_word(part.kind) | int %}
-{% set aligned = cache.is_aligned(part) %}
-{% set quantised = part.kind in ["q8", "q4"] %}
-{% if aligned and subgroup %}
+{% set each = cache.each(part, most_words) | int %}
+{% set unit = cache.unit(part, each) | int %}
+{% if each > 0 and subgroup %}
 {#- Lanes take the head's units in turn. -#}
-{% set unit = cache.unit(part, most_words) | int %}
-{% set each = per * unit %}
 {% set run = [each, cache.scale_run(part) | int] | min %}
 {% set units = part.head // each %}
 {% for first in range(0, units, subgroup) %}
-        let {{ tag }}_unit{{ first }} = {{ name }}_unit({{ t }}, {{ name }}_from / {{ each }}u + min({{ first }}u + lane, {{ units - 1 }}u));
-{% for w in range(unit) %}
-        {{ cache.unpack(part.kind, cache.word_of(tag ~ "_unit" ~ first, unit, w), tag ~ "_raw" ~ first ~ "_" ~ w ~ "_") }}
-{%- endfor %}
-{% if quantised %}
+{{ cache.load(name, part, each, unit, t, name ~ "_from / " ~ each ~ "u + min(" ~ first ~ "u + lane, " ~ (units - 1) ~ "u)", tag ~ "_raw" ~ first) }}
+{%- if part.scaled %}
 {% for e in range(0, each, run) %}
         let {{ tag }}_scale{{ first }}_{{ e }} = {{ name }}_scale({{ t }}, {{ name }}_from + min({{ first }}u + lane, {{ units - 1 }}u) * {{ each }}u + {{ e }}u);
 {% endfor %}
 {% endif %}
 {% for j in range(each) %}
-        let {{ tag }}_mine{{ first }}_{{ j }} = {{ tag }}_raw{{ first }}_{{ j // per }}_{{ j % per }}{{ " * " ~ tag ~ "_scale" ~ first ~ "_" ~ j // run * run if quantised else "" }};
+        let {{ tag }}_mine{{ first }}_{{ j }} = {{ tag }}_raw{{ first }}_{{ j }}{{ " * " ~ tag ~ "_scale" ~ first ~ "_" ~ j // run * run if part.scaled else "" }};
 {% endfor %}
 {% for u in range(first, [first + subgroup, units] | min) %}{% for j in range(each) %}
         let {{ tag }}{{ u * each + j }} = subgroupBroadcast({{ tag }}_mine{{ first }}_{{ j }}, {{ u - first }}u);
 {% endfor %}{% endfor %}
 {% endfor %}
-{% elif aligned %}
-{% for w in range(part.head // per) %}
-        let {{ tag }}_word{{ w }} = {{ name }}_word({{ t }}, {{ name }}_from / {{ per }}u + {{ w }}u);
-        {{ cache.unpack(part.kind, tag ~ "_word" ~ w, tag ~ "_raw" ~ w ~ "_") }}
-{%- if quantised and (w * per) % 8 == 0 %}
-        let {{ tag }}_scale{{ w * per // 8 }} = {{ name }}_scale({{ t }}, {{ name }}_from + {{ w * per }}u);
+{% elif each > 0 %}
+{% for u in range(part.head // each) %}
+{{ cache.load(name, part, each, unit, t, name ~ "_from / " ~ each ~ "u + " ~ u ~ "u", tag ~ "_raw" ~ u) }}
+{%- if part.scaled and (u * each) % 8 == 0 %}
+        let {{ tag }}_scale{{ u * each // 8 }} = {{ name }}_scale({{ t }}, {{ name }}_from + {{ u * each }}u);
 {% endif %}
-{% for j in range(per) %}
-        let {{ tag }}{{ w * per + j }} = {{ tag }}_raw{{ w }}_{{ j }}{{ " * " ~ tag ~ "_scale" ~ (w * per // 8) if quantised else "" }};
+{% for j in range(each) %}
+        let {{ tag }}{{ u * each + j }} = {{ tag }}_raw{{ u }}_{{ j }}{{ " * " ~ tag ~ "_scale" ~ (u * each // 8) if part.scaled else "" }};
 {% endfor %}
 {% endfor %}
 {% else %}

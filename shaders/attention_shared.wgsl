@@ -20,40 +20,31 @@ Parameters: as attention_decode; lanes (of a team: a power of two, at most a sub
 var<workgroup> team_most: array<f32, {{ teams * tile_heads }}>;  // [teams, tile_heads]
 var<workgroup> team_total: array<f32, {{ teams * tile_heads }}>;
 var<workgroup> team_sum: array<f32, {{ teams * value }}>;  // [teams, value], of one head at a time
-{#- Words of a unit, elements of a unit, units of a head, turns of the lanes over them. -#}
-{% macro unit(part) %}{{ cache.unit(part, most_words) }}{% endmacro %}
-{% macro each(part) %}{{ (cache.per_word(part.kind) | int) * (unit(part) | int) if cache.is_aligned(part) else 1 }}{% endmacro %}
+{#- Elements of a unit, turns of the lanes over a head's units. -#}
+{% macro each(part) %}{{ [cache.each(part, most_words) | int, 1] | max }}{% endmacro %}
 {% macro turns(part) %}{{ (part.head // (each(part) | int) + lanes - 1) // lanes }}{% endmacro %}
+{#- Elements of a lane that share a scale; 0: there are none. -#}
+{% macro run(part) %}{{ [each(part) | int, cache.scale_run(part) | int] | min if part.scaled and cache.each(part, most_words) | int > 0 else 0 }}{% endmacro %}
 {#- Loads unit `name`_lane`turn` of token `token`: `to`_0 and on its elements, without the scales `to`_scale0 and on of each `run` of them. -#}
 {% macro load(name, part, turn, token, to) %}
-{% set per = cache.per_word(part.kind) | int %}
 {% set each = each(part) | int %}
-{% if cache.is_aligned(part) %}
-            let {{ to }} = {{ name }}_unit({{ token }}, {{ name }}_from / {{ each }}u + {{ name }}_lane{{ turn }});
-{% for w in range(unit(part) | int) %}
-            {{ cache.unpack(part.kind, cache.word_of(to, unit(part) | int, w), to ~ "_" ~ w ~ "_") }}
-{%- endfor %}
-{% if part.kind in ["q8", "q4"] %}
-{% for e in range(0, each, [each, cache.scale_run(part) | int] | min) %}
+{% set load = cache.each(part, most_words) | int %}
+{{ cache.load(name, part, load, cache.unit(part, load) | int, token, name ~ "_from / " ~ each ~ "u + " ~ name ~ "_lane" ~ turn, to) }}
+{%- if run(part) | int > 0 %}
+{% for e in range(0, each, run(part) | int) %}
             let {{ to }}_scale{{ e }} = {{ name }}_scale({{ token }}, {{ name }}_from + {{ name }}_lane{{ turn }} * {{ each }}u + {{ e }}u);
 {% endfor %}
 {% endif %}
-{% else %}
-            let {{ to }}_0_0 = {{ name }}_element({{ token }}, {{ name }}_from + {{ name }}_lane{{ turn }});
-{% endif %}
 {% endmacro %}
-{#- Elements of a lane that share a scale; 0: there are none. -#}
-{% macro run(part) %}{{ [each(part) | int, cache.scale_run(part) | int] | min if cache.is_aligned(part) and part.kind in ["q8", "q4"] else 0 }}{% endmacro %}
 {#- Adds q . k for this lane's elements of one part of position `n`. -#}
 {% macro add_scores(name, part, n) %}
-{% set per = cache.per_word(part.kind) | int %}
 {% set run = run(part) | int %}
 {% for turn in range(turns(part) | int) %}
         {
 {{ load(name, part, turn, "token" ~ n, "k") }}
 {%- for h in range(tile_heads) %}
 {% for first in range(0, each(part) | int, run or (each(part) | int)) %}
-            score{{ n }}_{{ h }} += {{ "k_scale" ~ first ~ " * " if run }}({% for e in range(first, first + (run or (each(part) | int))) %}{{ " + " if e > first }}{{ name }}_query{{ h }}_{{ turn }}_{{ e }} * k_{{ e // per }}_{{ e % per }}{% endfor %});
+            score{{ n }}_{{ h }} += {{ "k_scale" ~ first ~ " * " if run }}({% for e in range(first, first + (run or (each(part) | int))) %}{{ " + " if e > first }}{{ name }}_query{{ h }}_{{ turn }}_{{ e }} * k_{{ e }}{% endfor %});
 {% endfor %}
 {% endfor %}
         }
@@ -141,10 +132,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {% for turn in range(v_turns) %}
         {
 {{ load("value", parts.value, turn, "token" ~ n, "v") }}
-{%- set per = cache.per_word(parts.value.kind) | int %}
-{% set run = run(parts.value) | int %}
+{%- set run = run(parts.value) | int %}
 {% for h in range(tile_heads) %}{% for e in range(v_each) %}
-            sum{{ h }}_{{ turn }}_{{ e }} = fma(weight{{ n }}_{{ h }}{{ " * v_scale" ~ e // run * run if run }}, v_{{ e // per }}_{{ e % per }}, sum{{ h }}_{{ turn }}_{{ e }});
+            sum{{ h }}_{{ turn }}_{{ e }} = fma(weight{{ n }}_{{ h }}{{ " * v_scale" ~ e // run * run if run }}, v_{{ e }}, sum{{ h }}_{{ turn }}_{{ e }});
 {% endfor %}{% endfor %}
         }
 {% endfor %}

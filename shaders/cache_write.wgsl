@@ -2,10 +2,9 @@
 cache_write: what lies between a layer's projections and its attention. In row `t` of qkv [rows, stride], queries and keys are normalised, gated, rotated and
 scaled in place; then keys and values go to the cache.
 
-Keys that are stored in 4 bits go through a Hadamard transform first, and so do the queries they meet: each head by itself, in pieces of 32 channels and less
-(src/runtime/hadamard.rs). The transform is orthonormal, so q . k stays what it is. But keys have a few channels that are far larger than the rest, and alone
-would set the scale of their block and leave two or three codes to the others; spread over a block they do little harm (S. Ashkboos and others, "QuaRot:
-Outlier-Free 4-Bit Inference in Rotated LLMs", 2024). Null keys come transformed. Values have no such channels, and 8 bits have codes enough.
+Keys of kinds that are rotated (src/quant/mod.rs) go through a Hadamard transform first, and so do the queries they meet. The transform is orthonormal, so q . k
+stays what it is (S. Ashkboos and others, "QuaRot: Outlier-Free 4-Bit Inference in Rotated LLMs", 2024). So do values: attention_output turns their sums back.
+Null keys and values come transformed. Blocks are made as src/quant/codec.rs says.
 
 Order of a row: q_sem [heads, sem], q_geo [heads, geo], k_sem [kv_heads, sem], k_geo [kv_heads, geo], v [kv_heads, value], gate [heads]. For the formulas
 see `Attention` in src/model/architecture.rs: queries leave here with their scale (1/sqrt(width) if there is no other), gate and temperature in them.
@@ -16,6 +15,7 @@ Parameters: stride, heads, kv_heads, sem, geo, value, workgroup, rope, rope_head
 learned_temp, tie_qk, unroll (see loops.wgsl), ring (see cache.wgsl), parts {semantic?, geometric, value}, and the bindings of what is there.
 -#}
 {% import "cache.wgsl" as cache %}
+{% import "hadamard.wgsl" as hadamard %}
 {% import "loops.wgsl" as loops %}
 {% set q_geo = heads * sem %}
 {% set k_sem = q_geo + heads * geo %}
@@ -29,7 +29,7 @@ struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
 @group(0) @binding(1) var<storage, read> rows: array<vec2<u32>>;
 @group(0) @binding(2) var<storage, read_write> qkv: array<f32>;  // [rows, {{ stride }}]
 {% for name, part in parts | items %}
-@group(0) @binding({{ part.binding }}) var<storage, read_write> {{ name }}_cache: array<{{ "atomic<u32>" if part.kind in ["q8", "q4"] else "u32" }}>;
+@group(0) @binding({{ part.binding }}) var<storage, read_write> {{ name }}_cache: array<{{ "atomic<u32>" if part.scaled else "u32" }}>;
 {% endfor %}
 {{ cache.places(ring) }}
 {%- if rope %}
@@ -64,79 +64,90 @@ fn query_factor(head: u32, row_at: u32) -> vec2<f32> {
 }
 {% endif %}
 {% macro factor(path) %}{{ " * query_factor(head, row_at)." ~ path if gate != "none" or learned_temp else "" }}{% endmacro %}
-{#-
-The Hadamard transform of all query and key heads of one path, in place. Stage `half` makes (a + b, a - b) / sqrt(2) of elements that are `half` apart, as
-far into a head as pairs of `half` fit; up to three stages are done at once in registers.
--#}
-{% macro hadamard(q_start, k_start, width) %}
-{% set at_stage = namespace(half=1) %}
-{% for _ in range(5) %}
-{% set half = at_stage.half %}
-{% set kept = width // (2 * half) * 2 * half %}
-{% if kept > 0 and half < 32 %}
-{% set stages = 3 if kept % (8 * half) == 0 and half <= 4 else 2 if kept % (4 * half) == 0 and half <= 8 else 1 %}
-{% set size = 2 ** stages %}
-{% set units = kept // size %}
-    for (var unit = local; unit < {{ (heads + kv_heads) * units }}u; unit += {{ workgroup }}u) {
-        let head = unit / {{ units }}u;
-        let i = unit % {{ units }}u;
-        let head_at = row_at + select({{ k_start }}u + (head - {{ heads }}u) * {{ width }}u, {{ q_start }}u + head * {{ width }}u, head < {{ heads }}u);
-        let at = head_at + i / {{ half }}u * {{ half * size }}u + i % {{ half }}u;
-{% for j in range(size) %}
-        let x0_{{ j }} = qkv[at + {{ j * half }}u];
-{% endfor %}
-{% for stage in range(stages) %}{% set apart = 2 ** stage %}{% for j in range(size) %}
-{% if j // apart % 2 == 0 %}
-        let x{{ stage + 1 }}_{{ j }} = x{{ stage }}_{{ j }} + x{{ stage }}_{{ j + apart }};
-        let x{{ stage + 1 }}_{{ j + apart }} = x{{ stage }}_{{ j }} - x{{ stage }}_{{ j + apart }};
-{% endif %}
-{% endfor %}{% endfor %}
-{% for j in range(size) %}
-        qkv[at + {{ j * half }}u] = x{{ stages }}_{{ j }} * {{ ["0.70710678", "0.5", "0.35355339"][stages - 1] }};
-{% endfor %}
-    }
-    storageBarrier();
-{% set at_stage.half = half * size %}
-{% endif %}
-{% endfor %}
-{% endmacro %}
 {#- Writes the blocks of one part: a thread takes a block of 32 elements at a time. -#}
 {% macro write(name, part, start) %}
+{% set words = cache.block_words(part) | int %}
     for (var block = local; block < {{ part.blocks }}u; block += {{ workgroup }}u) {
         let start = row_at + {{ start }}u + block * 32u;
         let count = min({{ loops.bound(32, unroll) }}, {{ part.width }}u - block * 32u);
-        let word_at = (token * {{ part.blocks }}u + block) * {{ cache.block_words(part.kind) }}u;
-{% if part.kind == "f32" %}
+        let block_at = token * {{ part.blocks }}u + block;
+{% if words == 32 %}
         for (var i = 0u; i < {{ loops.bound(32, unroll) }}; i++) {
-            {{ name }}_cache[word_at + i] = select(0u, bitcast<u32>(qkv[start + min(i, count - 1u)]), i < count);
+            {{ name }}_cache[block_at * 32u + i] = select(0u, bitcast<u32>(qkv[start + min(i, count - 1u)]), i < count);
         }
-{% elif part.kind == "f16" %}
+{% elif words == 16 %}
         for (var i = 0u; i < {{ loops.bound(16, unroll) }}; i++) {
             let low = select(0.0, qkv[start + min(2u * i, count - 1u)], 2u * i < count);
             let high = select(0.0, qkv[start + min(2u * i + 1u, count - 1u)], 2u * i + 1u < count);
-            {{ name }}_cache[word_at + i] = pack2x16float(vec2<f32>(low, high));
+            {{ name }}_cache[block_at * 16u + i] = pack2x16float(vec2<f32>(low, high));
         }
 {% else %}
-{% set top = 127 if part.kind == "q8" else 7 %}
-        var largest = 0.0;
+        // The element of largest magnitude, the first of equals.
+        var peak = 0.0;
         for (var i = 0u; i < count; i++) {
-            largest = max(largest, abs(qkv[start + i]));
+            let x = qkv[start + i];
+            peak = select(peak, x, abs(x) > abs(peak));
         }
-        let scale = largest / {{ top }}.0;
-        let inverse_scale = select(0.0, {{ top }}.0 / largest, largest > 0.0);
-{% set per = cache.per_word(part.kind) | int %}
-        for (var w = 0u; w < {{ loops.bound(32 // per, unroll) }}; w++) {
-            var word = 0u;
-            for (var i = 0u; i < {{ loops.bound(per, unroll) }}; i++) {
-                let e = w * {{ per }}u + i;
-                let exact = select(0.0, qkv[start + min(e, count - 1u)], e < count);
-                let code = i32(clamp(round(exact * inverse_scale), {{ "-127.0" if part.kind == "q8" else "-8.0" }}, {{ top }}.0));
-                word |= (u32(code) & {{ "0xffu" if part.kind == "q8" else "0xfu" }}) << ({{ 32 // per }}u * i);
+{% if part.scale == "max_abs" %}
+        let scale = abs(peak) / {{ part.highest }}.0;
+        let inverse_scale = select(0.0, {{ part.highest }}.0 / abs(peak), peak != 0.0);
+{% else %}
+        let first_inverse = select(0.0, {{ part.lowest }}.0 / peak, peak != 0.0);
+        var scale = 0.0;
+        var inverse_scale = 0.0;
+        {
+            let factors = array<f32, {{ part.factors | length }}>({{ part.factors | join(", ") }});
+            var most = 0.0;
+            for (var trial = 0u; trial < {{ loops.bound(part.factors | length, unroll) }}; trial++) {
+                let tried = first_inverse * factors[trial];
+                var products = 0.0;
+                var squares = 0.0;
+                for (var i = 0u; i < count; i++) {
+                    let x = qkv[start + i];
+                    let code = clamp(round(x * tried), {{ part.lowest }}.0, {{ part.highest }}.0);
+                    products += code * x;
+                    squares += code * code;
+                }
+                // With the scale products / squares the squared error is sum(x^2) less this.
+                let refined = products / max(squares, 1.0);
+                if (products * refined > most) {
+                    most = products * refined;
+                    scale = refined;
+                    inverse_scale = tried;
+                }
             }
-            atomicStore(&{{ name }}_cache[word_at + w], word);
+        }
+{% endif %}
+{% for bits in part.planes %}
+        var word{{ loop.index0 }} = 0u;
+{% endfor %}
+        for (var group = 0u; group < {{ loops.bound(8, unroll) }}; group++) {
+            var four = 0u;
+            for (var i = 0u; i < {{ loops.bound(4, unroll) }}; i++) {
+                let e = group * 4u + i;
+                let exact = select(0.0, qkv[start + min(e, count - 1u)], e < count);
+                let code = i32(clamp(round(exact * inverse_scale), {{ part.lowest }}.0, {{ part.highest }}.0));
+                four |= (u32(code) & 0xffu) << (8u * i);
+            }
+{% set before = namespace(bits=0) %}
+{% for bits in part.planes %}
+{% set fields = 8 // bits %}
+            {
+                let field = (four >> {{ before.bits }}u) & {{ (2 ** bits - 1) * 16843009 }}u;
+{% if fields == 1 %}
+                word{{ loop.index0 }} = field;
+{% else %}
+                word{{ loop.index0 }} = select(word{{ loop.index0 }}, 0u, group % {{ fields }}u == 0u) | (field << (group % {{ fields }}u * {{ bits }}u));
+{% endif %}
+                if (group % {{ fields }}u == {{ fields - 1 }}u) {
+                    atomicStore(&{{ name }}_cache[{{ cache.tokens(ring) ~ " * " ~ part.blocks * before.bits ~ "u + " if before.bits }}block_at * {{ bits }}u + group / {{ fields }}u], word{{ loop.index0 }});
+                }
+            }
+{% set before.bits = before.bits + bits %}
+{% endfor %}
         }
         // Two scales share a word, and another workgroup may write the other one.
-        let half_word = {{ cache.tokens(ring) }} * {{ part.blocks * (cache.block_words(part.kind) | int) * 2 }}u + token * {{ part.blocks }}u + block;
+        let half_word = {{ cache.tokens(ring) }} * {{ part.blocks * words * 2 }}u + block_at;
         let shift = 16u * (half_word & 1u);
         atomicAnd(&{{ name }}_cache[half_word / 2u], ~(0xffffu << shift));
         atomicOr(&{{ name }}_cache[half_word / 2u], (pack2x16float(vec2<f32>(scale, 0.0)) & 0xffffu) << shift);
@@ -248,11 +259,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
 {% endif %}
     storageBarrier();
-{% if parts.semantic is defined and parts.semantic.kind == "q4" %}
-{{ hadamard(0, k_sem, sem) }}
+{% if parts.semantic is defined and parts.semantic.rotated %}
+{{ hadamard.heads("qkv", 0, heads, k_sem, kv_heads, sem, workgroup) }}
 {%- endif %}
-{% if parts.geometric.kind == "q4" %}
-{{ hadamard(q_geo, k_geo, geo) }}
+{% if parts.geometric.rotated %}
+{{ hadamard.heads("qkv", q_geo, heads, k_geo, kv_heads, geo, workgroup) }}
+{%- endif %}
+{% if parts.value.rotated %}
+{{ hadamard.heads("qkv", 0, 0, value_at, kv_heads, value, workgroup) }}
 {%- endif %}
 {% if parts.semantic is defined %}
 {{ write("semantic", parts.semantic, k_sem) }}

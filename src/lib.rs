@@ -23,6 +23,7 @@ pub mod yaml;
 
 pub mod gpu;
 pub mod model;
+pub mod quant;
 
 pub mod artifact;
 pub mod calibration;

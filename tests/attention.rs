@@ -20,13 +20,17 @@ const ATTENDED: &[(Layer, usize)] = &[
     // Whole units of words; rows of values shorter than a subgroup.
     (Layer { value: 64, ..Layer::standard(2, 1, 32, ["f32", "q8", "q4"]) }, 2),
     (Layer { sem: 32, value: 32, null_attn: true, ..Layer::standard(2, 2, 16, ["q4", "f16", "q4"]) }, 1),
+    // Codes of two planes: heads of whole blocks, of parts of one, and of no whole word.
+    (Layer { value: 32, ..Layer::standard(4, 2, 64, ["f32", "q5", "q3"]) }, 2),
+    (Layer { sem: 16, value: 24, null_attn: true, ..Layer::standard(3, 1, 8, ["q6", "q3", "q5"]) }, 3),
+    (Layer { sem: 9, value: 21, ..Layer::standard(2, 2, 11, ["q3", "q6", "q5"]) }, 1),
 ];
 
 /// Attention takes a software driver seconds to compile where there are no subgroups: some layers will do there.
 fn is_tried(lab: &Lab, name: &str, index: usize) -> bool {
     match lab.name {
         "full" => true,
-        "bare" => matches!(index, 2 | 3),
+        "bare" => matches!(index, 2 | 3 | 8 | 9),
         _ => index == 3 && name == "decode",
     }
 }
@@ -68,6 +72,9 @@ fn tiles_attend_as_their_twin() {
         (64, 32, 16, false),
         (64, 16, 16, false),
         (128, 32, 16, false),
+        (64, 16, 16, true),
+        (64, 16, 16, false),
+        (32, 8, 16, false),
         (64, 16, 16, false),
         (128, 32, 32, true),
         (64, 16, 16, false),
@@ -76,7 +83,7 @@ fn tiles_attend_as_their_twin() {
     assert_eq!(layers.len(), shapes.len());
     for lab in &Lab::all() {
         for (index, (layer, (workgroup, tile_rows, tile_keys, keep))) in layers.iter().zip(shapes).enumerate() {
-            if matches!((lab.name, index), ("full", _) | ("bare", 6) | ("checked", 8)) {
+            if matches!((lab.name, index), ("full", _) | ("bare", 6 | 9) | ("checked", 11)) {
                 // Loops that are unrolled take a software driver long: once.
                 let parameters =
                     json!({ "workgroup": workgroup, "tile_rows": tile_rows, "tile_keys": tile_keys, "keep": keep, "unroll": index == 0 });

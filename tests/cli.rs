@@ -163,8 +163,7 @@ fn every_verb_has_a_help() {
           --system <TEXT>           With --chat: what the model is told before
           --seed <N>                The same seed gives the same text [default: 0]
           --ignore-end              Go on after an end-of-text token
-          --cache <KIND>            How keys and values are stored [default: fp16] [possible values: fp16, q8, q4,
-                                    none]
+          --cache <KIND>            How keys and values are stored [default: fp16]
           --context <TOKENS>        Room for so many tokens, prompt included [default: what the prompt and
                                     --max-tokens need]
       -h, --help                    Print help
@@ -181,10 +180,13 @@ fn every_verb_has_a_help() {
           --kernels <CHOICE>      How kernels are chosen: auto (as measured once), rule, measure (again, now), or
                                   a file that says it
 
-    Cache kinds:
-      fp16  half floats, 2 bytes an element
-      q8    8-bit codes, 1.0625 bytes an element
-      q4    4-bit codes, 0.5625 bytes an element
+    Cache kinds; q5/q4 is q5 for keys and q4 for values:
+      fp16  half floats, 16 bits an element
+      q8    8-bit codes, 8.5 bits an element
+      q6    6-bit codes, 6.5 bits an element
+      q5    5-bit codes, 5.5 bits an element
+      q4    4-bit codes, 4.5 bits an element
+      q3    3-bit codes, 3.5 bits an element
       none  no cache: the prefix is recomputed at every step
 
     Examples:
@@ -320,10 +322,10 @@ fn mistyped_commands_are_told() {
 
     For more information, try '--help'.
     ");
-    insta::assert_snapshot!(caramba(&["generate", "m.gguf", "hello", "--cache", "q5"]), @r"
+    insta::assert_snapshot!(caramba(&["generate", "m.gguf", "hello", "--cache", "q8/q7"]), @r"
     exit code 2
-    error: invalid value 'q5' for '--cache <KIND>'
-      [possible values: fp16, q8, q4, none]
+    error: invalid value 'q8/q7' for '--cache <KIND>': unknown cache kind `q7`
+      help: did you mean `q8`? known are: fp16, q8, q6, q5, q4, q3, none
 
     For more information, try '--help'.
     ");

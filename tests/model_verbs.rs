@@ -36,7 +36,10 @@ fn a_real_model_is_inspected() {
       kind  bytes/token  8192 tokens
       fp16       23,040       180 MB
       q8         12,240      95.6 MB
+      q6           9360      73.1 MB
+      q5           7920      61.9 MB
       q4           6480      50.6 MB
+      q3           5040      39.4 MB
     ");
     let tensors = caramba(&["inspect", model, "--tensors"]);
     let lines: Vec<&str> = tensors.lines().skip_while(|line| *line != "All tensors").collect();
@@ -153,8 +156,11 @@ fn a_checkpoint_is_read_as_its_manifest_says() {
       kind  bytes/token  131,072 tokens
       fp16          384         48.0 MB
       q8            204         25.5 MB
+      q6            156         19.5 MB
+      q5            132         16.5 MB
       q4            140         17.5 MB
-      q4 keeps the geometric keys of decoupled layers at q8
+      q3            124         15.5 MB
+      kinds of 4 bits and less keep the geometric keys of decoupled layers at q8
     ");
     assert_eq!(told, shown(&caramba_in(directory.path(), &["inspect", checkpoint.to_str().unwrap(), "--manifest", "m.yml"])));
 }

@@ -7,8 +7,8 @@ use crate::gpu::DeviceChoice;
 use crate::model::Model;
 use crate::model::chat::ChatOptions;
 use crate::progress::{Progress, Unit};
-use crate::runtime::cache::CACHE_KINDS;
-use crate::runtime::{CONTEXT_TOKENS, CacheKind, CacheKinds, GenerateOptions, LoadOptions, Network, Session, SessionOptions, StopText};
+use crate::quant::CACHE_KINDS;
+use crate::runtime::{CONTEXT_TOKENS, CacheKinds, GenerateOptions, LoadOptions, Network, Session, SessionOptions, StopText};
 use crate::{script, terminal};
 use clap::Args;
 use serde_json::json;
@@ -59,22 +59,22 @@ pub struct Generate {
     #[arg(long)]
     ignore_end: bool,
     /// How keys and values are stored
-    #[arg(long, value_name = "KIND", default_value = "fp16", value_parser = super::cache_kinds())]
-    cache: String,
+    #[arg(long, value_name = "KIND", default_value = "fp16", value_parser = super::cache_kinds)]
+    cache: CacheKinds,
     /// Room for so many tokens, prompt included [default: what the prompt and --max-tokens need]
     #[arg(long, value_name = "TOKENS")]
     context: Option<usize>,
 }
 
 fn after_help() -> String {
-    let kinds = CACHE_KINDS.iter().map(|entry| vec![format!("  {}", entry.name), entry.text.to_string()]).collect::<Vec<_>>();
+    let kinds = CACHE_KINDS.iter().map(|entry| vec![format!("  {}", entry.name), entry.text()]).collect::<Vec<_>>();
     let examples = "\
 Examples:
   caramba generate models/SmolLM2-135M \"The sea was\"
   caramba generate model.gguf \"The sea was\" --temperature 0.8 --top-p 0.95 --seed 7 --cache q8
   caramba generate instruct.gguf \"Name three rivers.\" --chat
   caramba generate model.gguf - < prompt.txt";
-    format!("Cache kinds:\n{}\n{examples}", columns(&kinds, &[]))
+    format!("Cache kinds; q5/q4 is q5 for keys and q4 for values:\n{}\n{examples}", columns(&kinds, &[]))
 }
 
 fn temperature(typed: &str) -> Result<f32, String> {
@@ -99,7 +99,7 @@ impl Generate {
         }
         let context = self.context(tokens.len(), model.architecture.context)?;
         let network = load(device, &model)?;
-        let options = SessionOptions { context, sequences: 1, cache: CacheKinds::uniform(CacheKind::parse(&self.cache)?), chunk: None };
+        let options = SessionOptions { context, sequences: 1, cache: self.cache, chunk: None };
         let mut session = Session::new(&network, &options)?;
 
         terminal::print(&prompt)?;

@@ -6,7 +6,7 @@ use super::model::ModelArgument;
 use crate::artifact::number;
 use crate::error::Result;
 use crate::model::Model;
-use crate::runtime::cache::CACHE_KINDS;
+use crate::quant::{CACHE_KINDS, CacheKind};
 use crate::runtime::{CacheKinds, bytes_per_token};
 use crate::terminal;
 use clap::Args;
@@ -83,12 +83,12 @@ fn types(model: &Model) -> String {
 fn cache(model: &Model) -> String {
     let longest = model.architecture.context as u64;
     let mut rows = vec![vec!["  kind".into(), "bytes/token".into(), format!("{} tokens", grouped(longest))]];
-    for entry in CACHE_KINDS.iter().filter(|entry| entry.block_bytes > 0) {
+    for entry in CACHE_KINDS.iter().filter(|entry| entry.kind != CacheKind::None) {
         let per_token = bytes_per_token(&model.architecture, CacheKinds::uniform(entry.kind));
         rows.push(vec![format!("  {}", entry.name), grouped(per_token), bytes(per_token * longest)]);
     }
     let mixed = model.architecture.layers.iter().any(|layer| layer.attention.decoupled);
-    let remark = if mixed { "  q4 keeps the geometric keys of decoupled layers at q8\n" } else { "" };
+    let remark = if mixed { "  kinds of 4 bits and less keep the geometric keys of decoupled layers at q8\n" } else { "" };
     columns(&rows, &[1, 2]) + remark
 }
 

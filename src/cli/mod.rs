@@ -20,10 +20,9 @@ mod tokenize;
 
 use crate::error::Result;
 use crate::gpu::{DeviceChoice, Tuning};
-use crate::runtime::cache::CACHE_KINDS;
+use crate::quant::CacheKinds;
 use crate::{interrupt, manifest, terminal};
 use clap::builder::styling::{AnsiColor, Effects, Styles};
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::Path;
@@ -194,9 +193,9 @@ fn list(texts: &[String]) -> String {
     format!("[{}]", quoted.join(", "))
 }
 
-/// A cache kind's name, from the one table of them.
-fn cache_kinds() -> impl TypedValueParser {
-    PossibleValuesParser::new(CACHE_KINDS.iter().map(|entry| PossibleValue::new(entry.name).aliases(entry.aliases.iter().copied())))
+/// A cache kind's name, or those for keys and values.
+fn cache_kinds(typed: &str) -> Result<CacheKinds, String> {
+    CacheKinds::parse(typed).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

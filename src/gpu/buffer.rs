@@ -87,7 +87,7 @@ impl Gpu {
             let live = self.memory().live();
             return Err(Error::new(format!("no room for {label} ({} MB) on {}: {}", bytes >> 20, self.summary().name, first_line(&error)))
                 .remedy(format!(
-                    "{} MB are in use already; take a smaller model, context or batch, or a smaller cache kind (q8, q4)",
+                    "{} MB are in use already; take a smaller model, context or batch, or a smaller cache kind",
                     live.total >> 20
                 )));
         }

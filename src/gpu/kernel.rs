@@ -17,6 +17,8 @@ pub const SHADERS: &[(&str, &str)] = &[
     ("attention_decode_incoming.wgsl", include_str!("../../shaders/attention_decode_incoming.wgsl")),
     ("attention_fetch.wgsl", include_str!("../../shaders/attention_fetch.wgsl")),
     ("attention_merge.wgsl", include_str!("../../shaders/attention_merge.wgsl")),
+    ("attention_output.wgsl", include_str!("../../shaders/attention_output.wgsl")),
+    ("hadamard.wgsl", include_str!("../../shaders/hadamard.wgsl")),
     ("attention_prefill.wgsl", include_str!("../../shaders/attention_prefill.wgsl")),
     ("attention_seam.wgsl", include_str!("../../shaders/attention_seam.wgsl")),
     ("attention_shared.wgsl", include_str!("../../shaders/attention_shared.wgsl")),

@@ -65,7 +65,21 @@ impl Attend<'_> {
     /// # Errors
     /// A shader that the device refuses; while forms are measured, a lost device or Ctrl-C.
     pub fn steps(&self, gpu: &Gpu) -> Result<Vec<(When, Step)>> {
-        self.steps_as(gpu, self.form(gpu)?)
+        let mut steps = self.steps_as(gpu, self.form(gpu)?)?;
+        steps.extend(self.turned_back(gpu)?.map(|step| (When::Always, step)));
+        Ok(steps)
+    }
+
+    /// Turns outputs back where values are stored transformed.
+    fn turned_back(&self, gpu: &Gpu) -> Result<Option<Step>> {
+        if !self.cache.value.part.rotated {
+            return Ok(None);
+        }
+        let Attention { heads, value, .. } = *self.attention;
+        let parameters = json!({ "heads": heads, "value": value, "out_stride": self.out_stride, "workgroup": 64 });
+        let kernel = gpu.kernel("attention_output.wgsl", &parameters)?;
+        let bindings = vec![self.call.binding(), self.out.binding()];
+        gpu.step("values turned back", &kernel, bindings, [Count::Rows(1), Count::Of(1), Count::Of(1)]).map(Some)
     }
 
     /// The steps in one form.

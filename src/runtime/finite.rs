@@ -3,8 +3,7 @@
 //! One NaN or infinity makes all that follows from it NaN, and NaN is chosen, averaged and printed like any other number. So whoever reads
 //! results checks them; what is wrong is only looked for then, in the weights and by computing the same tokens once more.
 
-use super::cache::CacheKind;
-use super::{CacheKinds, Session, SessionOptions};
+use super::{CacheKind, CacheKinds, Session, SessionOptions};
 use crate::error::{Error, Result};
 use crate::model::Tensor;
 

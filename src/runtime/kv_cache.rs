@@ -1,23 +1,18 @@
 //! A session's keys and values on the device: one buffer for each part of each layer.
 
 use super::hooks::Reach;
-use super::{CacheKind, CacheKinds, hadamard};
 use crate::error::{At, Error, Result};
 use crate::gpu::{Buffer, Gpu, Purpose, Usage};
 use crate::model::{Architecture, Attention, Model};
+use crate::quant::{CacheKind, CacheKinds, Part, smaller_kinds, transform};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-/// Semantic keys, geometric keys or values of one layer; `shaders/cache.wgsl` has the layout.
+/// Semantic keys, geometric keys or values of one layer.
 pub(super) struct CachePart {
     pub buffer: Buffer,
-    pub kind: CacheKind,
-    /// Elements of a token over all heads.
-    width: usize,
-    /// Elements of a head.
-    head: usize,
-    /// Blocks of a token.
-    blocks: usize,
+    /// Bound nowhere yet.
+    pub part: Part,
 }
 
 /// Where positions lie that are not all kept: the first ones at their places, the latest in a ring. `shaders/cache.wgsl` has the layout.
@@ -71,36 +66,15 @@ pub fn bytes_per_token(architecture: &Architecture, kinds: CacheKinds) -> u64 {
 }
 
 impl CachePart {
-    fn new(gpu: &Gpu, label: &str, kind: CacheKind, kv_heads: usize, head: usize, tokens: usize, purpose: Purpose) -> Result<CachePart> {
-        let width = kv_heads * head;
-        let blocks = width.div_ceil(super::cache::BLOCK);
-        let (block_words, scaled) = match kind {
-            CacheKind::None => (32, false),
-            CacheKind::F16 => (16, false),
-            CacheKind::Q8 => (8, true),
-            CacheKind::Q4 => (4, true),
-        };
-        let code_words = tokens * blocks * block_words;
-        let bytes = code_words * 4 + if scaled { tokens * blocks * 2 } else { 0 };
-        // Whole units of four words: kernels load as many at once.
-        let buffer = gpu.buffer(label, bytes.next_multiple_of(16) as u64, purpose, Usage::Storage).map_err(|error| {
-            error.remedy("make the session with a smaller `context`, fewer `sequences` or a smaller cache kind (q8, q4)")
+    fn new(gpu: &Gpu, label: &str, part: Part, tokens: usize) -> Result<CachePart> {
+        let purpose = if part.kind == CacheKind::None { Purpose::Activations } else { Purpose::Cache };
+        let buffer = gpu.buffer(label, part.words(tokens) as u64 * 4, purpose, Usage::Storage).map_err(|error| {
+            error.remedy(format!(
+                "make the session with a smaller `context`, fewer `sequences` or a smaller cache kind ({})",
+                smaller_kinds()
+            ))
         })?;
-        Ok(CachePart { buffer, kind, width, head, blocks })
-    }
-
-    fn kind_name(&self) -> &'static str {
-        match self.kind {
-            CacheKind::None => "f32",
-            CacheKind::F16 => "f16",
-            CacheKind::Q8 => "q8",
-            CacheKind::Q4 => "q4",
-        }
-    }
-
-    /// What the shaders know of it.
-    fn parameters(&self, binding: usize) -> Value {
-        json!({ "kind": self.kind_name(), "width": self.width, "head": self.head, "blocks": self.blocks, "binding": binding })
+        Ok(CachePart { buffer, part })
     }
 }
 
@@ -114,13 +88,16 @@ impl LayerCache {
         let attention = &model.architecture.layers[index].attention;
         let nulls = transformed_nulls(gpu, model, index, parts(attention, kinds).map(|(kind, _)| kind))?;
         let [semantic, geometric, value] = parts(attention, kinds);
-        let purpose = |kind| if kind == CacheKind::None { Purpose::Activations } else { Purpose::Cache };
         let part = |name: &str, (kind, head): (CacheKind, usize)| {
-            CachePart::new(gpu, &format!("the cache of {name}"), kind, attention.kv_heads, head, tokens, purpose(kind))
+            CachePart::new(gpu, &format!("the cache of {name}"), Part::new(kind, attention.kv_heads, head, 0), tokens)
                 .at(format!("layer {index}"))
         };
         let semantic = if attention.sem > 0 { Some(part("semantic keys", semantic)?) } else { None };
         Ok(LayerCache { ring, semantic, geometric: part("keys", geometric)?, value: part("values", value)?, nulls })
+    }
+
+    fn parts(&self) -> impl Iterator<Item = &CachePart> {
+        [self.semantic.as_ref(), Some(&self.geometric), Some(&self.value)].into_iter().flatten()
     }
 
     /// The parts by name, bound from `binding` on; and their buffers in that order.
@@ -129,7 +106,7 @@ impl LayerCache {
         let mut parameters = serde_json::Map::new();
         let mut buffers = Vec::new();
         for (name, part) in named.into_iter().filter_map(|(name, part)| Some((name, part?))) {
-            parameters.insert(name.to_owned(), part.parameters(binding + buffers.len()));
+            parameters.insert(name.to_owned(), Part { binding: binding + buffers.len(), ..part.part }.parameters());
             buffers.push(part.buffer.binding());
         }
         (Value::Object(parameters), buffers)
@@ -137,19 +114,19 @@ impl LayerCache {
 
     /// The buffers of its parts.
     pub fn buffers(&self) -> impl Iterator<Item = &Buffer> {
-        [self.semantic.as_ref(), Some(&self.geometric), Some(&self.value)].into_iter().flatten().map(|part| &part.buffer)
+        self.parts().map(|part| &part.buffer)
     }
 
-    /// The kinds of the parts, as shaders call them.
+    /// The kinds of the parts by name.
     pub fn kinds(&self) -> Vec<&'static str> {
-        [self.semantic.as_ref(), Some(&self.geometric), Some(&self.value)].into_iter().flatten().map(CachePart::kind_name).collect()
+        self.parts().map(|part| part.part.kind.name()).collect()
     }
 
     /// Fills the parts with something of every kind: halves of 0.125 to 0.25 and either sign, as elements, codes or scales.
     pub fn fill(&self, gpu: &Gpu) {
         let words: Vec<u32> = (0..1u32 << 20).map(|index| 0x3000_3000 | (index.wrapping_mul(2_654_435_761) & 0x83ff_83ff)).collect();
         let bytes: &[u8] = bytemuck::cast_slice(&words);
-        for part in [self.semantic.as_ref(), Some(&self.geometric), Some(&self.value)].into_iter().flatten() {
+        for part in self.parts() {
             for at in (0..part.buffer.bytes()).step_by(bytes.len()) {
                 gpu.write(&part.buffer, at, &bytes[..bytes.len().min((part.buffer.bytes() - at) as usize)]);
             }
@@ -158,26 +135,27 @@ impl LayerCache {
 
     /// Bytes that are cache, and not merely keys and values of one call.
     pub fn bytes(&self) -> u64 {
-        let parts = [self.semantic.as_ref(), Some(&self.geometric), Some(&self.value)];
-        parts.into_iter().flatten().filter(|part| part.kind != CacheKind::None).map(|part| part.buffer.bytes()).sum()
+        self.parts().filter(|part| part.part.kind != CacheKind::None).map(|part| part.buffer.bytes()).sum()
     }
 }
 
-/// The null keys of a layer whose queries meet keys of 4 bits, transformed as those are; `None` where nothing is transformed.
-fn transformed_nulls(gpu: &Gpu, model: &Model, index: usize, [semantic, geometric, _]: [CacheKind; 3]) -> Result<Option<Buffer>> {
+/// The null keys and values of a layer some of whose parts are stored transformed, transformed as those are; `None` where nothing is.
+fn transformed_nulls(gpu: &Gpu, model: &Model, index: usize, kinds: [CacheKind; 3]) -> Result<Option<Buffer>> {
     let attention = &model.architecture.layers[index].attention;
-    let (sem, geo) = (attention.sem, attention.geo);
-    if !attention.null_attn || !((sem > 0 && semantic == CacheKind::Q4) || geometric == CacheKind::Q4) {
+    let widths = [attention.sem, attention.geo, attention.value];
+    let is_rotated = |(kind, width): (CacheKind, usize)| width > 0 && kind.entry().is_rotated;
+    if !attention.null_attn || !kinds.into_iter().zip(widths).any(is_rotated) {
         return Ok(None);
     }
     let mut nulls = super::network::nulls(model, index)?;
-    for head in nulls.chunks_exact_mut(sem + geo + attention.value) {
-        let (semantic_key, rest) = head.split_at_mut(sem);
-        if semantic == CacheKind::Q4 {
-            hadamard::transform(semantic_key);
-        }
-        if geometric == CacheKind::Q4 {
-            hadamard::transform(&mut rest[..geo]);
+    for head in nulls.chunks_exact_mut(widths.iter().sum()) {
+        let mut rest = head;
+        for (kind, width) in kinds.into_iter().zip(widths) {
+            let (part, behind) = rest.split_at_mut(width);
+            if is_rotated((kind, width)) {
+                transform(part);
+            }
+            rest = behind;
         }
     }
     Ok(Some(gpu.buffer_of("the null keys and values", &nulls, Purpose::Activations)?))

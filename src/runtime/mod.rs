@@ -2,12 +2,10 @@
 
 mod attend;
 pub mod attention_forms;
-pub mod cache;
 mod finite;
 mod fork;
 pub mod forms;
 mod generate;
-mod hadamard;
 pub mod hooks;
 mod inputs;
 mod kv_cache;
@@ -24,8 +22,8 @@ mod stop;
 mod tuning;
 mod weights;
 
+pub use crate::quant::{CacheKind, CacheKinds};
 pub use attention_forms::{AttentionForm, Way};
-pub use cache::{CacheKind, CacheKinds};
 pub use generate::{CONTEXT_TOKENS, OnTokens};
 pub use kv_cache::{Ring, bytes_per_token};
 pub use linear::{Form, Shape};

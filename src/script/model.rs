@@ -11,7 +11,7 @@ use crate::error::{At, Error, Result, unknown};
 use crate::model::chat::ChatOptions;
 use crate::model::{Architecture, OpenOptions};
 use crate::progress::{Progress, Unit};
-use crate::runtime::cache::CACHE_KINDS;
+use crate::quant::CACHE_KINDS;
 use crate::runtime::{CacheKind, CacheKinds, LoadOptions, Network, WeightKind, bytes_per_token};
 use rhai::plugin::*;
 use rhai::{Array, FLOAT, INT, ImmutableString, Map};
@@ -91,8 +91,8 @@ impl Model {
 /// The kinds of a cache, from a kind's name or from options: `cache` for all of it, and its parts by themselves.
 pub(super) fn cache_kinds(options: &mut Options) -> Result<CacheKinds> {
     let parse = |name: ImmutableString| CacheKind::parse(&name);
-    let all = options.text("cache")?.map(parse).transpose()?.unwrap_or(CacheKind::F16);
-    let mut kinds = CacheKinds::uniform(all);
+    let all = options.text("cache")?.map(|name| CacheKinds::parse(&name)).transpose()?;
+    let mut kinds = all.unwrap_or(CacheKinds::uniform(CacheKind::F16));
     for (key, part) in [
         ("key_cache", &mut kinds.key),
         ("value_cache", &mut kinds.value),
@@ -328,11 +328,11 @@ pub(super) mod api {
     /// # Example
     /// ```rhai,no_run
     /// let model = load("models/SmolLM2-135M");
-    /// print(`${model.bytes_per_token("fp16")} bytes, ${model.bytes_per_token("q8")} as q8`);
+    /// print(`${model.bytes_per_token("fp16")} bytes, ${model.bytes_per_token("q5/q4")} with q5 keys and q4 values`);
     /// ```
     #[rhai_fn(name = "bytes_per_token", pure, return_raw)]
     pub fn bytes_of_kind(model: &mut Model, kind: &str) -> Answer<INT> {
-        Ok(bytes_per_token(model.architecture(), CacheKinds::uniform(CacheKind::parse(kind)?)) as INT)
+        Ok(bytes_per_token(model.architecture(), CacheKinds::parse(kind)?) as INT)
     }
 
     /// As above, of a cache given as to `session`: `#{ cache: "q8", value_cache: "q4" }`.
@@ -445,9 +445,9 @@ pub(super) mod api {
     ///
     /// | option | default | |
     /// |---|---|---|
-    /// | `cache` | `"fp16"` | `"fp16"`, `"q8"`, `"q4"`; `"none"`: every step recomputes the whole prefix |
+    /// | `cache` | `"fp16"` | a kind that `all_cache_kinds()` lists; `"q5/q4"`: for keys and for values; `"none"`: every step recomputes the whole prefix |
     /// | `key_cache`, `value_cache` | `cache` | those of standard layers by themselves |
-    /// | `semantic_cache`, `geometric_cache` | `cache` | the keys of decoupled layers; with q4, geometric keys stay at q8 |
+    /// | `semantic_cache`, `geometric_cache` | `cache` | the keys of decoupled layers; with 4 bits and less, geometric keys stay at q8 |
     /// | `context` | 2048 | positions that there is room for, per sequence |
     /// | `sequences` | 1 | sequences that run side by side |
     /// | `chunk` | chosen for the device | most tokens of one step of a prefill |

@@ -7,7 +7,7 @@ use super::host::Host;
 use super::model::{self, LoadChoice, Model};
 use super::tokens::Tokens;
 use crate::error::{At, Error};
-use crate::runtime::{CacheKind, CacheKinds, bytes_per_token};
+use crate::runtime::{CacheKinds, bytes_per_token};
 use crate::terminal;
 use rhai::plugin::*;
 use rhai::{Array, INT, Map};
@@ -129,10 +129,10 @@ pub(super) mod api {
         Ok(file.model.tokenizer()?.encode(text, special)?.into())
     }
 
-    /// Bytes of cache that one token takes in all layers, with a cache of this kind.
+    /// Bytes of cache that one token takes in all layers, with a cache of this kind, or of these: `"q5/q4"`.
     #[rhai_fn(name = "bytes_per_token", pure, return_raw)]
     pub fn bytes_of_kind(file: &mut ModelFile, kind: &str) -> Answer<INT> {
-        Ok(bytes_per_token(&file.model.architecture, CacheKinds::uniform(CacheKind::parse(kind)?)) as INT)
+        Ok(bytes_per_token(&file.model.architecture, CacheKinds::parse(kind)?) as INT)
     }
 
     /// Its files with their `bytes` and `sha256`.

@@ -6,7 +6,7 @@ use super::failure::Answer;
 use super::host::Host;
 use super::values::{described, from_data};
 use crate::error::{At, Error, Result, unknown};
-use crate::runtime::CacheKind;
+use crate::quant::{CACHE_KINDS, CacheKind, CacheKindEntry, CacheKinds};
 use rhai::plugin::*;
 use rhai::{AST, Engine, Map, Stmt};
 use std::fmt::Write;
@@ -20,7 +20,7 @@ pub struct Required(Dynamic);
 
 /// The default of a parameter that is a kind of cache; in an array, of each of its elements.
 #[derive(Debug, Clone)]
-pub struct CacheKindName(&'static str);
+pub struct CacheKindName(ImmutableString);
 
 /// The default of a list that is empty unless it is given; holds an example of an element.
 #[derive(Debug, Clone)]
@@ -192,7 +192,7 @@ fn from_text(text: &str, example: Option<&Dynamic>) -> Result<Dynamic> {
 /// A default as scripts see it.
 fn plain(value: &Dynamic) -> Dynamic {
     if let Some(kind) = value.read_lock::<CacheKindName>() {
-        return kind.0.into();
+        return kind.0.clone().into();
     }
     match value.as_array_ref() {
         Ok(values) => Dynamic::from_array(values.iter().map(plain).collect()),
@@ -205,7 +205,7 @@ fn fit(example: &Dynamic, value: Dynamic) -> Result<Dynamic> {
     if example.is::<CacheKindName>() {
         let name = value.clone().into_immutable_string();
         let name = name.map_err(|_| Error::new(format!("expected a kind of cache, and got {}", described(&value))))?;
-        return Ok(CacheKind::parse(&name)?.name().into());
+        return Ok(CacheKinds::canonical(&name)?.into());
     }
     let wrong = |value: &Dynamic| Error::new(format!("expected {}, and got {}", expected(example), described(value)));
     if example.is_unit() || (example.is_int() && value.is_int()) || (example.is_bool() && value.is_bool()) {
@@ -331,8 +331,8 @@ pub(super) mod api {
         Required(example)
     }
 
-    /// In `const PARAMETERS = #{ ... }`: the default of a parameter that is a kind of cache, such as `"fp16"`, `"q8"`, `"q4"`. An unknown kind is
-    /// then an error where it was given, and `q8_0` becomes `q8`.
+    /// In `const PARAMETERS = #{ ... }`: the default of a parameter that is a kind of cache, such as `"fp16"`, or kinds for keys and for values, such
+    /// as `"q5/q4"`. An unknown kind is then an error where it was given, and `q8_0` becomes `q8`.
     ///
     /// # Example
     /// ```rhai,no_run
@@ -341,7 +341,27 @@ pub(super) mod api {
     /// ```
     #[rhai_fn(name = "cache_kind", return_raw)]
     pub fn cache_kind(name: &str) -> Answer<CacheKindName> {
-        Ok(CacheKindName(CacheKind::parse(name)?.name()))
+        Ok(CacheKindName(CacheKinds::canonical(name)?.into()))
+    }
+
+    /// The kinds of cache that there are, the most exact first: maps of `name`, `bits` of an element (its share of a scale included), and `text` about it.
+    ///
+    /// # Example
+    /// ```rhai
+    /// let q8 = all_cache_kinds().filter(|kind| kind.name == "q8")[0];
+    /// assert(q8.bits == 8.5, "8 bits, and 16 for each 32");
+    /// ```
+    #[rhai_fn(name = "all_cache_kinds")]
+    pub fn all_cache_kinds() -> rhai::Array {
+        let kinds = CACHE_KINDS.iter().filter(|entry| entry.kind != CacheKind::None);
+        let map = |entry: &CacheKindEntry| {
+            Map::from_iter([
+                ("name".into(), entry.name.into()),
+                ("bits".into(), entry.stored_bits().into()),
+                ("text".into(), entry.text().into()),
+            ])
+        };
+        kinds.map(|entry| Dynamic::from_map(map(entry))).collect()
     }
 
     /// In `const PARAMETERS = #{ ... }`: a list that is empty unless it is given, and an example of its elements.

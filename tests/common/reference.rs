@@ -105,9 +105,9 @@ fn attention(weights: &Weights, a: &Attention, x: &[f32], length: usize, cache: 
         }
     }
 
-    keys_through_cache(&mut k_sem, a.kv_heads, a.sem, cache.semantic);
-    keys_through_cache(&mut k_geo, a.kv_heads, a.geo, if a.decoupled { cache.geometric } else { cache.key });
-    through_cache(&mut value, a.kv_heads * a.value, cache.value);
+    through_cache(&mut k_sem, a.kv_heads, a.sem, cache.semantic);
+    through_cache(&mut k_geo, a.kv_heads, a.geo, if a.decoupled { cache.geometric } else { cache.key });
+    through_cache(&mut value, a.kv_heads, a.value, cache.value);
 
     // What each query part is multiplied by: gate, temperature and 1 / sqrt(width). [T, H]
     let gate_logit = if a.gate == Gate::None { vec![0.0; a.heads] } else { weights.get("decoupled_gate_logit") };
@@ -168,33 +168,26 @@ fn rotate(x: &mut [f32], heads: usize, width: usize, rope: &Rope) {
     }
 }
 
-/// k [T, heads, width] as a cache of this kind gives it back. What 4 bits hold is the key's Hadamard transform; where the device multiplies that with the
-/// query's, the key is transformed back here.
-fn keys_through_cache(k: &mut [f32], heads: usize, width: usize, kind: CacheKind) {
-    let transform = |k: &mut [f32]| {
-        if kind == CacheKind::Q4 && width > 0 {
-            k.chunks_mut(width).for_each(super::twins::hadamard);
+/// x [T, heads, width] as a cache of this kind gives it back: blocks of 32 elements of a token, over all its heads. What rotated kinds hold is the Hadamard
+/// transform of each head; where the device transforms queries alike, or turns outputs back, it is transformed back here.
+fn through_cache(x: &mut [f32], heads: usize, width: usize, kind: CacheKind) {
+    let entry = kind.entry();
+    let transform = |x: &mut [f32]| {
+        if entry.is_rotated && width > 0 {
+            x.chunks_mut(width).for_each(super::twins::hadamard);
         }
     };
-    transform(k);
-    through_cache(k, heads * width, kind);
-    transform(k);
-}
-
-/// x [T, width] as a cache of this kind gives it back: blocks of 32 elements of a token, over all its heads. Quantised with the exact
-/// scale, dequantised with the stored one.
-fn through_cache(x: &mut [f32], width: usize, kind: CacheKind) {
-    let top = match kind {
+    match kind {
         CacheKind::None => return,
         CacheKind::F16 => return x.iter_mut().for_each(|x| *x = f16::from_f32(*x).to_f32()),
-        CacheKind::Q8 => 127.0,
-        CacheKind::Q4 => 7.0,
-    };
-    for block in x.chunks_mut(width.max(1)).flat_map(|token| token.chunks_mut(32)) {
-        let scale = block.iter().fold(0.0f32, |largest, x| largest.max(x.abs())) / top;
-        let stored = f16::from_f32(scale).to_f32();
-        block.iter_mut().for_each(|x| *x = if scale > 0.0 { (*x / scale).round_ties_even() * stored } else { 0.0 });
+        _ => {}
     }
+    transform(x);
+    for block in x.chunks_mut((heads * width).max(1)).flat_map(|token| token.chunks_mut(32)) {
+        let stored = caramba::quant::decode(&caramba::quant::encode(entry, block));
+        block.copy_from_slice(&stored[..block.len()]);
+    }
+    transform(x);
 }
 
 /// The weights of some part of a model.

@@ -33,8 +33,8 @@ fn tolerance(kind: CacheKind) -> f32 {
     match kind {
         CacheKind::None => 1e-3,
         CacheKind::F16 => 2e-3,
-        CacheKind::Q8 => 5e-3,
-        CacheKind::Q4 => 2e-2,
+        CacheKind::Q8 | CacheKind::Q6 => 5e-3,
+        _ => 2e-2,
     }
 }
 
@@ -44,7 +44,7 @@ fn row(values: &[f32], width: usize, index: usize) -> &[f32] {
 }
 
 pub const FP16: &[CacheKind] = &[CacheKind::F16];
-pub const ALL: &[CacheKind] = &[CacheKind::F16, CacheKind::Q8, CacheKind::Q4];
+pub const ALL: &[CacheKind] = &[CacheKind::F16, CacheKind::Q8, CacheKind::Q4, CacheKind::Q5];
 
 /// Which of [`devices`].
 pub const FULL: usize = 0;

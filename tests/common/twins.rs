@@ -1,6 +1,7 @@
 //! The kernels' twins: the same in plain Rust, for one row at a time and in f64 where sums are long.
 
 use super::lab::Random;
+use caramba::quant::{self, CacheKind};
 use caramba::runtime::hooks::Sink;
 use caramba::runtime::hooks::expression::At;
 use caramba::runtime::seam::Normaliser;
@@ -108,10 +109,15 @@ pub fn rms_norm(x: &[f32], weight: &[f32], eps: f64) -> Vec<f32> {
     x.iter().zip(weight).map(|(x, w)| (f64::from(*x) / (mean + eps).sqrt() * f64::from(*w)) as f32).collect()
 }
 
+/// The kind of that name; `f32` is what there is without a cache.
+fn kind_of(name: &str) -> CacheKind {
+    if name == "f32" { CacheKind::None } else { CacheKind::parse(name).unwrap() }
+}
+
 /// A part of a cache (keys or values), as `shaders/cache.wgsl` has it.
 #[derive(Debug, Clone, Copy)]
 pub struct Part {
-    /// `f32`, `f16`, `q8`, `q4`
+    /// `f32`, or a kind's name.
     pub kind: &'static str,
     pub kv_heads: usize,
     /// Elements of a head.
@@ -127,63 +133,43 @@ impl Part {
         self.width().div_ceil(32)
     }
 
+    fn layout(self) -> quant::Part {
+        quant::Part::new(kind_of(self.kind), self.kv_heads, self.head, 0)
+    }
+
     fn bits(self) -> usize {
-        match self.kind {
-            "f32" => 32,
-            "f16" => 16,
-            "q8" => 8,
-            _ => 4,
-        }
+        self.layout().block_words()
     }
 
     fn quantised(self) -> bool {
-        self.bits() < 16
+        self.layout().scaled
     }
 
-    /// The largest code.
-    fn top(self) -> f32 {
-        if self.kind == "q8" { 127.0 } else { 7.0 }
+    pub fn is_rotated(self) -> bool {
+        self.layout().rotated
     }
 
     /// Words of a cache of so many tokens, filled up to a multiple of four.
     pub fn words(self, tokens: usize) -> usize {
-        let scales = if self.quantised() { (tokens * self.blocks()).div_ceil(2) } else { 0 };
-        (tokens * self.blocks() * self.bits() + scales).next_multiple_of(4)
+        self.layout().words(tokens)
     }
 
     pub fn parameters(self, binding: usize) -> Value {
-        json!({ "kind": self.kind, "width": self.width(), "head": self.head, "blocks": self.blocks(), "binding": binding })
+        quant::Part { binding, ..self.layout() }.parameters()
     }
 
     /// The bits of element `e` (padding included) of token `t`.
-    fn code(self, cache: &[u32], t: usize, e: usize) -> u32 {
-        let at = (t * self.blocks() * 32 + e) * self.bits();
-        let word = cache[at / 32] >> (at % 32);
-        if self.bits() == 32 { word } else { word & ((1 << self.bits()) - 1) }
+    fn code(self, cache: &[u32], tokens: usize, t: usize, e: usize) -> u32 {
+        self.layout().bits(cache, tokens, t, e)
     }
 
     fn scale_bits(self, cache: &[u32], tokens: usize, t: usize, e: usize) -> u16 {
-        let half_word = tokens * self.blocks() * self.bits() * 2 + t * self.blocks() + e / 32;
-        (cache[half_word / 2] >> (16 * (half_word % 2))) as u16
-    }
-
-    /// Element `e` of token `t`: what it stands for, and its block's scale (1 where there is none).
-    fn element(self, cache: &[u32], tokens: usize, t: usize, e: usize) -> (f32, f32) {
-        let code = self.code(cache, t, e);
-        let scale = if self.quantised() { f16::from_bits(self.scale_bits(cache, tokens, t, e)).to_f32() } else { 1.0 };
-        let value = match self.kind {
-            "f32" => f32::from_bits(code),
-            "f16" => f16::from_bits(code as u16).to_f32(),
-            "q8" => f32::from(code as u8 as i8) * scale,
-            // Four bits, two's complement.
-            _ => f32::from(((code as u8) << 4) as i8 >> 4) * scale,
-        };
-        (value, scale)
+        self.layout().scale_bits(cache, tokens, t, e)
     }
 
     /// All elements of token `t`.
     pub fn token(self, cache: &[u32], tokens: usize, t: usize) -> Vec<f32> {
-        (0..self.width()).map(|e| self.element(cache, tokens, t, e).0).collect()
+        (0..self.width()).map(|e| self.layout().value(cache, tokens, t, e)).collect()
     }
 
     /// A cache full of random elements. Scales are moderate, codes are any.
@@ -203,8 +189,7 @@ impl Part {
             })
             .collect();
         while cache.len() < self.words(tokens) {
-            let scale = pair(random, 1.0 / self.top()) & 0x7fff_7fff;
-            cache.push(scale);
+            cache.push(pair(random, 1.0 / self.layout().highest as f32));
         }
         cache
     }
@@ -226,35 +211,40 @@ impl Part {
     /// Whether token `t` holds `expected`, as exactly as this kind can, and zeros where it is padded. `noise`: by how much `expected` may be off itself,
     /// relative to the largest value.
     pub fn check(self, cache: &[u32], tokens: usize, t: usize, expected: &[f32], noise: f32) {
+        let layout = self.layout();
         for (block, values) in expected.chunks(32).enumerate() {
             let largest = values.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
-            for (i, &value) in values.iter().enumerate() {
-                let (found, stored) = self.element(cache, tokens, t, block * 32 + i);
-                let off = noise * largest;
-                let place = format!("token {t}, element {} of {self:?}: {found}, expected {value}", block * 32 + i);
+            let found: Vec<f32> = (0..values.len()).map(|i| layout.value(cache, tokens, t, block * 32 + i)).collect();
+            let off = noise * largest;
+            let place = format!("token {t}, block {block} of {self:?}: {found:?}, expected {values:?}");
+            let squares = |a: &[f32]| a.iter().zip(values).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>();
+            for (&found, &value) in found.iter().zip(values) {
                 match self.kind {
                     "f32" => assert!((found - value).abs() <= off, "{place}"),
                     "f16" => assert!((found - value).abs() <= off + value.abs() / 2048.0 + 1e-7, "{place}"),
-                    _ => {
-                        let scale = largest / self.top();
-                        assert!((stored - scale).abs() <= off + scale / 2048.0, "{place}: scale {stored}, expected {scale}");
-                        let code = if stored > 0.0 { found / stored } else { 0.0 };
-                        let exact = if scale > 0.0 { value / scale } else { 0.0 };
-                        assert!((code - exact).abs() <= 0.5 + 1e-4 + noise * self.top(), "{place}: code {code}, exactly {exact}");
-                        assert!(code.abs() <= self.top(), "{place}: code {code}");
-                    }
+                    // No element is further off than a step, which is what the largest is clamped by.
+                    _ => assert!((found - value).abs() <= off + 1.2 * largest / layout.highest as f32, "{place}"),
                 }
+            }
+            if self.quantised() {
+                // As good as the codec's: the device may come to another of two blocks that are equally good.
+                let plain = quant::encode(kind_of(self.kind).entry(), values);
+                let slack = (noise + 1e-4) * largest * largest;
+                assert!(
+                    squares(&found) <= 1.001 * squares(&quant::decode(&plain)) + f64::from(slack * slack + 1e-3 * slack),
+                    "{place}: the codec has {plain:?}"
+                );
             }
         }
         for e in self.width()..self.blocks() * 32 {
-            assert_eq!(self.code(cache, t, e), 0, "token {t}, padding {e} of {self:?}");
+            assert_eq!(self.code(cache, tokens, t, e), 0, "token {t}, padding {e} of {self:?}");
         }
     }
 
     /// Whether token `t` is bit for bit the same in both caches.
     pub fn check_untouched(self, before: &[u32], after: &[u32], tokens: usize, t: usize) {
         for e in 0..self.blocks() * 32 {
-            assert_eq!(self.code(before, t, e), self.code(after, t, e), "token {t}, element {e} of {self:?} was written");
+            assert_eq!(self.code(before, tokens, t, e), self.code(after, tokens, t, e), "token {t}, element {e} of {self:?} was written");
             if self.quantised() {
                 let scale = |cache| self.scale_bits(cache, tokens, t, e);
                 assert_eq!(scale(before), scale(after), "token {t}, scale of element {e} of {self:?} was written");
@@ -395,9 +385,14 @@ impl Layer {
             row[head * self.sem..(head + 1) * self.sem].iter_mut().for_each(|x| *x *= semantic);
             row[q_geo + head * self.geo..q_geo + (head + 1) * self.geo].iter_mut().for_each(|x| *x *= geometric);
         }
-        for (kind, width, queries, keys) in [(self.kinds[0], self.sem, 0, k_sem), (self.kinds[1], self.geo, q_geo, k_geo)] {
-            if kind == "q4" && width > 0 {
-                row[queries..queries + self.heads * width].chunks_mut(width).for_each(hadamard);
+        let value_at = self.offsets()[3];
+        for (index, width, queries, keys) in
+            [(0, self.sem, Some(0), k_sem), (1, self.geo, Some(q_geo), k_geo), (2, self.value, None, value_at)]
+        {
+            if kind_of(self.kinds[index]).entry().is_rotated && width > 0 {
+                if let Some(queries) = queries {
+                    row[queries..queries + self.heads * width].chunks_mut(width).for_each(hadamard);
+                }
                 row[keys..keys + self.kv_heads * width].chunks_mut(width).for_each(hadamard);
             }
         }

@@ -1,12 +1,12 @@
-//! The transform that keys of 4 bits and their queries go through (`shaders/cache_write.wgsl` says why), for what isn't made on the device.
+//! The transform that rotated kinds go through, for what is not made on the device (`shaders/hadamard.wgsl` is for what is).
 
-use super::cache::BLOCK;
+use super::BLOCK;
 
 /// The orthonormal Walsh-Hadamard transform of one head, in place; it is its own inverse.
 ///
 /// A head is taken apart into pieces of 32 and what is left into powers of two, the largest first (88 is 32, 32, 16 and 8); each piece has a transform of its
 /// own. On SmolLM2 larger pieces did worse: a channel's outliers harm the blocks of 32 elements that they are spread to.
-pub(super) fn transform(head: &mut [f32]) {
+pub fn transform(head: &mut [f32]) {
     let mut half = 1;
     while half < BLOCK && 2 * half <= head.len() {
         for pair in head.chunks_exact_mut(2 * half) {
