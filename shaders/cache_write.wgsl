@@ -11,8 +11,10 @@ see `Attention` in src/model/architecture.rs: queries leave here with their scal
 
 One workgroup per row.
 
-Parameters: stride, heads, kv_heads, sem, geo, value, workgroup, rope, rope_heads (1: all turn alike), rope_semantic, qk_norm (`none`, `head`: each head by itself, `all`: all heads at once), eps, gate (`none`, `static`, `dynamic`),
-learned_temp, tie_qk, unroll (see loops.wgsl), ring (see cache.wgsl), parts {semantic?, geometric, value}, and the bindings of what is there.
+Latent attention has no values of its own: its semantic keys, which `latent` (a norm of theirs) makes, are both: transformed as keys, they are transformed values too.
+
+Parameters: stride, heads, kv_heads, sem, geo, value, workgroup, rope, rope_pairs (geo / 2, or a part of it that all parts of a head turn by), rope_heads (1: all turn alike), rope_semantic, qk_norm (`none`, `head`: each head by itself, `all`: all heads at once), eps, gate (`none`, `static`, `dynamic`),
+learned_temp, tie_qk, latent (whether the semantic key is normalised, by the extras), unroll (see loops.wgsl), ring (see cache.wgsl), parts {semantic?, geometric, value}, and the bindings of what is there.
 -#}
 {% import "cache.wgsl" as cache %}
 {% import "hadamard.wgsl" as hadamard %}
@@ -33,7 +35,7 @@ struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
 {% endfor %}
 {{ cache.places(ring) }}
 {%- if rope %}
-@group(0) @binding({{ rope_binding }}) var<storage, read> turns: array<vec2<f32>>;  // [context, rope_heads, geo / 2]: cosine, sine
+@group(0) @binding({{ rope_binding }}) var<storage, read> turns: array<vec2<f32>>;  // [context, rope_heads, rope_pairs]: cosine, sine
 {% endif %}
 {% if rope_semantic %}
 @group(0) @binding({{ rope_semantic_binding }}) var<storage, read> semantic_turns: array<vec2<f32>>;  // [sem / 2]
@@ -46,6 +48,9 @@ struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
 {% endif %}
 {% if qk_norm != "none" %}
 var<workgroup> inverse: array<f32, {{ heads + kv_heads }}>;
+{% endif %}
+{% if latent %}
+var<workgroup> latent_sums: array<f32, {{ workgroup }}>;
 {% endif %}
 
 {% if gate != "none" or learned_temp %}
@@ -170,6 +175,25 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     storageBarrier();
 {% endif %}
+{% if latent %}
+    // One key of all heads: each lane has some of its squares.
+    var latent_squares = 0.0;
+    for (var i = local; i < {{ sem }}u; i += {{ workgroup }}u) {
+        latent_squares += qkv[row_at + {{ k_sem }}u + i] * qkv[row_at + {{ k_sem }}u + i];
+    }
+    latent_sums[local] = latent_squares;
+    workgroupBarrier();
+    for (var half = {{ workgroup // 2 }}u; half > 0u; half /= 2u) {
+        if (local < half) {
+            latent_sums[local] += latent_sums[local + half];
+        }
+        workgroupBarrier();
+    }
+    let latent_inverse = inverseSqrt(latent_sums[0] / {{ sem }}.0 + {{ eps }});
+    for (var i = local; i < {{ sem }}u; i += {{ workgroup }}u) {
+        qkv[row_at + {{ k_sem }}u + i] *= latent_inverse * extras[i];
+    }
+{% endif %}
 {% if qk_norm != "none" %}
     for (var head = local; head < {{ heads + kv_heads }}u; head += {{ workgroup }}u) {
         let at = row_at + select({{ k_geo }}u + (head - {{ heads }}u) * {{ geo }}u, {{ q_geo }}u + head * {{ geo }}u, head < {{ heads }}u);
@@ -211,12 +235,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         high *= inverse_of * extras[weight_at + {{ geo // 2 }}u];
 {% endif %}
 {% if rope %}
+{% set pair_of = "i" ~ (" % " ~ rope_pairs ~ "u" if rope_pairs != geo // 2 else "") %}
 {% if rope_heads > 1 %}
         // Heads that keep different rotary pairs: a query turns as the keys that it meets.
         let kv_head = select(head - {{ heads }}u, head / {{ heads // kv_heads }}u, is_query);
-        let turn = turns[(position * {{ rope_heads }}u + kv_head) * {{ geo // 2 }}u + i];
+        let turn = turns[(position * {{ rope_heads }}u + kv_head) * {{ rope_pairs }}u + {{ pair_of }}];
 {% else %}
-        let turn = turns[position * {{ geo // 2 }}u + i];
+        let turn = turns[position * {{ rope_pairs }}u + {{ pair_of }}];
 {% endif %}
         let turned = vec2<f32>(low * turn.x - high * turn.y, high * turn.x + low * turn.y);
         low = turned.x;
@@ -265,12 +290,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {% if parts.geometric.rotated %}
 {{ hadamard.heads("qkv", q_geo, heads, k_geo, kv_heads, geo, workgroup) }}
 {%- endif %}
-{% if parts.value.rotated %}
+{% if parts.value is defined and parts.value.rotated %}
 {{ hadamard.heads("qkv", 0, 0, value_at, kv_heads, value, workgroup) }}
 {%- endif %}
 {% if parts.semantic is defined %}
 {{ write("semantic", parts.semantic, k_sem) }}
 {%- endif %}
 {{ write("geometric", parts.geometric, k_geo) }}
-{{- write("value", parts.value, value_at) -}}
+{%- if parts.value is defined %}
+{{ write("value", parts.value, value_at) }}
+{%- endif %}
 }

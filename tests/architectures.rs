@@ -4,7 +4,7 @@
 mod common;
 
 use caramba::model::{Architecture, DataType, Model, OpenOptions, QkNorm, RopeScaling};
-use caramba::runtime::{CacheKind, WeightKind};
+use caramba::runtime::{CacheKind, CacheKinds, WeightKind, bytes_per_token};
 use common::fixture;
 use common::fixtures::{directories, open, reference, relative_error};
 use common::runtime::{ALL, BARE, FP16, FULL, check};
@@ -97,6 +97,12 @@ fn configurations_are_understood() {
     assert_eq!((llama.bos, llama.eos.as_slice(), llama.context), (Some(1), [2].as_slice(), 128));
     assert!(!llama.tied_embeddings && architecture("llama_tied").tied_embeddings);
 
+    // One latent of 36 and one rotated key of 8, in blocks of 32 elements of 2 bytes; keys and values of 3 heads would be 3 (20 + 16) wide.
+    let latent = architecture("deepseek_v3");
+    let attention = &latent.layers[1].attention;
+    assert_eq!((attention.kv_heads, attention.sem, attention.geo, attention.value, attention.out_width()), (1, 36, 8, 36, 48));
+    assert_eq!(bytes_per_token(&latent, CacheKinds::uniform(CacheKind::F16)), 2 * 3 * 64);
+
     let scaling = |name: &str| architecture(name).layers[0].attention.rope.clone().unwrap().scaling;
     assert_eq!(scaling("llama_linear_rope"), RopeScaling::Linear { factor: 2.0 });
     let [first, last] = [0, 5].map(|layer| architecture("gemma3").layers[layer].attention.rope.clone().unwrap());
@@ -129,7 +135,7 @@ fn all_files_of_a_sharded_model_are_listed() {
 /// Every architecture with an fp16 cache, some with every kind.
 fn on_the_device(part: usize) {
     let every_other = directories("architectures").into_iter().skip(part).step_by(2);
-    let kinds = |name: &str| if matches!(name, "llama" | "mistral") { ALL } else { FP16 };
+    let kinds = |name: &str| if matches!(name, "llama" | "mistral" | "gemma3" | "deepseek_v3" | "diffllama") { ALL } else { FP16 };
     check(FULL, every_other.map(|name| (format!("architectures/{name}"), format!("architectures/{name}"), kinds(&name))));
 }
 

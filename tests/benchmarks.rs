@@ -28,32 +28,44 @@ fn fixture(path: &str) -> String {
     format!("{}/tests/fixtures/{path}", env!("CARGO_MANIFEST_DIR"))
 }
 
-/// `tests/fixtures/make/choices.py`: `transformers`, by the rules of lm-evaluation-harness.
-#[test]
-fn choices_are_those_of_lm_evaluation_harness() {
-    let directory = directory(&[]);
-    let tasks = format!("tasks=[{}, continuations]", fixture("choices/questions.jsonl"));
-    let (code, told) = run(directory.path(), &["script", "accuracy", "--set", "model=models/austen", "--set", &tasks]);
-    assert_eq!(code, 0, "{told}");
-    let reference: Value = serde_json::from_slice(&std::fs::read(fixture("choices/austen.json")).unwrap()).unwrap();
-    let run = artifacts(directory.path(), "accuracy");
-    let report = report(&run);
-    let lines = rows(&run, "accuracy.csv");
-    for (bench, line) in report["benchmarks"].as_array().unwrap().iter().zip(&lines) {
+/// The answers of every task of a run beside those of `tests/fixtures/make/choices.py`, which are `transformers`' by the rules of lm-evaluation-harness.
+fn beside_the_reference(run: &Path, name: &str, near: f64) {
+    let reference: Value = serde_json::from_slice(&std::fs::read(fixture(&format!("choices/{name}.json"))).unwrap()).unwrap();
+    let lines = rows(run, "accuracy.csv");
+    for (bench, line) in report(run)["benchmarks"].as_array().unwrap().iter().zip(&lines) {
         let task = bench["rows"][0]["task"].as_str().unwrap();
         let (found, expected) = (bench["raw"]["answers"].as_array().unwrap(), reference[task].as_array().unwrap());
-        assert_eq!(found.len(), expected.len(), "{task}");
+        assert_eq!(number(line, "questions") as usize, found.len(), "{task}");
         let list =
             |value: &Value| value["log_probabilities"].as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect::<Vec<_>>();
         for (found, expected) in found.iter().zip(expected) {
             for (found, expected) in list(found).into_iter().zip(list(expected)) {
-                assert!((found - expected).abs() < 1e-3 * expected.abs(), "{task}: {found}, expected {expected}");
+                assert!((found - expected).abs() < near * expected.abs(), "{task}: {found}, expected {expected}");
             }
             assert_eq!((&found["chosen"], &found["chosen_norm"]), (&expected["chosen"], &expected["chosen_norm"]), "{task}: {found}");
         }
         let share = |key: &str| found.iter().filter(|answer| answer[key] == answer["answer"]).count() as f64 / found.len() as f64;
         assert_eq!((number(line, "accuracy"), number(line, "acc_norm")), (share("chosen"), share("chosen_norm")), "{task}");
     }
+}
+
+#[test]
+fn choices_are_those_of_lm_evaluation_harness() {
+    let directory = directory(&[]);
+    let tasks = format!("tasks=[{}, continuations]", fixture("choices/questions.jsonl"));
+    let (code, told) = run(directory.path(), &["script", "accuracy", "--set", "model=models/austen", "--set", &tasks]);
+    assert_eq!(code, 0, "{told}");
+    beside_the_reference(&artifacts(directory.path(), "accuracy"), "austen", 1e-3);
+}
+
+/// SmolLM2-135M, its weights as they are stored.
+#[test]
+fn choices_of_a_real_model_are_those_of_transformers() {
+    let directory = directory(&[]);
+    let (model, cases) = (format!("model={}", common::smollm2().display()), format!("cases={}", fixture("choices/questions.jsonl")));
+    let (code, told) = run(directory.path(), &["script", "accuracy", "--set", &model, "--set", &cases, "--set", "limit=3"]);
+    assert_eq!(code, 0, "{told}");
+    beside_the_reference(&artifacts(directory.path(), "accuracy"), "smollm2", 5e-3);
 }
 
 /// An index, a letter and a text are the same answer; what is wrong with a question is told with its line.
@@ -138,10 +150,9 @@ fn divergence_is_that_of_the_distributions() {
     assert_eq!((number(control, "kl_max"), number(control, "top1_agreement")), (0.0, 1.0));
     let by_position = rows(&run, "divergence_positions.csv");
     let mine: Vec<f64> =
-        by_position.iter().filter(|line| line["model"] == "student" && line["cache_kind"] == "q8").map(|line| number(line, "kl")).collect();
-    // 70 positions in buckets of three, of which the last has one.
-    let weighted: f64 = mine.iter().enumerate().map(|(index, kl)| kl * if index + 1 == mine.len() { 1.0 } else { 3.0 }).sum();
-    assert!(mine.len() == 24 && (weighted / 70.0 - number(line, "kl_mean")).abs() < 1e-12, "{mine:?}");
+        by_position.iter().filter(|line| line["model"] == "student" && line["cache"] == "q8").map(|line| number(line, "kl")).collect();
+    // 70 positions in buckets of five.
+    assert!(mine.len() == 14 && (mine.iter().sum::<f64>() / 14.0 - number(line, "kl_mean")).abs() < 1e-12, "{mine:?}");
 }
 
 /// Windows of all lengths predict the same tokens at their ends; the longest is perplexity's own block.
@@ -310,6 +321,31 @@ fn cases_are_cells() {
     // Whoever says how much is enough decides.
     std::fs::write(directory.path().join("c.yml"), format!("{cases}  scoring: {{pass_threshold: 0.5}}\n")).unwrap();
     assert_eq!(run(directory.path(), &[&both, ["-o", "elsewhere"].as_slice()].concat()).0, 0);
+}
+
+const QUIZ: &str = r#"// Ten questions that the teacher answers, and the student does not.
+const PARAMETERS = #{ wrong: 8 };
+const METRICS = #{ share: #{ title: "Share", better: "higher", compare: "mcnemar", samples: "right" } };
+
+fn cells(config) { grid(#{ question: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9] }) }
+fn measure(model, cell, config) { #{ right: model.name == "austen" || cell.question >= config.wrong } }
+fn headline(rows) { #{ share: #{ model: rows[0].model, share: rows.filter(|row| row.right).len / 10.0 } } }
+fn passes(rows) { rows.some(|row| row.right) }
+"#;
+
+/// Questions that are rows: who answers more of them is decided by McNemar's exact test, and all of a model's rows together pass or don't.
+#[test]
+fn right_and_wrong_are_compared_in_pairs() {
+    // Of 8 questions that one of two answers, all by the teacher: p = 2 / 2^8. Of 4: p = 2 / 2^4.
+    for (wrong, code, verdict) in
+        [(8, 0, "worse"), (4, 0, "no difference shown"), (0, 0, "the same"), (10, 3, "quiz of student does not pass")]
+    {
+        let directory = directory(&[("quiz.rhai", QUIZ)]);
+        let set = format!("wrong={wrong}");
+        let arguments = ["script", "quiz.rhai", "--set", "teacher=models/austen", "--set", "student=models/austen-dba", "--set", &set];
+        let (found, told) = run(directory.path(), &arguments);
+        assert!(found == code && told.contains(verdict), "{wrong}: {told}");
+    }
 }
 
 /// Every command of docs/benchmarks.md, on the files that it shows.

@@ -350,7 +350,7 @@ fn keys_and_values_are_written_as_the_format_says() {
                 "sem_scale": scale(layer.sem), "geo_scale": scale(layer.geo), "workgroup": 64,
                 "rope": layer.rope, "rope_binding": places[0], "rope_heads": 1, "rope_semantic": layer.rope_semantic, "rope_semantic_binding": places[1],
                 "extras_binding": places[2], "qk_norm": layer.qk_norm, "eps": EPS, "gate": layer.gate, "learned_temp": layer.learned_temp,
-                "tie_qk": layer.tie_qk, "unroll": layer.qk_norm == "head", "ring": null, "parts": layer.part_parameters(3),
+                "tie_qk": layer.tie_qk, "latent": false, "rope_pairs": layer.geo / 2, "unroll": layer.qk_norm == "head", "ring": null, "parts": layer.part_parameters(3),
             });
             lab.run("cache_write.wgsl", &parameters, &bindings, [rows.len() + 1, 1, 1]);
 

@@ -204,7 +204,7 @@ fn cache_kinds(network: &Rc<Network>) {
     assert!((decoded - scored).abs() < 2e-3 * scored.max(1.0), "decoded {decoded}, without a cache {scored}");
 }
 
-/// Windows of 512 in five of six layers, heads of 256, one key head, Q4_K, Q5_0, Q6_K and Q8_0 weights as they are stored. CARAMBA_BLOCKS (at most 4) sets
+/// Windows of 512 in five of six layers, heads of 256, one key head, Q4_K, Q5_0, Q6_K and Q8_0 weights as they are stored. CARAMBA_BLOCKS (at most 2) sets
 /// how many blocks are run.
 #[test]
 fn gemma3_is_that_of_transformers() {

@@ -1,7 +1,7 @@
 //! Layers in words: what a reader of the paper's table of architectures would want to know.
 
 use super::columns::columns;
-use crate::model::{Activation, Architecture, Attention, Block, Gate, Layer, QkNorm, Rope, RopeScaling};
+use crate::model::{Activation, Architecture, Attention, Block, Gate, Layer, OutputGate, QkNorm, Rope, RopeScaling};
 
 /// One line for each stretch of equal layers.
 pub fn layers(architecture: &Architecture) -> String {
@@ -20,7 +20,12 @@ pub fn layers(architecture: &Architecture) -> String {
 fn describe(layer: &Layer) -> String {
     let attention = &layer.attention;
     let mut parts = vec![heads(attention)];
-    if attention.decoupled {
+    if let Some(latent) = &attention.latent {
+        parts.push(format!(
+            "keys and values of a latent {} wide + a rotated key {} wide, outputs {}",
+            attention.sem, attention.geo, latent.value
+        ));
+    } else if attention.decoupled {
         parts.push(format!("keys {} semantic + {} geometric wide, values {}", attention.sem, attention.geo, attention.value));
     } else if attention.value == attention.geo {
         parts.push(format!("{} wide", attention.geo));
@@ -37,6 +42,9 @@ fn describe(layer: &Layer) -> String {
         (attention.null_attn, "null attention"),
         (attention.qkv_bias, "biases"),
         (attention.out_bias, "output bias"),
+        (attention.differential.is_some(), "differential (pairs of heads)"),
+        (attention.output_gate == OutputGate::Head, "outputs gated by head"),
+        (attention.output_gate == OutputGate::Elementwise, "outputs gated by element"),
         (attention.qk_norm == QkNorm::Head, "norms of queries and keys"),
         (attention.qk_norm == QkNorm::All, "norms of queries and keys over all heads"),
     ];
@@ -57,7 +65,11 @@ fn describe(layer: &Layer) -> String {
 }
 
 fn heads(attention: &Attention) -> String {
-    let kind = if attention.decoupled { "decoupled" } else { "standard" };
+    let kind = match (attention.decoupled, attention.latent) {
+        (true, _) => "decoupled",
+        (_, Some(_)) => return format!("latent: {} query heads", attention.heads),
+        _ => "standard",
+    };
     if attention.kv_heads == attention.heads {
         format!("{kind}: {} heads", attention.heads)
     } else {

@@ -95,6 +95,12 @@ pub struct Attention {
     pub tie_qk: bool,
     /// A learned extra key and value per head, always visible, not in the cache.
     pub null_attn: bool,
+    /// Keys and values are made of one latent vector a token, in the absorbed form: `sem` and `value` are its width (semantic key and value at
+    /// once), `geo` that of the one rotated key, and `kv_heads` is 1.
+    pub latent: Option<Latent>,
+    /// Heads are pairs, whose outputs are subtracted: `geo` and `value` are those of a pair, and a head's query is zero in the half of the other.
+    pub differential: Option<Differential>,
+    pub output_gate: OutputGate,
     /// Only the latest `window` positions are visible (Mistral's sliding window); `None`: all.
     pub window: Option<usize>,
 }
@@ -118,6 +124,36 @@ impl QkNorm {
             QkNorm::All => [attention.heads * attention.geo, attention.kv_heads * attention.geo],
         }
     }
+}
+
+/// What latent attention (MLA) multiplies queries and outputs by, before and behind attention over the latent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Latent {
+    /// Width of the latent that queries are made of; `None`: they are made of the token itself.
+    pub query_rank: Option<usize>,
+    /// Width of a head's query that is not rotated, which the latent is expanded to.
+    pub plain: usize,
+    /// Width of a head's output.
+    pub value: usize,
+    /// The two elements of a rotary pair are stored side by side.
+    pub interleaved: bool,
+}
+
+/// Differential attention: `rms_norm(softmax(q1 k1) v - lambda softmax(q2 k2) v) (1 - lambda_init)` (T. Ye and others, "Differential Transformer", 2024).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Differential {
+    /// `lambda` is this and the difference of two exponentials of learned products.
+    pub lambda_init: f32,
+}
+
+/// What attention's output is multiplied by, element by element: the sigmoid of a projection of the layer's input, `self_attn.gate_proj.weight`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutputGate {
+    None,
+    /// One number a head: `[heads, d_model]`.
+    Head,
+    /// One an element: `[heads * value, d_model]`.
+    Elementwise,
 }
 
 /// The gate between the two paths of a decoupled layer.
@@ -202,6 +238,9 @@ impl Attention {
             learned_temp: false,
             tie_qk: false,
             null_attn: false,
+            latent: None,
+            differential: None,
+            output_gate: OutputGate::None,
             window: None,
         }
     }
@@ -213,15 +252,22 @@ impl Attention {
             return Err(Error::new(format!("{} heads can't be shared out to {} key/value heads", self.heads, self.kv_heads))
                 .remedy("the number of heads must be a multiple of the number of key/value heads"));
         }
-        if self.sem > MAX_WIDTH {
+        if let Some(latent) = &self.latent {
+            within("the width of a head's query that is not rotated", latent.plain, MAX_WIDTH)?;
+            within("the width of a head's output", latent.value, MAX_WIDTH)?;
+            if let Some(rank) = latent.query_rank {
+                within("the width of the queries' latent", rank, MAX_SIZE)?;
+            }
+        }
+        if self.latent.is_some() || self.sem > MAX_WIDTH {
             within("the semantic width of a head", self.sem, MAX_WIDTH)?;
         }
         let geometric = if self.decoupled { "the geometric width of a head" } else { "the head size" };
         within(geometric, self.geo, MAX_WIDTH)?;
         within("the width of a value", self.value, MAX_WIDTH)?;
         if let Some(rope) = &self.rope {
-            even_when_rotated(geometric, self.geo)?;
-            rope.check(self.geo)?;
+            even_when_rotated(geometric, self.rope_width())?;
+            rope.check(self.rope_width())?;
             if let Some(heads) = rope.heads().filter(|&heads| heads != self.kv_heads) {
                 return Err(Error::new(format!(
                     "there are frequencies of RoPE for {heads} heads, expected {} key/value heads",
@@ -253,6 +299,46 @@ impl Attention {
     pub(super) fn fused_ends(&self) -> [usize; 3] {
         let (query, key) = (self.heads * self.geo, self.kv_heads * self.geo);
         [query, query + key, query + key + self.kv_heads * self.value]
+    }
+
+    /// Rows of the output gate's projection.
+    pub fn gate_width(&self) -> usize {
+        match self.output_gate {
+            OutputGate::None => 0,
+            OutputGate::Head => self.heads,
+            OutputGate::Elementwise => self.heads * self.value,
+        }
+    }
+
+    /// The same heads as pairs of differential attention, as layer `index` of a DiffLlama has them: query head `p` and the one half of the heads
+    /// further on are a pair, and so are key/value heads.
+    ///
+    /// # Errors
+    /// Heads that are no pairs.
+    pub fn differential(&self, index: usize) -> Result<Attention> {
+        if !self.kv_heads.is_multiple_of(2) || self.decoupled || self.latent.is_some() || self.qk_norm != QkNorm::None {
+            return Err(Error::new(format!("differential attention of {} key/value heads is not supported", self.kv_heads))
+                .remedy("it takes a standard layer with an even number of key/value heads and without norms of queries and keys"));
+        }
+        Ok(Attention {
+            kv_heads: self.kv_heads / 2,
+            geo: 2 * self.geo,
+            value: 2 * self.value,
+            scale: Some(self.scale.unwrap_or(1.0 / (self.geo as f32).sqrt())),
+            differential: Some(Differential { lambda_init: 0.8 - 0.6 * (-0.3 * index as f32).exp() }),
+            ..self.clone()
+        })
+    }
+
+    /// Elements of a head that RoPE turns together: of a pair, those of one half.
+    pub fn rope_width(&self) -> usize {
+        if self.differential.is_some() { self.geo / 2 } else { self.geo }
+    }
+
+    /// Width of what the output projection reads, of all heads.
+    pub fn out_width(&self) -> usize {
+        let heads = if self.differential.is_some() { self.heads / 2 } else { self.heads };
+        heads * self.latent.map_or(self.value, |latent| latent.value)
     }
 
     /// Query heads that share a key/value head.

@@ -1,7 +1,7 @@
 //! Which tensors an architecture consists of, under which names and of which shapes: the one list that readers check against, that
 //! the writer writes, and that the runtime relies on.
 
-use super::architecture::{Architecture, Attention, Gate, Layer, QkNorm};
+use super::architecture::{Architecture, Attention, Gate, Layer, OutputGate, QkNorm};
 use super::operations::BlockKind;
 use super::tensor::Tensor;
 use crate::error::{Error, Result};
@@ -107,6 +107,21 @@ fn mlp_tensors(layer: &Layer, d_model: usize, add: &mut impl FnMut(&str, &[usize
 fn attention_tensors(attention: &Attention, d_model: usize, add: &mut impl FnMut(&str, &[usize])) {
     let (heads, kv_heads) = (attention.heads, attention.kv_heads);
     let (sem, geo, value) = (attention.sem, attention.geo, attention.value);
+    if let Some(latent) = &attention.latent {
+        let queries = heads * (latent.plain + geo);
+        match latent.query_rank {
+            None => add("self_attn.q_proj.weight", &[queries, d_model]),
+            Some(rank) => {
+                add("self_attn.q_a_proj.weight", &[rank, d_model]);
+                add("self_attn.q_a_layernorm.weight", &[rank]);
+                add("self_attn.q_b_proj.weight", &[queries, rank]);
+            }
+        }
+        add("self_attn.kv_a_proj_with_mqa.weight", &[sem + geo, d_model]);
+        add("self_attn.kv_a_layernorm.weight", &[sem]);
+        add("self_attn.kv_b_proj.weight", &[heads * (latent.plain + latent.value), sem]);
+        return add("self_attn.o_proj.weight", &[d_model, attention.out_width()]);
+    }
     if attention.decoupled {
         if sem > 0 {
             add("self_attn.q_sem.weight", &[heads * sem, d_model]);
@@ -117,12 +132,20 @@ fn attention_tensors(attention: &Attention, d_model: usize, add: &mut impl FnMut
         add("self_attn.q_geo.weight", &[heads * geo, d_model]);
         add("self_attn.k_geo.weight", &[kv_heads * geo, d_model]);
     } else {
-        add("self_attn.q_proj.weight", &[heads * geo, d_model]);
+        add("self_attn.q_proj.weight", &[heads * attention.rope_width(), d_model]);
         add("self_attn.k_proj.weight", &[kv_heads * geo, d_model]);
     }
     add("self_attn.v_proj.weight", &[kv_heads * value, d_model]);
     let out = if attention.decoupled { "out_proj" } else { "o_proj" };
-    add(&format!("self_attn.{out}.weight"), &[d_model, heads * value]);
+    add(&format!("self_attn.{out}.weight"), &[d_model, attention.out_width()]);
+    if attention.output_gate != OutputGate::None {
+        add("self_attn.gate_proj.weight", &[attention.gate_width(), d_model]);
+    }
+    if attention.differential.is_some() {
+        for name in ["lambda_q1", "lambda_k1", "lambda_q2", "lambda_k2"] {
+            add(&format!("self_attn.{name}"), &[attention.rope_width()]);
+        }
+    }
     if attention.qkv_bias {
         add("self_attn.q_proj.bias", &[heads * geo]);
         add("self_attn.k_proj.bias", &[kv_heads * geo]);

@@ -25,10 +25,12 @@ pub mod tokenizer;
 pub mod topology;
 mod write;
 
-pub use architecture::{Architecture, Attention, Gate, Layer, QkNorm};
+pub use architecture::{Architecture, Attention, Differential, Gate, Latent, Layer, OutputGate, QkNorm};
 pub use architectures::documentation as architectures_page;
 pub use file::ModelFile;
 pub use hashes::FileHash;
+pub(crate) use huggingface::attention::FORM_KEYS;
+pub use huggingface::config::architecture as read_configuration;
 pub use operations::{Activation, Block, BlockKind, Operation};
 pub use rope::{Rope, RopeScaling};
 pub use summary::{Summary, TypeSummary};
@@ -52,6 +54,8 @@ pub struct OpenOptions {
     /// A scaling of RoPE to compute with instead of the model's own, with the keys of a configuration's `rope_scaling`: how it does beyond the
     /// context that it was trained with.
     pub rope_scaling: Option<serde_yaml::Value>,
+    /// What is changed of each layer's attention, with the keys of an `attention` section of a standard layer; layers behind the list are left as they are.
+    pub forms: Vec<Option<serde_json::Map<String, serde_json::Value>>>,
 }
 
 /// A model on the host: nothing is computed here, and weights stay in their (memory-mapped) files until they are asked for.
@@ -106,7 +110,7 @@ impl Model {
 
     fn read(path: &Path, options: &OpenOptions) -> Result<Model> {
         match Kind::of(path)? {
-            Kind::Gguf => gguf::open(path),
+            Kind::Gguf => gguf::open(path, options),
             Kind::Directory => huggingface::open_directory(path, options),
             Kind::Safetensors => huggingface::open(parent(path), Some(path), options),
             Kind::Checkpoint => checkpoint::open(path, options),

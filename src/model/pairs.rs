@@ -15,7 +15,8 @@ use std::collections::BTreeMap;
 /// A tensor that isn't as large as the layer says: readers check that before.
 pub(super) fn align(attention: &Attention, index: usize, interleaved: bool, tensors: &mut BTreeMap<String, Tensor>) -> Result<()> {
     let (width, rotated) = (attention.geo, attention.rope.as_ref().and_then(|rope| rope.rotated));
-    if attention.decoupled || (rotated.is_none() && !interleaved) {
+    // What is stored of latent attention is taken apart when it is loaded.
+    if attention.decoupled || attention.latent.is_some() || attention.differential.is_some() || (rotated.is_none() && !interleaved) {
         return Ok(());
     }
     let stored = |row: usize| row / width * width + stored(row % width, width, rotated.unwrap_or(width), interleaved);

@@ -1,6 +1,6 @@
 //! The architecture of a student with decoupled bottleneck attention, from that of its teacher. Its weights are a script's matter.
 
-use super::architecture::{Architecture, Attention, Gate, QkNorm};
+use super::architecture::{Architecture, Attention, Gate, OutputGate, QkNorm};
 use super::rope::{Rope, RopeScaling};
 use crate::error::{At, Error, Result};
 
@@ -107,6 +107,12 @@ impl Attention {
                 "normalises its queries and keys",
                 "no product of matrices does that: choose a teacher that does not (Llama, Mistral, SmolLM2)",
             ),
+            (
+                self.differential.is_some() || self.output_gate != OutputGate::None,
+                "subtracts or gates its outputs",
+                "choose a teacher without (Llama, Mistral, SmolLM2)",
+            ),
+            (self.latent.is_some(), "is latent (MLA)", "choose a teacher with keys of its own for each head (Llama, Mistral, SmolLM2)"),
             (
                 // A calibrated student has the teacher's scale in its weights.
                 (self.scale.is_some() && !own_frequencies) || self.score_cap.is_some(),

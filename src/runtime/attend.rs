@@ -72,7 +72,7 @@ impl Attend<'_> {
 
     /// Turns outputs back where values are stored transformed.
     fn turned_back(&self, gpu: &Gpu) -> Result<Option<Step>> {
-        if !self.cache.value.part.rotated {
+        if !self.cache.values().is_some_and(|values| values.part.rotated) {
             return Ok(None);
         }
         let Attention { heads, value, .. } = *self.attention;
@@ -164,7 +164,7 @@ impl Attend<'_> {
 
     fn step(&self, gpu: &Gpu, template: &str, form: Value, out: &Buffer, grid: [Count; 3]) -> Result<Step> {
         let attention = self.attention;
-        let (parts, buffers) = self.cache.bind(4);
+        let (parts, buffers) = self.cache.bind_for_reading(4);
         let parameters = json!({
             "stride": self.stride, "out_stride": self.out_stride,
             "heads": attention.heads, "kv_heads": attention.kv_heads,

@@ -47,15 +47,17 @@ pub(super) struct LayerCache {
     /// `None` in a standard layer.
     pub semantic: Option<CachePart>,
     pub geometric: CachePart,
-    pub value: CachePart,
+    /// `None`: the semantic keys are the values too (latent attention).
+    pub value: Option<CachePart>,
     /// The layer's null keys and values as its queries need them, where that isn't as the weights have them: `[heads, sem + geo + value]`.
     pub nulls: Option<Buffer>,
 }
 
-/// What a layer's parts are: (kind, elements of a head) of semantic keys, geometric keys and values.
+/// What a layer's parts are: (kind, elements of a head) of semantic keys, geometric keys and values; no elements of values that are semantic keys.
 fn parts(attention: &Attention, kinds: CacheKinds) -> [(CacheKind, usize); 3] {
-    let keys = if attention.decoupled { kinds.geometric } else { kinds.key };
-    [(kinds.semantic, attention.sem), (keys, attention.geo), (kinds.value, attention.value)]
+    let keys = if attention.decoupled || attention.latent.is_some() { kinds.geometric } else { kinds.key };
+    let value = if attention.latent.is_some() { 0 } else { attention.value };
+    [(kinds.semantic, attention.sem), (keys, attention.geo), (kinds.value, value)]
 }
 
 /// Bytes of cache that one token takes in all layers, keys and values, scales included.
@@ -93,16 +95,36 @@ impl LayerCache {
                 .at(format!("layer {index}"))
         };
         let semantic = if attention.sem > 0 { Some(part("semantic keys", semantic)?) } else { None };
-        Ok(LayerCache { ring, semantic, geometric: part("keys", geometric)?, value: part("values", value)?, nulls })
+        Ok(LayerCache {
+            ring,
+            semantic,
+            geometric: part("keys", geometric)?,
+            value: if value.1 > 0 { Some(part("values", value)?) } else { None },
+            nulls,
+        })
     }
 
     fn parts(&self) -> impl Iterator<Item = &CachePart> {
-        [self.semantic.as_ref(), Some(&self.geometric), Some(&self.value)].into_iter().flatten()
+        [self.semantic.as_ref(), Some(&self.geometric), self.value.as_ref()].into_iter().flatten()
     }
 
-    /// The parts by name, bound from `binding` on; and their buffers in that order.
+    /// What holds the values: a part of its own, or the semantic keys.
+    pub fn values(&self) -> Option<&CachePart> {
+        self.value.as_ref().or(self.semantic.as_ref())
+    }
+
+    /// The parts that are written, by name, bound from `binding` on; and their buffers in that order.
     pub fn bind(&self, binding: usize) -> (Value, Vec<wgpu::BindingResource<'_>>) {
-        let named = [("semantic", self.semantic.as_ref()), ("geometric", Some(&self.geometric)), ("value", Some(&self.value))];
+        self.bind_parts(binding, self.value.as_ref())
+    }
+
+    /// The same for who reads them: values there are always, and they may be the semantic keys.
+    pub fn bind_for_reading(&self, binding: usize) -> (Value, Vec<wgpu::BindingResource<'_>>) {
+        self.bind_parts(binding, self.values())
+    }
+
+    fn bind_parts<'a>(&'a self, binding: usize, value: Option<&'a CachePart>) -> (Value, Vec<wgpu::BindingResource<'a>>) {
+        let named = [("semantic", self.semantic.as_ref()), ("geometric", Some(&self.geometric)), ("value", value)];
         let mut parameters = serde_json::Map::new();
         let mut buffers = Vec::new();
         for (name, part) in named.into_iter().filter_map(|(name, part)| Some((name, part?))) {

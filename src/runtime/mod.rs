@@ -2,6 +2,7 @@
 
 mod attend;
 pub mod attention_forms;
+mod differential;
 mod finite;
 mod fork;
 pub mod forms;
@@ -9,6 +10,7 @@ mod generate;
 pub mod hooks;
 mod inputs;
 mod kv_cache;
+mod latent;
 mod linear;
 mod network;
 mod pack;

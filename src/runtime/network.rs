@@ -3,10 +3,12 @@
 use super::hooks::LayerHooks;
 use super::weights::{Format, Matrix, Stream, load_vector};
 use super::{LoadOptions, WeightKind};
+use super::{differential, latent};
 use crate::error::{At, Error, Result};
 use crate::gpu::{Buffer, Gpu};
-use crate::model::{Attention, Gate, Model, QkNorm, Tensor};
+use crate::model::{Attention, Differential, Gate, Latent, Model, OutputGate, QkNorm, Tensor};
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -31,6 +33,10 @@ pub(super) struct LayerWeights {
     /// Queries, keys, values and dynamic gate, in the order of [`Offsets`].
     pub qkv: Matrix,
     pub qkv_bias: Option<Buffer>,
+    /// Of differential attention: lambda, 1 - lambda_init.
+    pub lambdas: Option<Buffer>,
+    /// What latent attention has beside `qkv`.
+    pub latent: Option<LatentWeights>,
     pub out: Matrix,
     pub out_bias: Option<Buffer>,
     /// What `cache_write` needs: q_norm, k_norm, gate logits, logit scales.
@@ -42,11 +48,46 @@ pub(super) struct LayerWeights {
     pub down: Matrix,
 }
 
+/// Latent attention: from tokens to the two parts of queries, and per head from queries to the latent and from the latent to outputs. `qkv` holds the
+/// latent and the rotated key.
+pub(super) struct LatentWeights {
+    /// `[query_rank, d_model]` and the norm of what it gives; `None`: queries are made of the token itself.
+    pub query: Option<(Matrix, Buffer)>,
+    /// `[heads * plain, ...]`
+    pub plain: Matrix,
+    /// `[heads * geo, ...]`
+    pub rotated: Matrix,
+    /// `[heads, sem, plain]`
+    pub absorb: HeadMatrix,
+    /// `[heads, latent.value, sem]`
+    pub expand: HeadMatrix,
+}
+
+/// A matrix `[outputs, inputs]` for each head: see `shaders/linear_heads.wgsl`.
+pub(super) struct HeadMatrix {
+    pub buffer: Buffer,
+    pub half: bool,
+    pub inputs: usize,
+    pub outputs: usize,
+}
+
+impl LatentWeights {
+    fn matrices(&self) -> impl Iterator<Item = &Matrix> {
+        [&self.plain, &self.rotated].into_iter().chain(self.query.as_ref().map(|(matrix, _)| matrix))
+    }
+
+    fn bytes(&self) -> u64 {
+        let norm = self.query.as_ref().map_or(0, |(_, norm)| norm.bytes());
+        self.matrices().map(Matrix::bytes).sum::<u64>() + self.absorb.buffer.bytes() + self.expand.buffer.bytes() + norm
+    }
+}
+
 impl LayerWeights {
     /// Multiply-adds with weights for one token.
     pub fn multiply_adds(&self) -> u64 {
         let of = |matrix: &Matrix| matrix.parts.iter().map(|part| (part.rows * matrix.columns) as u64).sum::<u64>();
-        [&self.qkv, &self.out, &self.gate, &self.up, &self.down].into_iter().map(of).sum()
+        let latent = self.latent.iter().flat_map(LatentWeights::matrices);
+        [&self.qkv, &self.out, &self.gate, &self.up, &self.down].into_iter().chain(latent).map(of).sum()
     }
 }
 
@@ -58,6 +99,7 @@ pub(super) struct Offsets {
     pub k_geo: usize,
     pub value: usize,
     pub gate: usize,
+    pub output_gate: usize,
     pub width: usize,
 }
 
@@ -68,9 +110,12 @@ impl Offsets {
         let k_sem = q_geo + heads * geo;
         let k_geo = k_sem + kv_heads * sem;
         let at_value = k_geo + kv_heads * geo;
+        // Semantic keys that are values too have no place of their own.
+        let value = if attention.latent.is_some() { 0 } else { value };
         let gate = at_value + kv_heads * value;
-        let width = gate + if attention.gate == Gate::Dynamic { heads } else { 0 };
-        Offsets { q_geo, k_sem, k_geo, value: at_value, gate, width }
+        let output_gate = gate + if attention.gate == Gate::Dynamic { heads } else { 0 };
+        let width = output_gate + attention.gate_width();
+        Offsets { q_geo, k_sem, k_geo, value: at_value, gate, output_gate, width }
     }
 }
 
@@ -119,13 +164,14 @@ impl Network {
     /// Bytes that the weights hold on the device.
     pub fn weight_bytes(&self) -> u64 {
         let vectors = |layer: &LayerWeights| {
-            let optional = [&layer.qkv_bias, &layer.out_bias, &layer.extras, &layer.nulls];
+            let optional = [&layer.lambdas, &layer.qkv_bias, &layer.out_bias, &layer.extras, &layer.nulls];
             layer.norms.iter().flatten().chain(optional).flatten().map(Buffer::bytes).sum::<u64>()
         };
         let matrices = |layer: &LayerWeights| {
             [&layer.qkv, &layer.out, &layer.gate, &layer.up, &layer.down].iter().map(|matrix| matrix.bytes()).sum::<u64>()
         };
-        let layers: u64 = self.layers.iter().map(|layer| vectors(layer) + matrices(layer)).sum();
+        let latent = |layer: &LayerWeights| layer.latent.as_ref().map_or(0, LatentWeights::bytes);
+        let layers: u64 = self.layers.iter().map(|layer| vectors(layer) + matrices(layer) + latent(layer)).sum();
         layers + self.embedding.bytes() + self.final_norm.bytes() + self.head.as_ref().map_or(0, Matrix::bytes)
     }
 
@@ -159,7 +205,10 @@ impl Loader<'_> {
         let own = |tensor: &str| name(&format!("self_attn.{tensor}"));
         let offsets = Offsets::of(attention);
         let mut stack: Vec<(String, usize)> = Vec::new();
-        if attention.decoupled {
+        if attention.latent.is_some() {
+            // The latent and the rotated key, whose places are neighbours.
+            stack.push((own("kv_a_proj_with_mqa.weight"), offsets.k_sem));
+        } else if attention.decoupled {
             if attention.sem > 0 {
                 stack.push((own("q_sem.weight"), 0));
             }
@@ -172,13 +221,33 @@ impl Loader<'_> {
             stack.push((own("q_proj.weight"), 0));
             stack.push((own("k_proj.weight"), offsets.k_geo));
         }
-        stack.push((own("v_proj.weight"), offsets.value));
+        if attention.latent.is_none() {
+            stack.push((own("v_proj.weight"), offsets.value));
+        }
         if attention.gate == Gate::Dynamic {
             stack.push((own("decoupled_gate_proj.weight"), offsets.gate));
         }
+        if attention.output_gate != OutputGate::None {
+            stack.push((own("gate_proj.weight"), offsets.output_gate));
+        }
+        // Tensors whose rows lie in another order than the kernels'.
+        let mut arranged: HashMap<&str, Tensor> = HashMap::new();
+        for (name, _) in &stack {
+            let tensor = self.tensor(name)?;
+            if let Some(latent) = attention.latent.filter(|_| name.ends_with("kv_a_proj_with_mqa.weight")) {
+                arranged.insert(name, latent::rotated_key(tensor, attention, latent)?);
+            } else if attention.differential.is_some()
+                && let Some(tensor) = differential::paired(name, tensor, attention)?
+            {
+                arranged.insert(name, tensor);
+            }
+        }
         let stacked: Vec<(&Tensor, usize, Format)> = stack
             .iter()
-            .map(|(name, at)| self.tensor(name).map(|tensor| (tensor, *at, Format::of(tensor, self.kind))))
+            .map(|(name, at)| {
+                let tensor = arranged.get(name.as_str()).map_or_else(|| self.tensor(name), Ok)?;
+                Ok((tensor, *at, Format::of(tensor, self.kind)))
+            })
             .collect::<Result<_>>()?;
         let qkv = Matrix::load(&self.stream, &name("self_attn.qkv"), &stacked)?;
         let qkv_bias = if attention.qkv_bias {
@@ -193,6 +262,9 @@ impl Loader<'_> {
         let out = if attention.decoupled { "out_proj" } else { "o_proj" };
         let out_bias = if attention.out_bias { Some(self.vector(&own(&format!("{out}.bias")))?) } else { None };
         let mut extras = Vec::new();
+        if attention.latent.is_some() {
+            extras.extend(self.norm_values(&own("kv_a_layernorm.weight"))?);
+        }
         if attention.qk_norm != QkNorm::None {
             extras.extend(self.norm_values(&own("q_norm.weight"))?);
             extras.extend(self.norm_values(&own("k_norm.weight"))?);
@@ -214,6 +286,11 @@ impl Loader<'_> {
         Ok(LayerWeights {
             norms: blocks.iter().map(|block| Ok([norm(block.before)?, norm(block.after)?])).collect::<Result<_>>()?,
             qkv,
+            lambdas: match attention.differential {
+                Some(differential) => Some(self.lambdas(index, differential)?),
+                None => None,
+            },
+            latent: attention.latent.map(|latent| self.latent(index, attention, latent)).transpose()?,
             qkv_bias,
             out: self.matrix(&own(&format!("{out}.weight")))?,
             out_bias,
@@ -223,6 +300,26 @@ impl Loader<'_> {
             up: Matrix::of(&self.stream, &name("mlp.up_proj"), up_tensor, mlp_format)?,
             down: self.matrix(&name("mlp.down_proj.weight"))?,
         })
+    }
+
+    fn lambdas(&self, index: usize, differential: Differential) -> Result<Buffer> {
+        let of = |name: &str| self.values(&format!("model.layers.{index}.self_attn.lambda_{name}"));
+        let product = |one: &str, other: &str| Ok::<f32, Error>(of(one)?.iter().zip(of(other)?).map(|(a, b)| a * b).sum::<f32>().exp());
+        let lambda = product("q1", "k1")? - product("q2", "k2")? + differential.lambda_init;
+        load_vector(self.stream.gpu, "lambda", &[lambda, 1.0 - differential.lambda_init])
+    }
+
+    fn latent(&self, index: usize, attention: &Attention, latent: Latent) -> Result<LatentWeights> {
+        let own = |name: &str| format!("model.layers.{index}.self_attn.{name}.weight");
+        let query = match latent.query_rank {
+            None => None,
+            Some(_) => Some((self.matrix(&own("q_a_proj"))?, self.norm(&own("q_a_layernorm"))?)),
+        };
+        let queries = own(if query.is_some() { "q_b_proj" } else { "q_proj" });
+        let [plain, rotated] = latent::query_parts(self.tensor(&queries)?, attention, latent)?;
+        let matrix = |tensor: &Tensor, at: usize| Matrix::load(&self.stream, &queries, &[(tensor, at, Format::of(tensor, self.kind))]);
+        let [absorb, expand] = latent::head_matrices(self.stream.gpu, self.tensor(&own("kv_b_proj"))?, attention, latent)?;
+        Ok(LatentWeights { query, plain: matrix(&plain, 0)?, rotated: matrix(&rotated, Offsets::of(attention).q_geo)?, absorb, expand })
     }
 
     fn tensor(&self, name: &str) -> Result<&Tensor> {

@@ -4,11 +4,11 @@ use super::attend::Attend;
 use super::hooks::{LayerMap, Reach};
 use super::kv_cache::LayerCache;
 use super::linear::{Epilogue, Norm, Product};
-use super::network::{LayerWeights, Network, Offsets};
+use super::network::{HeadMatrix, LatentWeights, LayerWeights, Network, Offsets};
 use super::weights::{BLOCK, Matrix};
 use crate::error::Result;
 use crate::gpu::{Buffer, Count, Counts, Gpu, Purpose, Step, Usage};
-use crate::model::{Architecture, Attention, BlockKind, Gate, Layer, QkNorm, Rope};
+use crate::model::{Architecture, Attention, BlockKind, Gate, Latent, Layer, OutputGate, QkNorm, Rope};
 use serde_json::json;
 use std::ops::Range;
 use std::rc::Rc;
@@ -62,6 +62,13 @@ pub(super) struct Activations {
     qkv: Buffer,
     attention: Buffer,
     hidden: Buffer,
+    /// Per head, latent attention's queries that are not rotated, then its outputs; the differences of differential attention: `[rows, heads_stride]`.
+    /// `None`: no layer is either.
+    heads: Option<Buffer>,
+    heads_stride: usize,
+    /// The latent that queries are made of: `[rows, query_stride]`.
+    query: Option<Buffer>,
+    query_stride: usize,
     /// What blocks give whose output is normalised: `[rows, x_stride]`. `None`: no block's is.
     block: Option<Buffer>,
 }
@@ -83,8 +90,18 @@ impl Activations {
             |label: &str, stride: usize| network.gpu().buffer(label, (rows * stride * 4) as u64, Purpose::Activations, Usage::Storage);
         let x_stride = padded(architecture.d_model);
         let has_norms_after = architecture.layers.iter().flat_map(Layer::blocks).any(|block| block.after.is_some());
+        let differentials = architecture.layers.iter().filter(|layer| layer.attention.differential.is_some());
+        let pairs = differentials.map(|layer| layer.attention.out_width()).max().unwrap_or(0);
+        let latents = || architecture.layers.iter().filter_map(|layer| Some((layer.attention.heads, layer.attention.latent?)));
+        let heads_stride = padded(latents().map(|(heads, latent)| heads * latent.plain.max(latent.value)).max().unwrap_or(0).max(pairs));
+        let query_stride = padded(latents().filter_map(|(_, latent)| latent.query_rank).max().unwrap_or(0));
+        let optional = |label: &str, stride: usize| if stride > 0 { buffer(label, stride).map(Some) } else { Ok(None) };
         Ok(Activations {
             rows,
+            heads: optional("the heads of latent attention", heads_stride)?,
+            heads_stride,
+            query: optional("the latent of queries", query_stride)?,
+            query_stride,
             x_stride,
             x: buffer("the residual stream", x_stride)?,
             qkv: buffer("queries, keys and values", widest(&|index| padded(Offsets::of(attention(index)).width)))?,
@@ -282,6 +299,9 @@ impl Planner<'_> {
                 bias: weights.qkv_bias.as_ref(),
             },
         )?;
+        if let (Some(latent), Some(weights)) = (&attention.latent, &weights.latent) {
+            self.latent_queries(attention, latent, weights, before, steps)?;
+        }
         steps.push((When::Always, self.cache_write(index, attention, weights, qkv_stride)?));
         let cache = &self.caches[index];
         let attend = Attend {
@@ -305,12 +325,37 @@ impl Planner<'_> {
             is_fresh: self.is_fresh,
         };
         steps.extend(attend.steps(self.gpu())?);
+        if attention.output_gate != OutputGate::None {
+            steps.push(self.output_gate(attention, qkv_stride, attended_stride)?);
+        }
+        let (mut outputs, mut outputs_stride) = (attended, attended_stride);
+        if let (Some(lambdas), Some(heads)) = (&weights.lambdas, &self.activations.heads) {
+            (outputs, outputs_stride) = (heads, self.activations.heads_stride);
+            let (pairs, value, workgroup) = (attention.heads / 2, attention.value, 64u32);
+            let parameters = json!({
+                "pairs": pairs, "value": value, "x_stride": attended_stride, "y_stride": outputs_stride,
+                "eps": self.network.model().architecture.norm_eps, "workgroup": workgroup,
+            });
+            let kernel = self.gpu().kernel("differential.wgsl", &parameters)?;
+            let bindings = vec![self.call.binding(), attended.binding(), heads.binding(), lambdas.binding()];
+            let grid = [Count::Of(pairs as u32), Count::Rows(1), Count::Of(1)];
+            steps.push((When::Always, self.gpu().step("difference", &kernel, bindings, grid)?));
+        }
+        if let (Some(latent), Some(heads)) = (&weights.latent, &self.activations.heads) {
+            steps.push(self.head_product(
+                attention.heads,
+                &latent.expand,
+                (attended, attended_stride),
+                (heads, self.activations.heads_stride),
+            )?);
+            (outputs, outputs_stride) = (heads, self.activations.heads_stride);
+        }
         let out = |y, epilogue| Product {
             label: "out",
             call: self.call,
-            x: attended,
+            x: outputs,
             x_offset: 0,
-            x_stride: attended_stride,
+            x_stride: outputs_stride,
             matrix: &weights.out,
             y,
             y_stride: *x_stride,
@@ -322,6 +367,76 @@ impl Planner<'_> {
             self.product(steps, out(&captures[index], Epilogue::Store))?;
         }
         self.residual(steps, after, out)
+    }
+
+    /// The queries of latent attention in a row of `qkv`: what is rotated as it is, what isn't through each head's own matrix to the latent.
+    fn latent_queries(
+        &self,
+        attention: &Attention,
+        latent: &Latent,
+        weights: &LatentWeights,
+        before: Option<&Buffer>,
+        steps: &mut Vec<(When, Step)>,
+    ) -> Result<()> {
+        let Activations { x, x_stride, qkv, heads: Some(heads), heads_stride, query, query_stride, .. } = self.activations else {
+            return Ok(());
+        };
+        let offsets = Offsets::of(attention);
+        let qkv_stride = padded(offsets.width);
+        let product = |label, matrix, x, x_stride, norm, y, y_stride| Product {
+            label,
+            call: self.call,
+            x,
+            x_offset: 0,
+            x_stride,
+            matrix,
+            y,
+            y_stride,
+            epilogue: Epilogue::Store,
+            norm,
+            bias: None,
+        };
+        let mut from = (x, *x_stride, before.map(|weight| self.norm(weight)));
+        if let (Some((matrix, norm)), Some(query), Some(rank)) = (&weights.query, query, latent.query_rank) {
+            self.product(steps, product("latent of queries", matrix, from.0, from.1, from.2, query, *query_stride))?;
+            from = (query, *query_stride, Some(Norm { weight: norm, width: rank, ..self.norm(norm) }));
+        }
+        self.product(steps, product("rotated queries", &weights.rotated, from.0, from.1, from.2, qkv, qkv_stride))?;
+        self.product(steps, product("queries", &weights.plain, from.0, from.1, from.2, heads, *heads_stride))?;
+        steps.push(self.head_product(attention.heads, &weights.absorb, (heads, *heads_stride), (qkv, qkv_stride))?);
+        Ok(())
+    }
+
+    fn output_gate(&self, attention: &Attention, stride: usize, out_stride: usize) -> Result<(When, Step)> {
+        let (heads, value, workgroup) = (attention.heads, attention.value, 64u32);
+        let parameters = json!({
+            "heads": heads, "value": value, "stride": stride, "out_stride": out_stride, "gate_at": Offsets::of(attention).output_gate,
+            "by_head": attention.output_gate == OutputGate::Head, "workgroup": workgroup,
+        });
+        let kernel = self.gpu().kernel("output_gate.wgsl", &parameters)?;
+        let Activations { qkv, attention: attended, .. } = self.activations;
+        let bindings = vec![self.call.binding(), qkv.binding(), attended.binding()];
+        let grid = [Count::Of(((heads * value) as u32).div_ceil(workgroup)), Count::Rows(1), Count::Of(1)];
+        Ok((When::Always, self.gpu().step("output gate", &kernel, bindings, grid)?))
+    }
+
+    /// Each head by itself, to the beginning of a row of `y`.
+    fn head_product(
+        &self,
+        heads: usize,
+        matrix: &HeadMatrix,
+        (x, x_stride): (&Buffer, usize),
+        (y, y_stride): (&Buffer, usize),
+    ) -> Result<(When, Step)> {
+        let HeadMatrix { buffer, half, inputs, outputs } = matrix;
+        let (tokens, workgroup) = (if self.mode == Mode::Decode { 1 } else { 4 }, 64u32);
+        let parameters = json!({
+            "heads": heads, "inputs": inputs, "outputs": outputs, "x_stride": x_stride, "y_stride": y_stride, "y_first": 0, "half": half, "tokens": tokens, "workgroup": workgroup,
+        });
+        let kernel = self.gpu().kernel("linear_heads.wgsl", &parameters)?;
+        let bindings = vec![self.call.binding(), x.binding(), y.binding(), buffer.binding()];
+        let grid = [Count::Of(((heads * outputs) as u32).div_ceil(workgroup)), Count::Rows(tokens), Count::Of(1)];
+        Ok((When::Always, self.gpu().step("heads", &kernel, bindings, grid)?))
     }
 
     fn mlp(&self, index: usize, [before, after]: [Option<&Buffer>; 2], steps: &mut Vec<(When, Step)>) -> Result<()> {
@@ -389,7 +504,7 @@ impl Planner<'_> {
         let (parts, buffers) = self.caches[index].bind(3);
         let mut bindings = vec![self.call.binding(), self.rows.binding(), self.activations.qkv.binding()];
         bindings.extend(buffers);
-        let turns = attention.rope.as_ref().and_then(|rope| self.turns.get(rope, attention.geo));
+        let turns = attention.rope.as_ref().and_then(|rope| self.turns.get(rope, attention.rope_width()));
         let semantic_turns = match &attention.rope {
             Some(rope) if attention.rope_semantic && attention.sem > 0 => self.turns.get(rope, attention.sem),
             _ => None,
@@ -413,7 +528,7 @@ impl Planner<'_> {
             "extras_binding": optional[2],
             "qk_norm": match attention.qk_norm { QkNorm::None => "none", QkNorm::Head => "head", QkNorm::All => "all" }, "eps": self.network.model().architecture.norm_eps,
             "gate": match attention.gate { Gate::None => "none", Gate::Static => "static", Gate::Dynamic => "dynamic" },
-            "learned_temp": attention.learned_temp, "tie_qk": attention.tie_qk, "unroll": !self.gpu().summary().software, "ring": self.caches[index].ring,
+            "learned_temp": attention.learned_temp, "tie_qk": attention.tie_qk, "latent": attention.latent.is_some(), "rope_pairs": attention.rope_width() / 2, "unroll": !self.gpu().summary().software, "ring": self.caches[index].ring,
             "parts": parts,
         });
         let kernel = self.gpu().kernel("cache_write.wgsl", &parameters)?;

@@ -94,7 +94,7 @@ impl Session {
         let mut turns = TurnTables::default();
         for layer in &architecture.layers {
             if let Some(rope) = &layer.attention.rope {
-                turns.add(gpu, rope, layer.attention.geo, context)?;
+                turns.add(gpu, rope, layer.attention.rope_width(), context)?;
                 if layer.attention.rope_semantic && layer.attention.sem > 0 {
                     turns.add(gpu, rope, layer.attention.sem, context)?;
                 }

@@ -4,9 +4,10 @@ use super::closure::{self, Mistake, Parameter};
 use super::failure::Answer;
 use super::modules::Script;
 use super::numbers::Numbers;
-use super::values::{Options, described, floats};
+use super::values::{Options, described, floats, to_data};
 use super::{HostOptions, Run, engine};
-use crate::error::{Error, Result, unknown};
+use crate::error::{At as _, Error, Result, unknown};
+use crate::model::FORM_KEYS;
 use crate::runtime::hooks::expression::At;
 use crate::runtime::hooks::{Constant, Expression, Hooks, Kind, Sink};
 use crate::runtime::seam::Normaliser;
@@ -22,6 +23,8 @@ pub struct Attention {
     layers: Layers,
     score: Option<FnPtr>,
     mask: Option<FnPtr>,
+    /// What is changed of the layers themselves: see `FORM_KEYS`.
+    form: serde_json::Map<String, serde_json::Value>,
 }
 
 /// Which layers are meant.
@@ -50,6 +53,13 @@ impl Attention {
         let (score, mask, layers) = (options.take("score"), options.take("mask"), options.take("layers"));
         let (sink, bias) = (options.take("sink"), options.float("bias")?);
         let normaliser = options.text("normaliser")?.unwrap_or_else(|| "softmax".into());
+        let mut form = serde_json::Map::new();
+        for key in FORM_KEYS {
+            if let Some(value) = options.take(key) {
+                let value = to_data(&value).and_then(|value| serde_json::to_value(value).map_err(|error| Error::new(error.to_string())));
+                form.insert(key.to_owned(), value.at(format!("attention option `{key}`"))?);
+            }
+        }
         options.finish()?;
 
         let Some(&(_, kind)) = NORMALISERS.iter().find(|(name, _)| *name == normaliser.as_str()) else {
@@ -95,7 +105,7 @@ impl Attention {
         let (score, score_expression) = score.map_or((None, None), |(function, expression)| (Some(function), Some(expression)));
         let (mask, mask_expression) = mask.map_or((None, None), |(function, expression)| (Some(function), Some(expression)));
         let hooks = Hooks { score: score_expression, mask: mask_expression, sink, normaliser: kind, bias };
-        Ok(Attention { hooks: Rc::new(hooks), layers, score, mask })
+        Ok(Attention { hooks: Rc::new(hooks), layers, score, mask, form })
     }
 
     /// Whether a layer is meant.
@@ -128,6 +138,7 @@ impl Attention {
             Normaliser::Sigmoid => parts.push(format!("a sigmoid with bias {bias}")),
             Normaliser::Relu => parts.push(format!("a ReLU with bias {bias}")),
         }
+        parts.extend(self.form.iter().map(|(key, value)| format!("{key} {}", value.to_string().trim_matches('"'))));
         if parts.is_empty() {
             parts.push("nothing".to_owned());
         }
@@ -277,6 +288,19 @@ pub(super) fn of_layers(attention: &[Attention], layers: usize) -> Result<Vec<Op
     Ok((0..layers).map(of).collect())
 }
 
+/// What is changed of each layer, before a model is read: as many layers as models have at most.
+pub(super) fn forms(attention: &[Attention]) -> Vec<Option<serde_json::Map<String, serde_json::Value>>> {
+    if attention.iter().all(|attention| attention.form.is_empty()) {
+        return Vec::new();
+    }
+    const MOST_LAYERS: usize = 1 << 10;
+    let of = |layer: usize| {
+        let found = attention.iter().find(|attention| attention.is_for(layer));
+        found.map(|attention| attention.form.clone()).filter(|form| !form.is_empty())
+    };
+    (0..MOST_LAYERS).map(of).collect()
+}
+
 /// What all of it says, for reports.
 pub(super) fn description(attention: &[Attention]) -> String {
     attention.iter().map(Attention::description).collect::<Vec<_>>().join("; ")
@@ -353,6 +377,13 @@ pub(super) mod api {
     /// | `normaliser` | `"softmax"`, `"off_by_one"` (a sink of 0), `"sigmoid"`, `"relu"` (both weigh every value by itself) |
     /// | `bias` | added to every score by `"sigmoid"` and `"relu"` |
     /// | `layers` | `|layer|`, or a list: the layers that are meant, counted from 0 |
+    /// | `rope_enabled` | `false`: no RoPE in these layers |
+    /// | `rope_base` | the base of RoPE |
+    /// | `partial_rotary_factor` | the proportion of each head that RoPE rotates, the first elements |
+    /// | `window` | positions that a query looks back, its own included; 0: all |
+    /// | `qk_norm` | `"head"`, `"all"`: RMSNorm of queries and keys by `q_norm.weight` and `k_norm.weight` of the checkpoint |
+    /// | `output_gate` | `"head"`, `"elementwise"`: outputs times the sigmoid of `gate_proj.weight` of the checkpoint |
+    /// | `differential` | pairs of heads, whose outputs are subtracted, by `lambda_q1` ... of the checkpoint as DiffLlama has them |
     /// | `tables` | lists that functions see by their names, where those are written as text |
     ///
     /// `at` has `query` and `key` (positions), `head`, `kv_head`, `layer`, `sequence`, `length` (positions up to the query's). The functions run on the

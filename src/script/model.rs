@@ -58,7 +58,12 @@ impl LoadChoice {
         options.finish().map_err(|error| error.about(unknown_option.unwrap_or_default()))?;
         let names = || WEIGHTS.iter().map(|(name, _)| *name);
         match WEIGHTS.iter().find(|(known, _)| *known == name.as_str()) {
-            Some(&(weights, kind)) => Ok(LoadChoice { weights, kind, open: OpenOptions { topology, state_dict, rope_scaling }, attention }),
+            Some(&(weights, kind)) => Ok(LoadChoice {
+                weights,
+                kind,
+                open: OpenOptions { topology, state_dict, rope_scaling, forms: attention::forms(&attention) },
+                attention,
+            }),
             None => Err(unknown("kind of weights", &name, names()).about("weights").into()),
         }
     }

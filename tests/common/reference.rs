@@ -3,7 +3,7 @@
 //!
 //! Shapes stand in comments: T tokens, H query heads, K key/value heads (K divides H; query head h reads key/value head h * K / H).
 
-use caramba::model::{Activation, Attention, Gate, Model, Operation, QkNorm, Rope};
+use caramba::model::{Activation, Attention, Gate, Latent, Model, Operation, OutputGate, QkNorm, Rope};
 use caramba::runtime::{CacheKind, CacheKinds};
 use half::f16;
 
@@ -80,6 +80,12 @@ fn capped(x: f32, cap: Option<f32>) -> f32 {
 
 /// Attention of one layer; `x` is [T, d_model], and so is the result. A standard layer is a decoupled one without a semantic path.
 fn attention(weights: &Weights, a: &Attention, x: &[f32], length: usize, cache: CacheKinds) -> Vec<f32> {
+    if let Some(latent) = &a.latent {
+        return latent_attention(weights, a, latent, x, length, cache);
+    }
+    if a.differential.is_some() {
+        return differential_attention(weights, a, x, length, cache);
+    }
     let (q_geo, k_geo, out) = if a.decoupled { ("q_geo", "k_geo", "out_proj") } else { ("q_proj", "k_proj", "o_proj") };
     let mut q_geo = weights.linear(q_geo, x); // [T, H, geo]
     let mut k_geo = weights.linear(k_geo, x); // [T, K, geo]
@@ -149,7 +155,119 @@ fn attention(weights: &Weights, a: &Attention, x: &[f32], length: usize, cache: 
             }
         }
     }
+    if a.output_gate != OutputGate::None {
+        let gates = weights.linear("gate_proj", x); // [T, H] or [T, H, value]
+        let each = mixed.len() / gates.len();
+        mixed.iter_mut().enumerate().for_each(|(index, mixed)| *mixed /= 1.0 + (-gates[index / each]).exp());
+    }
     weights.linear(out, &mixed)
+}
+
+/// Differential attention with heads as a file has them: query head p and the one half of the heads further on are a pair.
+fn differential_attention(weights: &Weights, a: &Attention, x: &[f32], length: usize, cache: CacheKinds) -> Vec<f32> {
+    let (heads, kv_heads, width, value_width) = (a.heads, 2 * a.kv_heads, a.geo / 2, a.value / 2);
+    let mut q = weights.linear("q_proj", x); // [T, H, width]
+    let mut k = weights.linear("k_proj", x); // [T, K, width]
+    let mut v = weights.linear("v_proj", x); // [T, K, value]
+    if let Some(rope) = &a.rope {
+        rotate(&mut q, heads, width, rope);
+        rotate(&mut k, kv_heads, width, rope);
+    }
+    // A cache has the key heads of a pair as one head, the lower halves of both first.
+    let key_place = |element: usize| (element % width / (width / 2), element / width * (width / 2) + element % (width / 2));
+    let value_place = |element: usize| (element / value_width, element % value_width);
+    in_pairs(&mut k, kv_heads, width, &key_place, |k| through_cache(k, kv_heads / 2, 2 * width, cache.key));
+    in_pairs(&mut v, kv_heads, value_width, &value_place, |v| through_cache(v, kv_heads / 2, 2 * value_width, cache.value));
+    let product = |one: &str, other: &str| dot(&weights.get(one), &weights.get(other)).exp();
+    let init = a.differential.unwrap().lambda_init;
+    let lambda = product("lambda_q1", "lambda_k1") - product("lambda_q2", "lambda_k2") + init;
+    let mut mixed = Vec::new(); // [T, H / 2, 2 value]
+    for t in 0..length {
+        for pair in 0..heads / 2 {
+            let kv = pair / (heads / kv_heads);
+            let of = |side: usize| {
+                let query = row(&q, width, t * heads + pair + side * heads / 2);
+                let key = |s: usize| row(&k, width, s * kv_heads + kv + side * kv_heads / 2);
+                let mut scores: Vec<f32> = (0..=t).map(|s| dot(query, key(s)) * a.scale.unwrap()).collect();
+                softmax(&mut scores);
+                let mut out = vec![0.0; 2 * value_width];
+                for (s, weight) in scores.iter().enumerate() {
+                    for (index, out) in out.iter_mut().enumerate() {
+                        let at = (s * kv_heads + kv + index / value_width * kv_heads / 2) * value_width + index % value_width;
+                        *out += weight * v[at];
+                    }
+                }
+                out
+            };
+            let difference: Vec<f32> = of(0).iter().zip(of(1)).map(|(one, other)| one - lambda * other).collect();
+            let mean = difference.iter().map(|x| x * x).sum::<f32>() / difference.len() as f32;
+            mixed.extend(difference.iter().map(|x| x / (mean + weights.eps).sqrt() * (1.0 - init)));
+        }
+    }
+    weights.linear("o_proj", &mixed)
+}
+
+/// Does something to x [T, heads, width] while head j and the one half of the heads further on are one head; `place`: which of both an element of that
+/// is of, and which element.
+fn in_pairs(x: &mut [f32], heads: usize, width: usize, place: &dyn Fn(usize) -> (usize, usize), change: impl FnOnce(&mut [f32])) {
+    let from = |index: usize| {
+        let (token, head, element) = (index / (heads * width), index / (2 * width) % (heads / 2), index % (2 * width));
+        let (side, place) = place(element);
+        (token * heads + head + side * heads / 2) * width + place
+    };
+    let mut paired: Vec<f32> = (0..x.len()).map(|index| x[from(index)]).collect();
+    change(&mut paired);
+    paired.iter().enumerate().for_each(|(index, &value)| x[from(index)] = value);
+}
+
+/// Latent attention as it is trained: every head has keys and values of its own, which the latent is expanded to. What a cache keeps is the latent
+/// (one vector a token, as keys and values) and the rotated key that all heads share.
+fn latent_attention(weights: &Weights, a: &Attention, latent: &Latent, x: &[f32], length: usize, cache: CacheKinds) -> Vec<f32> {
+    let (plain, head) = (latent.plain, latent.plain + a.geo);
+    let queries = match latent.query_rank {
+        Some(_) => weights.linear("q_b_proj", &weights.rms_norm("q_a_layernorm", &weights.linear("q_a_proj", x))),
+        None => weights.linear("q_proj", x),
+    }; // [T, H, plain + geo]
+    let joint = weights.linear("kv_a_proj_with_mqa", x); // [T, sem + geo]
+    let mut c: Vec<f32> = joint.chunks(a.sem + a.geo).flat_map(|row| row[..a.sem].to_vec()).collect();
+    c = weights.rms_norm("kv_a_layernorm", &c); // [T, sem]
+    // Pairs side by side become halves.
+    let ordered = |row: &[f32]| -> Vec<f32> {
+        if !latent.interleaved {
+            return row.to_vec();
+        }
+        row.iter().step_by(2).chain(row.iter().skip(1).step_by(2)).copied().collect()
+    };
+    let mut k_rotated: Vec<f32> = joint.chunks(a.sem + a.geo).flat_map(|row| ordered(&row[a.sem..])).collect(); // [T, geo]
+    let mut q_rotated: Vec<f32> = queries.chunks(head).flat_map(|row| ordered(&row[plain..])).collect(); // [T, H, geo]
+    if let Some(rope) = &a.rope {
+        rotate(&mut k_rotated, 1, a.geo, rope);
+        rotate(&mut q_rotated, a.heads, a.geo, rope);
+        // YaRN's factor of cosines and sines.
+        scale(&mut k_rotated, rope.attention_factor);
+        scale(&mut q_rotated, rope.attention_factor);
+    }
+    through_cache(&mut c, 1, a.sem, cache.semantic);
+    through_cache(&mut k_rotated, 1, a.geo, cache.geometric);
+    let expanded = weights.linear("kv_b_proj", &c); // [T, H, plain + value]
+    let width = plain + latent.value;
+    let mut mixed = vec![0.0; length * a.heads * latent.value]; // [T, H, value]
+    for t in 0..length {
+        for h in 0..a.heads {
+            let at = t * a.heads + h;
+            let (query, rotated) = (&row(&queries, head, at)[..plain], row(&q_rotated, a.geo, at));
+            let first = a.window.map_or(0, |window| (t + 1).saturating_sub(window));
+            let key = |s: usize| row(&expanded, width, s * a.heads + h);
+            let product = |s: usize| dot(query, &key(s)[..plain]) + dot(rotated, row(&k_rotated, a.geo, s));
+            let mut scores: Vec<f32> = (first..=t).map(|s| product(s) * a.scale.unwrap()).collect();
+            softmax(&mut scores);
+            let out = row_mut(&mut mixed, latent.value, at);
+            for (weight, s) in scores.iter().zip(first..) {
+                out.iter_mut().zip(&key(s)[plain..]).for_each(|(out, value)| *out += weight * value);
+            }
+        }
+    }
+    weights.linear("o_proj", &mixed)
 }
 
 /// Rotary embedding of x [T, heads, width]: element i is paired with i + width / 2.

@@ -60,6 +60,16 @@ pub fn check(device: usize, checks: impl IntoIterator<Item = (String, String, &'
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
+/// Checks a model that a test made, against the oracle only.
+pub fn check_made(device: usize, name: &str, model: Model, kinds: &[CacheKind]) {
+    let (device, gpu) = &devices()[device];
+    let tokens: Vec<u32> = (0..37u32).map(|index| (index * 29 + index * index * 7) % model.architecture.vocab as u32).collect();
+    let pass = super::reference::pass(&model, &tokens);
+    let expected = Reference { tokens, logits: pass.logits, attention: pass.attention.concat() };
+    let found = differences(&format!("{name} ({device})"), gpu, model, &expected, kinds);
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
 /// Runs `model` in every way, with caches of these kinds, and compares with `expected` and with the oracle. Returns what differs.
 ///
 /// Few sessions are made and used again: a software driver takes longer to compile the kernels of one than to run them.

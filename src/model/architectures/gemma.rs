@@ -59,7 +59,11 @@ pub const FAMILIES: &[Family] = &[
             read: |keys, architecture| {
                 // 27B divides by the width of the model over its heads, the others by the head size.
                 by_size(architecture, 46);
-                caps(architecture, keys.float("attn_logit_softcapping")?.or(Some(50.0)), keys.float("final_logit_softcapping")?.or(Some(30.0)));
+                caps(
+                    architecture,
+                    keys.float("attn_logit_softcapping")?.or(Some(50.0)),
+                    keys.float("final_logit_softcapping")?.or(Some(30.0)),
+                );
                 Ok(())
             },
             ..GEMMA_GGUF

@@ -9,7 +9,7 @@ mod imports;
 mod pickle;
 mod views;
 
-use super::huggingface::{CONFIG, Description, tokenizer};
+use super::huggingface::{CONFIG, Description, attention, tokenizer};
 use super::names::{self, Held, Source};
 use super::tensor::Tensor;
 use super::{Architecture, Model, ModelFile, OpenOptions, pairs, parent, topology};
@@ -26,7 +26,8 @@ use views::StoredTensor;
 pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Model> {
     let file = ModelFile::open(path)?;
     let container = Container::read(file.bytes()).at(path.display())?;
-    let description = describe(path, options)?;
+    let mut description = describe(path, options)?;
+    attention::change(&mut description.architecture, &options.forms).at(path.display())?;
     let (tensors, notes) = tensors(&container, &description.architecture, options.state_dict.as_deref()).at(path.display())?;
     let files = [file].into_iter().chain(description.files).collect();
     let model = Model::new(path, files, description.architecture, tensors, description.tokenizer);

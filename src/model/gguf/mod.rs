@@ -9,10 +9,11 @@ mod vocabulary;
 
 use super::architecture::{Architecture, Attention, Layer, QkNorm};
 use super::architectures::{Family, Gguf, Window, families};
+use super::huggingface::attention;
 use super::pairs;
 use super::rope::{Rope, RopeScaling};
 use super::tensor::{Bytes, Tensor};
-use super::{Model, ModelFile, ReadTokenizer};
+use super::{Model, ModelFile, OpenOptions, ReadTokenizer};
 use crate::error::{At, Error, Result, unknown};
 use container::Container;
 use std::collections::BTreeMap;
@@ -44,9 +45,9 @@ const NEUTRAL: &[(&str, f64)] = &[
 const NEUTRAL_FLAGS: &[(&str, bool)] = &[("attention.causal", true), ("use_parallel_residual", false), ("swin_norm", false)];
 
 /// Reads the GGUF file at `path`.
-pub(super) fn open(path: &Path) -> Result<Model> {
+pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Model> {
     let file = ModelFile::open(path)?;
-    let (architecture, tensors, tokenizer) = read(file.bytes()).at(path.display())?;
+    let (architecture, tensors, tokenizer) = read(file.bytes(), options).at(path.display())?;
     Model::new(path, vec![file], architecture, tensors, tokenizer).at(path.display())
 }
 
@@ -57,7 +58,7 @@ pub(super) fn chat_template(file: &ModelFile) -> Result<Option<String>> {
 
 type Parts = (Architecture, BTreeMap<String, Tensor>, ReadTokenizer);
 
-fn read(bytes: Bytes) -> Result<Parts> {
+fn read(bytes: Bytes, options: &OpenOptions) -> Result<Parts> {
     let container = Container::parse(bytes)?;
     if container.integer("split.count")?.is_some_and(|count| count > 1) {
         return Err(
@@ -65,7 +66,8 @@ fn read(bytes: Bytes) -> Result<Parts> {
         );
     }
     let keys = Keys::new(&container)?;
-    let architecture = keys.architecture()?;
+    let mut architecture = keys.architecture()?;
+    attention::change(&mut architecture, &options.forms)?;
     let tensors = canonical(&container, &keys, &architecture)?;
     Ok((architecture, tensors, Box::new(move || vocabulary::tokenizer(&container))))
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 /// As [`open`], of a file in memory.
 fn opened(builder: &Builder) -> Result<Model> {
-    let (architecture, tensors, tokenizer) = read(builder.mapped())?;
+    let (architecture, tensors, tokenizer) = read(builder.mapped(), &OpenOptions::default())?;
     Model::new(Path::new("x.gguf"), Vec::new(), architecture, tensors, tokenizer)
 }
 
@@ -172,7 +172,7 @@ fn no_damage_makes_a_panic() {
     let vocabulary = fixture()["sentence_pieces"].clone();
     let whole = with_vocabulary(model("llama"), &vocabulary).string("tokenizer.ggml.model", "llama").bytes();
     let try_it = |bytes: Vec<u8>| {
-        if let Ok((architecture, tensors, tokenizer)) = read(std::sync::Arc::new(bytes))
+        if let Ok((architecture, tensors, tokenizer)) = read(std::sync::Arc::new(bytes), &OpenOptions::default())
             && let Ok(model) = Model::new(Path::new("x"), Vec::new(), architecture, tensors, tokenizer)
         {
             // What is accepted can be read.

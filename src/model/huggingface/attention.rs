@@ -1,15 +1,15 @@
 //! The `attention` section of our own students: which layers are decoupled, and how. A manifest's `AttentionLayer` has the same keys.
 
 use crate::error::{At, Error, Result, unknown};
-use crate::model::architecture::{Attention, Gate};
+use crate::model::architecture::{Architecture, Attention, Gate, OutputGate, QkNorm};
 use crate::model::section::{Section, missing};
 use crate::model::{Rope, RopeScaling};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 const MODES: [&str; 3] = ["standard", "gqa", "decoupled"];
 
 /// Everything that one layer's section may say; `layers` stands beside these in the whole section only.
-pub(crate) const KEYS: [&str; 15] = [
+pub(crate) const KEYS: [&str; 20] = [
     "mode",
     "n_heads",
     "n_kv_heads",
@@ -25,7 +25,20 @@ pub(crate) const KEYS: [&str; 15] = [
     "rope_semantic",
     "rope_base",
     "rope_frequencies",
+    "partial_rotary_factor",
+    "window",
+    "qk_norm",
+    "output_gate",
+    "differential",
 ];
+
+/// Those by which a script changes a layer of a model that is there.
+pub(crate) const FORM_KEYS: [&str; 7] =
+    ["rope_enabled", "rope_base", "partial_rotary_factor", "window", "qk_norm", "output_gate", "differential"];
+
+const QK_NORMS: [(&str, QkNorm); 3] = [("none", QkNorm::None), ("head", QkNorm::Head), ("all", QkNorm::All)];
+const OUTPUT_GATES: [(&str, OutputGate); 3] =
+    [("none", OutputGate::None), ("head", OutputGate::Head), ("elementwise", OutputGate::Elementwise)];
 
 /// Those that only a decoupled layer has.
 const DECOUPLED_KEYS: [&str; 9] = [
@@ -62,9 +75,24 @@ pub(crate) fn apply(section: Section, layers: &mut [Attention], d_model: usize) 
     }
     for (index, (layer, own)) in layers.iter_mut().zip(overrides).enumerate() {
         let options = Options { own, section };
-        *layer = options.layer(layer, d_model).at(format!("layer {index}"))?;
+        *layer = options.layer(layer, d_model, index).at(format!("layer {index}"))?;
     }
     Ok(())
+}
+
+/// Changes the attention of layers as a script says, with the keys of [`FORM_KEYS`].
+///
+/// # Errors
+/// Unknown keys, values that don't fit, layers that there aren't.
+pub(crate) fn change(architecture: &mut Architecture, forms: &[Option<Map<String, Value>>]) -> Result<()> {
+    for (index, (layer, form)) in architecture.layers.iter_mut().zip(forms).enumerate() {
+        let Some(form) = form else { continue };
+        let form = Value::Object(form.clone());
+        let section = Section::of(&form)?;
+        section.only("attention option", &FORM_KEYS)?;
+        layer.attention = Options { own: None, section }.changed(layer.attention.clone(), index).at(format!("layer {index}"))?;
+    }
+    if forms.iter().any(Option::is_some) { architecture.check() } else { Ok(()) }
 }
 
 /// The attention of a single layer that a section describes; `standard` is what it would be without.
@@ -72,7 +100,7 @@ pub(crate) fn apply(section: Section, layers: &mut [Attention], d_model: usize) 
 /// # Errors
 /// As [`apply`].
 pub(crate) fn layer(section: Section, standard: &Attention, d_model: usize) -> Result<Attention> {
-    Options { own: None, section }.layer(standard, d_model)
+    Options { own: None, section }.layer(standard, d_model, 0)
 }
 
 /// A layer's own section before the one for all layers.
@@ -93,15 +121,58 @@ impl Options<'_> {
         Ok(self.get(|section| section.flag(key))?.unwrap_or(false))
     }
 
-    fn layer(&self, standard: &Attention, d_model: usize) -> Result<Attention> {
-        match self.get(|section| section.text("mode"))?.unwrap_or("standard") {
+    fn layer(&self, standard: &Attention, d_model: usize, index: usize) -> Result<Attention> {
+        let made = match self.get(|section| section.text("mode"))?.unwrap_or("standard") {
             mode @ ("standard" | "gqa") => {
                 self.check_standard(mode)?;
                 Ok(standard.clone())
             }
             "decoupled" => self.decoupled(standard, d_model),
             other => Err(unknown("attention mode", other, MODES)),
+        };
+        self.changed(made?, index)
+    }
+
+    /// What can be said of a standard layer and of a decoupled one.
+    fn changed(&self, attention: Attention, index: usize) -> Result<Attention> {
+        let mut attention = attention;
+        if self.get(|section| section.flag("rope_enabled"))? == Some(false) {
+            attention.rope = None;
         }
+        if let (Some(rope), Some(base)) = (&mut attention.rope, self.get(|section| section.float("rope_base"))?) {
+            rope.base = base;
+        }
+        if let Some(factor) = self.get(|section| section.float("partial_rotary_factor"))? {
+            if !(factor > 0.0 && factor <= 1.0) {
+                let error = Error::new(format!("expected a proportion above 0, at most 1, found {factor}"));
+                return Err(error.at("key `partial_rotary_factor`"));
+            }
+            let Some(rope) = attention.rope.as_mut().filter(|_| !attention.decoupled) else {
+                return Err(
+                    Error::new("only a standard layer that rotates can rotate a part of each head").at("key `partial_rotary_factor`")
+                );
+            };
+            rope.rotated = (factor < 1.0).then_some((attention.geo as f64 * f64::from(factor)) as usize);
+        }
+        if let Some(window) = self.get(|section| section.size("window"))? {
+            attention.window = Some(window).filter(|&window| window > 0);
+        }
+        let chosen = |key: &str| self.get(|section| section.text(key).map(|text| text.map(str::to_owned)));
+        if let Some(name) = chosen("qk_norm")? {
+            let known = QK_NORMS.iter().find(|(known, _)| *known == name);
+            attention.qk_norm = known.ok_or_else(|| unknown("norm of queries and keys", &name, QK_NORMS.iter().map(|(name, _)| *name)))?.1;
+            if attention.decoupled && attention.qk_norm == QkNorm::All {
+                return Err(Error::new("a decoupled layer has no norm of all heads").at("key `qk_norm`"));
+            }
+        }
+        if let Some(name) = chosen("output_gate")? {
+            let known = OUTPUT_GATES.iter().find(|(known, _)| *known == name);
+            attention.output_gate = known.ok_or_else(|| unknown("output gate", &name, OUTPUT_GATES.iter().map(|(name, _)| *name)))?.1;
+        }
+        if self.flag("differential")? && attention.differential.is_none() {
+            attention = attention.differential(index)?;
+        }
+        Ok(attention)
     }
 
     /// That the section which makes a layer standard asks for nothing that a standard layer hasn't.

@@ -17,7 +17,7 @@ const MAX_LAYERS: usize = 1 << 12;
 ///
 /// # Errors
 /// Unknown or unsupported families and options; missing and mistyped keys.
-pub(crate) fn architecture(config: &Value) -> Result<Architecture> {
+pub fn architecture(config: &Value) -> Result<Architecture> {
     let config = Section::of(config)?;
     let name = config.text("model_type")?.ok_or_else(|| missing("model_type"))?;
     let Some(family) = families().find(|family| family.name == name) else { return Err(no_family(config, name)) };

@@ -36,7 +36,7 @@ pub(super) fn open_directory(path: &Path, options: &OpenOptions) -> Result<Model
     }
     match ending(path, "gguf")?.as_slice() {
         [] => open(path, None, options),
-        [file] => gguf::open(file),
+        [file] => gguf::open(file, options),
         files => {
             let names: Vec<String> = files.iter().filter_map(|file| Some(file.file_name()?.to_string_lossy().into_owned())).collect();
             Err(Error::new(format!("there are {} GGUF files here: {}", files.len(), names.join(", ")))
@@ -61,7 +61,8 @@ fn snapshot(repository: &Path) -> Option<PathBuf> {
 /// the user named one.
 pub(super) fn open(path: &Path, weights: Option<&Path>, options: &OpenOptions) -> Result<Model> {
     let directory = if path.is_dir() { path } else { parent(path) };
-    let description = Description::read(directory)?;
+    let mut description = Description::read(directory)?;
+    attention::change(&mut description.architecture, &options.forms).at(directory.display())?;
     let mut notes = Vec::new();
     let sources = match weights {
         Some(file) => Weights { index: None, files: vec![ModelFile::open(file)?] },
