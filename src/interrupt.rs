@@ -2,12 +2,19 @@
 
 use crate::error::{Error, Result};
 use crate::terminal;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 static REQUESTED: AtomicBool = AtomicBool::new(false);
 /// The number of the signal that asked, 0 where none did.
 static SIGNAL: AtomicU8 = AtomicU8::new(0);
+
+/// How long everything may take, once that has passed.
+static PASSED: OnceLock<Duration> = OnceLock::new();
+
+/// What native work that does not look is given to end by itself, once the time has passed.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// Ctrl-C's signal, on every platform: what a shell adds 128 to for the status of a program that it ended.
 const SIGINT: u8 = 2;
@@ -30,7 +37,28 @@ pub fn requested() -> bool {
 /// # Errors
 /// "interrupted", after Ctrl-C.
 pub fn check() -> Result<()> {
-    if requested() { Err(Error::new("interrupted")) } else { Ok(()) }
+    match (requested(), PASSED.get()) {
+        (false, _) => Ok(()),
+        (true, None) => Err(Error::new("interrupted")),
+        (true, Some(time)) => Err(Error::new(format!("the time limit of {} s has passed (--time-limit)", time.as_secs_f64()))
+            .remedy("raise --time-limit, or measure less at a time")),
+    }
+}
+
+/// Asks all long work to stop when this time has passed, and ends the program if it does not.
+pub fn limit(time: Duration) {
+    let watch = move || {
+        std::thread::sleep(time);
+        let _ = PASSED.set(time);
+        request();
+        std::thread::sleep(GRACE);
+        if let Err(error) = check() {
+            terminal::show_error(&error);
+        }
+        std::process::exit(i32::from(status()));
+    };
+    // Without the thread there is no limit, and no thread for the script either: that is told.
+    let _ = std::thread::Builder::new().name("time limit".to_owned()).spawn(watch);
 }
 
 /// Sleeps, unless it is interrupted.
@@ -48,6 +76,9 @@ pub fn sleep(duration: Duration) -> Result<()> {
 
 /// What a shell reports for a program that the signal ended: 130 after Ctrl-C, 143 after a plain `kill`.
 pub fn status() -> u8 {
+    if PASSED.get().is_some() {
+        return 1;
+    }
     let signal = SIGNAL.load(Ordering::SeqCst);
     128 + if signal == 0 { SIGINT } else { signal }
 }

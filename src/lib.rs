@@ -15,6 +15,7 @@
 
 pub mod error;
 pub mod interrupt;
+pub mod limits;
 pub mod mapped;
 pub mod progress;
 pub mod source;

@@ -454,7 +454,7 @@ fn interruptible<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -
 
 fn check_size(rows: usize, columns: usize) -> Result<()> {
     match rows.checked_mul(columns) {
-        Some(elements) if elements <= MAX_ELEMENTS => Ok(()),
+        Some(elements) if elements <= MAX_ELEMENTS => crate::limits::room("the matrix", elements as u64 * 8),
         _ => {
             Err(Error::new(format!("a matrix [{rows}, {columns}] is too large")).remedy("decompose thin factors instead of their product"))
         }

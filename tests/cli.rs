@@ -90,6 +90,19 @@ fn every_verb_has_a_help() {
           --cells         List the cells that would be measured, but measure none
           --json          With --cells: a line of JSON for each
 
+    Permissions and limits:
+          --allow-read <PATH>    Let the script read this file, or below this folder (it reads below its own, the
+                                 working folder, and what it is given)
+          --allow-write <PATH>   Let the script write this file, or below this folder (it writes into its run
+                                 directory)
+          --allow-run            Let the script, or the manifest's `runs`, start other programs
+          --allow-env            Let the script read environment variables
+          --allow-all            Let the script do everything: for work that you trust
+          --time-limit <TIME>    End the script after this time: 90s, 10m, 2h
+          --memory-limit <SIZE>  Let it take so much memory on the host, and as much on the device: 500M, 8G
+                                 [default: half of the host's]
+          --max-operations <N>   End the script after so many operations
+
     Device:
           --device <NAME|NUMBER>  The adapter to use: a part of its name, or its number in `caramba devices`
           --backend <BACKEND>     The graphics API to reach it by [possible values: vulkan, metal, dx12, gl]
@@ -122,6 +135,19 @@ fn every_verb_has_a_help() {
       -o, --output <DIR>  The directory above the run's [default: artifacts]
           --cells         List the cells that would be measured, but measure none
           --json          With --cells: a line of JSON for each
+
+    Permissions and limits:
+          --allow-read <PATH>    Let the script read this file, or below this folder (it reads below its own, the
+                                 working folder, and what it is given)
+          --allow-write <PATH>   Let the script write this file, or below this folder (it writes into its run
+                                 directory)
+          --allow-run            Let the script, or the manifest's `runs`, start other programs
+          --allow-env            Let the script read environment variables
+          --allow-all            Let the script do everything: for work that you trust
+          --time-limit <TIME>    End the script after this time: 90s, 10m, 2h
+          --memory-limit <SIZE>  Let it take so much memory on the host, and as much on the device: 500M, 8G
+                                 [default: half of the host's]
+          --max-operations <N>   End the script after so many operations
 
     Device:
           --device <NAME|NUMBER>  The adapter to use: a part of its name, or its number in `caramba devices`

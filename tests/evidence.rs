@@ -504,7 +504,7 @@ fn signals_are_heard_and_have_their_status() {
     ] {
         for (signal, status) in [("INT", 130), ("TERM", 143)] {
             let directory = directory(&[("a.rhai", &text)]);
-            let mut started = Started::new(directory.path(), &["script", "a.rhai"]);
+            let mut started = Started::new(directory.path(), &["script", "a.rhai", "--allow-write", "."]);
             until(name, || directory.path().join("begun").exists());
             let asked = Instant::now();
             started.signal(signal);

@@ -253,10 +253,20 @@ fn manifest(body: &str) -> tempfile::TempDir {
 
 /// Runs it; the exit code, and what was said but for what depends on the machine.
 fn run(directory: &Path) -> (i32, String) {
-    let output = caramba_in(directory, &["m.yml"]);
+    let output = caramba_in(directory, &["m.yml", "--allow-run"]);
     let told = shown(&output);
     let lines = told.lines().skip(1).filter(|line| !in_passing(line));
     (output.status.code().unwrap(), lines.collect::<Vec<_>>().join("\n"))
+}
+
+/// Nobody's programs are started without a word; mistakes are told first.
+#[test]
+fn programs_are_started_only_where_that_is_permitted() {
+    let body = "models: {student: models/austen-dba}\nruns:\n- {id: distill, command: touch ran, checkpoint: out}\nbenchmarks:\n- {id: memory, config: {type: memory, sequence_lengths: [16]}, models: [student]}\n";
+    let directory = manifest(body);
+    let told = shown(&caramba_in(directory.path(), &["m.yml"]));
+    assert!(told.contains("starting programs is not permitted: `touch ran`") && told.contains("--allow-run"), "{told}");
+    assert!(!directory.path().join("ran").exists(), "{told}");
 }
 
 /// Somebody's training program is executed first, its log is kept, and the checkpoint that it leaves is the student.
@@ -321,7 +331,7 @@ fn a_training_program_that_fails_is_told() {
     let directory = manifest(&body("seq 1 30; echo out of memory >&2; exit 3", ""));
     insta::assert_snapshot!(told(&directory, 1), @r"
     running distill; its log is artifacts/RUN/distill.log
-    what was measured so far is in artifacts/RUN; go on with: caramba m.yml --resume artifacts/RUN
+    what was measured so far is in artifacts/RUN; go on with: caramba m.yml --allow-run --resume artifacts/RUN
     error: `seq 1 30; echo out of memory >&2; exit 3` ended with status 3
       help: its log is artifacts/RUN/distill.log; it ends with
         20
@@ -341,7 +351,7 @@ fn a_training_program_that_fails_is_told() {
     assert!(log.starts_with("1\n2\n") && log.ends_with("30\nout of memory\n"), "{log}");
     insta::assert_snapshot!(told(&manifest(&body("true", "")), 1), @r"
     running distill; its log is artifacts/RUN/distill.log
-    what was measured so far is in artifacts/RUN; go on with: caramba m.yml --resume artifacts/RUN
+    what was measured so far is in artifacts/RUN; go on with: caramba m.yml --allow-run --resume artifacts/RUN
     error: the run `distill` ended, and there is no checkpoint at out
       help: its log is artifacts/RUN/distill.log
     ");
@@ -351,7 +361,7 @@ fn a_training_program_that_fails_is_told() {
     insta::assert_snapshot!(told(&directory, 3), @r"
     running distill; its log is artifacts/RUN/distill.log
     warning: kvcache: the reduction of the fp16 cache is 2.00: expected at least 3.0
-    what was measured so far is in artifacts/RUN; go on with: caramba m.yml --resume artifacts/RUN
+    what was measured so far is in artifacts/RUN; go on with: caramba m.yml --allow-run --resume artifacts/RUN
     error: the check kvcache fails, and the manifest says fail_fast: the reduction of the fp16 cache is 2.00: expected at least 3.0
       help: train the student further, or widen its paths
     ");

@@ -17,6 +17,7 @@ mod run;
 mod script;
 mod slurm;
 mod tokenize;
+mod trust;
 
 use crate::error::Result;
 use crate::gpu::{DeviceChoice, Tuning};

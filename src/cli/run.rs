@@ -2,6 +2,7 @@
 
 use super::measuring::Measuring;
 use super::plan::plan;
+use super::trust::Trust;
 use crate::error::{Error, Result};
 use crate::gpu::DeviceChoice;
 use crate::manifest::{self, Experiment};
@@ -27,6 +28,8 @@ pub struct Run {
     dry_run: bool,
     #[command(flatten)]
     measuring: Measuring,
+    #[command(flatten)]
+    trust: Trust,
 }
 
 fn presets() -> String {
@@ -49,7 +52,8 @@ impl Run {
             return check_experiment(&experiment).map(|()| 0);
         }
         has_commands(&experiment)?;
-        run_builtin(SCRIPT, &HostOptions { experiment: Some(experiment), ..self.measuring.options(device) })
+        let (grants, limits) = (self.trust.grants(), self.trust.limits());
+        run_builtin(SCRIPT, &HostOptions { experiment: Some(experiment), grants, limits, ..self.measuring.options(device) })
     }
 }
 

@@ -1,6 +1,7 @@
 //! `caramba script`: a Rhai script is run.
 
 use super::measuring::Measuring;
+use super::trust::Trust;
 use crate::error::Result;
 use crate::gpu::DeviceChoice;
 use crate::script::{self, HostOptions};
@@ -25,6 +26,8 @@ pub struct Script {
     args: Vec<String>,
     #[command(flatten)]
     measuring: Measuring,
+    #[command(flatten)]
+    trust: Trust,
 }
 
 impl Script {
@@ -33,7 +36,8 @@ impl Script {
         if self.describe {
             return terminal::print_line(script::describe(&self.file)?.trim_end()).map(|()| 0);
         }
-        let options = HostOptions { set: self.set, args: self.args, ..self.measuring.options(device) };
+        let (grants, limits) = (self.trust.grants(), self.trust.limits());
+        let options = HostOptions { set: self.set, args: self.args, grants, limits, ..self.measuring.options(device) };
         script::run_file(&self.file, &options)
     }
 }

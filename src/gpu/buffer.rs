@@ -2,6 +2,7 @@
 
 use super::{Gpu, Memory, Purpose};
 use crate::error::{Error, Result};
+use crate::limits;
 use std::sync::Arc;
 
 /// A storage buffer. Its bytes count under its purpose for as long as it lives.
@@ -69,6 +70,7 @@ impl Gpu {
                 limit >> 20
             )));
         }
+        limits::device_room(label, self.memory().live().total.saturating_add(bytes))?;
         let used_as = match usage {
             Usage::Storage => wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
             Usage::Uniform => wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,

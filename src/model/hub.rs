@@ -56,7 +56,7 @@ impl Name {
 }
 
 /// Where the programs of the hub keep what they fetched, the first that the environment names.
-fn cache() -> Option<PathBuf> {
+pub(crate) fn cache() -> Option<PathBuf> {
     let named = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     named("HF_HUB_CACHE")
         .or_else(|| named("HUGGINGFACE_HUB_CACHE"))

@@ -9,6 +9,7 @@ mod file;
 mod gguf;
 mod hashes;
 mod hub;
+pub(crate) use hub::cache as hub_cache;
 mod huggingface;
 mod inventory;
 mod names;

@@ -73,7 +73,7 @@ pub(super) mod api {
     /// let times = measure(3, || random_tokens(100, 50, 1));
     /// assert(times.len == 3, "three runs");
     /// ```
-    #[rhai_fn(return_raw, volatile)]
+    #[rhai_fn(name = "measure", name = "time_runs", return_raw, volatile)]
     pub fn measure(context: NativeCallContext, runs: INT, work: FnPtr) -> Answer<Numbers> {
         let mut times = Vec::new();
         for _ in 0..values::count("the number of runs", runs)? {
@@ -86,7 +86,7 @@ pub(super) mod api {
     }
 
     /// As `settle(#{}, work)`.
-    #[rhai_fn(name = "settle", return_raw, volatile)]
+    #[rhai_fn(name = "settle", name = "warm_up", return_raw, volatile)]
     pub fn settle_plainly(context: NativeCallContext, work: FnPtr) -> Answer<Map> {
         settle(context, Map::new(), work)
     }
@@ -100,7 +100,7 @@ pub(super) mod api {
     /// let warm = settle(#{ most: 5, window: 1 }, || random_tokens(1000, 50, 1));
     /// assert(warm.runs >= 1 && warm.runs <= 5, "a few runs");
     /// ```
-    #[rhai_fn(name = "settle", return_raw, volatile)]
+    #[rhai_fn(name = "settle", name = "warm_up", return_raw, volatile)]
     pub fn settle(context: NativeCallContext, options: Map, work: FnPtr) -> Answer<Map> {
         let mut options = Options::new("settle option", options);
         let window = options.count("window")?.unwrap_or(3).max(1);

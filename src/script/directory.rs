@@ -61,10 +61,9 @@ pub(super) mod api {
     pub fn begin_in(context: NativeCallContext, experiment: &str, parent: &str) -> Answer<RunDirectory> {
         let host = Host::of(&context)?;
         host.acts("run_directory")?;
-        let run = Rc::new(RefCell::new(crate::artifact::RunDirectory::begin(
-            host.options.output.as_deref().unwrap_or(Path::new(parent)),
-            experiment,
-        )?));
+        let parent = host.options.output.as_deref().unwrap_or(Path::new(parent));
+        host.permissions.run_parent(parent)?;
+        let run = Rc::new(RefCell::new(crate::artifact::RunDirectory::begin(parent, experiment)?));
         host.watch(&run);
         Ok(Run(run))
     }
@@ -74,6 +73,7 @@ pub(super) mod api {
     pub fn reopen(context: NativeCallContext, path: &str) -> Answer<RunDirectory> {
         let host = Host::of(&context)?;
         host.acts("reopen_run")?;
+        host.writable(path)?;
         let run = Rc::new(RefCell::new(crate::artifact::RunDirectory::reopen(Path::new(path))?));
         host.watch(&run);
         Ok(Run(run))
@@ -81,7 +81,8 @@ pub(super) mod api {
 
     /// The lines of a run's journal: an array of what was added with `add_line`, but for a last line that a kill has cut short.
     #[rhai_fn(name = "read_journal", return_raw, volatile)]
-    pub fn read_journal(path: &str) -> Answer<Array> {
+    pub fn read_journal(context: NativeCallContext, path: &str) -> Answer<Array> {
+        Host::of(&context)?.resolve(path)?;
         Ok(crate::artifact::journal::read(Path::new(path))?.iter().map(from_data).collect())
     }
 

@@ -171,6 +171,7 @@ fn comment(comments: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::script::Grants;
     use crate::script::modules::Script;
 
     const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/script-api.md");
@@ -207,6 +208,7 @@ mod tests {
     #[test]
     fn examples_run() {
         let mut run = 0;
+        let output = tempfile::tempdir().unwrap();
         for section in SECTIONS {
             let module = metadata(section).unwrap();
             let documented = module.functions.iter().map(|function| (&function.name, &function.doc_comments));
@@ -220,7 +222,14 @@ mod tests {
                     let body = body.split("```").next().unwrap().to_owned();
                     let script = Script { name: format!("example of {name}"), text: body };
                     let work = if head.contains("no_run") { Run::check } else { |run: Run| run.run().map(|_| ()) };
-                    on_script_thread(script, None, &HostOptions::default(), work).unwrap();
+                    let grants = Grants { all: true, ..Grants::default() };
+                    on_script_thread(
+                        script,
+                        None,
+                        &HostOptions { grants, output: Some(output.path().to_owned()), ..HostOptions::default() },
+                        work,
+                    )
+                    .unwrap();
                     run += 1;
                 }
             }

@@ -1,13 +1,14 @@
 //! The engine: its limits, and the one table of everything a script can call.
 
 use super::host::{Host, HostTag};
+use super::meter::Meter;
 use super::modules::Resolver;
 use super::{
-    attention, bundle, calibration, cells, charts, clock, continuation, dataset, device, directory, divergence, document, files, language,
-    layer_store, matrix, model, model_file, modules, numbers, pairs, parameters, progress, session, share, statistics, text, thresholds,
-    tokens, weights,
+    arrays, attention, bundle, calibration, cells, charts, clock, continuation, dataset, dates, device, directory, divergence, document,
+    files, format, language, layer_store, matrix, model, model_file, modules, numbers, pairs, parameters, progress, random, session, share,
+    statistics, tables, text, thresholds, tokens, weights,
 };
-use crate::{interrupt, terminal};
+use crate::terminal;
 use rhai::{Dynamic, Engine, Map, Module, OptimizationLevel, Scope, Token};
 use std::rc::Rc;
 
@@ -58,8 +59,13 @@ pub(super) const SECTIONS: &[Section] = &[
     Section { title: "Run directories", about: "What a run leaves behind.", module: directory::module },
     Section { title: "Charts and tables", about: "Drawn, typeset and printed.", module: charts::module },
     Section { title: "Files", about: "Text, JSON, JSON lines, YAML.", module: files::module },
+    Section { title: "Tables and directories", about: "CSV, JSON lines, arrays of NumPy; what lies where.", module: tables::module },
     Section { title: "Documents", about: "Cases that somebody wrote, and their mistakes shown where they are.", module: document::module },
     Section { title: "Text", about: "Patterns and words.", module: text::module },
+    Section { title: "Formats", about: "Numbers and tables as text.", module: format::module },
+    Section { title: "Arrays", about: "Sums, extremes, parts of an array.", module: arrays::module },
+    Section { title: "Random numbers", about: "From a seed.", module: random::module },
+    Section { title: "Dates and the environment", about: "What day it is, and what the program was started with.", module: dates::module },
     Section { title: "Progress and other programs", about: "Long work.", module: progress::module },
     Section { title: "Maps", about: "Going through them.", module: pairs::module },
     Section { title: "Messages and values", about: "Telling, failing, objects with methods.", module: language::module },
@@ -72,11 +78,6 @@ const EXPRESSION_DEPTH: usize = 200;
 /// A script's thread: what [`CALL_LEVELS`] need in a debug build, several times over. Pages that aren't touched cost nothing.
 pub(super) const STACK_BYTES: usize = 512 << 20;
 
-/// Bytes of one text, elements of one array, entries of one map: an endless loop ends before the memory does.
-const TEXT_BYTES: usize = 256 << 20;
-const ARRAY_ELEMENTS: usize = 20_000_000;
-const MAP_ENTRIES: usize = 1_000_000;
-
 /// An engine whose scripts belong to `host`.
 pub(super) fn engine(host: &Rc<Host>) -> Engine {
     let mut engine = Engine::new();
@@ -84,9 +85,6 @@ pub(super) fn engine(host: &Rc<Host>) -> Engine {
     engine
         .set_max_call_levels(CALL_LEVELS)
         .set_max_expr_depths(EXPRESSION_DEPTH, EXPRESSION_DEPTH)
-        .set_max_string_size(TEXT_BYTES)
-        .set_max_array_size(ARRAY_ELEMENTS)
-        .set_max_map_size(MAP_ENTRIES)
         .set_max_modules(1000)
         // Nothing is guessed: a misspelt name or property is a mistake that is told.
         .set_strict_variables(true)
@@ -109,7 +107,10 @@ pub(super) fn engine(host: &Rc<Host>) -> Engine {
             let place = source.map(|source| format!("{source}:{position:?}: ")).unwrap_or_default();
             terminal::note(&format!("{place}{text}"));
         })
-        .on_progress(|_| interrupt::requested().then(|| "interrupted".into()));
+        .on_progress({
+            let meter = Meter::new(host.options.limits.operations);
+            move |_| meter.look().map(Dynamic::from)
+        });
     engine.register_global_module(pairs::hidden_module().into());
     for section in SECTIONS {
         engine.register_global_module((section.module)().into());

@@ -104,15 +104,17 @@ pub(super) mod api {
     /// Writes a file of text: whole or not at all. A file that is there is replaced.
     #[rhai_fn(return_raw, volatile)]
     pub fn write_text(context: NativeCallContext, path: &str, text: &str) -> Answer<()> {
-        Host::of(&context)?.acts("write_text")?;
-        Ok(write_atomically(Path::new(path), text.as_bytes())?)
+        let host = Host::of(&context)?;
+        host.acts("write_text")?;
+        Ok(write_atomically(&host.writable(path)?, text.as_bytes()).at(path)?)
     }
 
     /// Writes a JSON file: whole or not at all.
     #[rhai_fn(return_raw, volatile)]
     pub fn write_json(context: NativeCallContext, path: &str, value: Dynamic) -> Answer<()> {
-        Host::of(&context)?.acts("write_json")?;
-        Ok(json::write(Path::new(path), &to_data(&value).at(path)?)?)
+        let host = Host::of(&context)?;
+        host.acts("write_json")?;
+        Ok(json::write(&host.writable(path)?, &to_data(&value).at(path)?)?)
     }
 
     /// A value as JSON text.
@@ -121,7 +123,7 @@ pub(super) mod api {
     /// ```rhai
     /// assert(json_text(#{ a: [1, 2.5] }).contains("2.5"), "as text");
     /// ```
-    #[rhai_fn(return_raw)]
+    #[rhai_fn(name = "json_text", name = "to_json", return_raw)]
     pub fn json_text(value: Dynamic) -> Answer<String> {
         Ok(json::text(&to_data(&value)?)?)
     }

@@ -2,8 +2,9 @@
 //! needed), the texts of all scripts (errors show their lines), and the run directories that are still open.
 
 use super::failure::Answer;
-use super::modules::Declared;
+use super::modules::{self, Declared};
 use super::pairs::{self, Insertion};
+use super::permissions::Permissions;
 use super::{HostOptions, Purpose, bundle, files, values};
 use crate::artifact::RunDirectory;
 use crate::error::{At, Error, Result};
@@ -28,6 +29,8 @@ pub(super) struct Host {
     pub(super) exit: Cell<Option<u8>>,
     /// The status that caramba is to end with when the script has ended by itself.
     pub(super) status: Cell<u8>,
+    /// Where it may read and write, and what else it may do.
+    pub(super) permissions: Permissions,
     gpu: OnceCell<Arc<Gpu>>,
     /// Why standard output could not be written, if that has happened.
     lost: RefCell<Option<Error>>,
@@ -94,7 +97,9 @@ pub(super) struct HostTag(pub(super) Rc<Host>);
 
 impl Host {
     pub(super) fn new(options: HostOptions, main: String, directory: Option<PathBuf>) -> Rc<Host> {
+        let permissions = Permissions::of(&options, directory.as_deref(), modules::is_built_in(&main));
         Rc::new(Host {
+            permissions,
             options,
             main,
             directory,
@@ -233,14 +238,33 @@ impl Host {
         std::mem::take(&mut *self.opened.borrow_mut())
     }
 
+    /// Where a script's file is to be written, if it may be: below a run directory that is open, or where the command line permits it.
+    ///
+    /// # Errors
+    /// It may not be.
+    pub(super) fn writable(&self, path: &str) -> Result<PathBuf> {
+        let runs: Vec<PathBuf> =
+            self.runs.borrow().iter().filter(|run| run.borrow().is_open()).map(|run| run.borrow().path().to_owned()).collect();
+        self.permissions.write(Path::new(path), &runs)
+    }
+
     /// A path that a script was given: relative to the current directory; to the manifest's where nothing is there; a bundled file where
     /// nothing is there either.
+    ///
+    /// # Errors
+    /// It may not be read.
     pub(super) fn resolve(&self, path: &str) -> Result<PathBuf> {
         let resolved = match &self.options.experiment {
             Some(experiment) => experiment.resolve(path),
             None => PathBuf::from(path),
         };
-        bundle::find_model(&resolved)
+        let found = bundle::find_model(&resolved)?;
+        let runs = self.runs.borrow();
+        // What a run has written it may read.
+        if !runs.iter().any(|run| found.starts_with(run.borrow().path()) && !path.contains("..")) {
+            self.permissions.read(&found)?;
+        }
+        Ok(found)
     }
 
     /// A run directory to be told if the script fails. It is held here, since the script's own variables are gone by then.

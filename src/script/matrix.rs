@@ -77,7 +77,7 @@ pub(super) mod api {
     /// let tall = stacked([matrix([[1, 2]]), zeros(3, 2)]);
     /// assert(tall.rows == 4 && tall.columns == 2, "1 + 3 rows");
     /// ```
-    #[rhai_fn(return_raw)]
+    #[rhai_fn(name = "stacked", name = "vstack", return_raw)]
     pub fn stacked(parts: Array) -> Answer<Matrix> {
         let part = |(index, part): (usize, &Dynamic)| match part.clone().try_cast::<Matrix>() {
             Some(matrix) => Ok(matrix.0),
@@ -125,7 +125,7 @@ pub(super) mod api {
     }
 
     /// Rows as columns, and columns as rows.
-    #[rhai_fn(pure)]
+    #[rhai_fn(name = "transposed", name = "transpose", pure)]
     pub fn transposed(matrix: &mut Matrix) -> Matrix {
         matrix.0.transposed().into()
     }
@@ -155,13 +155,13 @@ pub(super) mod api {
     }
 
     /// Row `r` times `factors[r]`.
-    #[rhai_fn(pure, return_raw)]
+    #[rhai_fn(name = "rows_scaled", name = "scale_rows", pure, return_raw)]
     pub fn rows_scaled(matrix: &mut Matrix, factors: Dynamic) -> Answer<Matrix> {
         Ok(matrix.0.rows_scaled(&floats(&factors)?)?.into())
     }
 
     /// Column `c` times `factors[c]`.
-    #[rhai_fn(pure, return_raw)]
+    #[rhai_fn(name = "columns_scaled", name = "scale_columns", pure, return_raw)]
     pub fn columns_scaled(matrix: &mut Matrix, factors: Dynamic) -> Answer<Matrix> {
         Ok(matrix.0.columns_scaled(&floats(&factors)?)?.into())
     }

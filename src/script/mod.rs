@@ -1,5 +1,6 @@
 //! The Rhai host: the engine and its limits, and one module for each thing a script can hold.
 
+mod arrays;
 mod attention;
 mod bundle;
 mod calibration;
@@ -12,6 +13,7 @@ mod clock;
 mod closure;
 mod continuation;
 mod dataset;
+mod dates;
 mod device;
 mod directory;
 mod divergence;
@@ -20,23 +22,29 @@ mod documentation;
 mod engine;
 mod failure;
 mod files;
+mod format;
 mod generation;
 mod host;
 mod language;
 mod layer_store;
 mod matrix;
+mod meter;
 mod model;
 mod model_file;
 mod modules;
+mod npy;
 mod numbers;
 mod packed;
 mod pairs;
 mod parameters;
+mod permissions;
 mod progress;
+mod random;
 mod report;
 mod session;
 mod share;
 mod statistics;
+mod tables;
 mod text;
 mod thresholds;
 mod token_file;
@@ -51,9 +59,11 @@ pub use attention::Reference;
 pub use bundle::{find_model, is_bundled};
 pub use cases::is_suite;
 pub use documentation::{documentation, write_definitions};
+pub use permissions::Grants;
 
 use crate::error::{Error, Result, unknown};
 use crate::gpu::DeviceChoice;
+use crate::limits::Limits;
 use crate::manifest::Experiment;
 use crate::{interrupt, terminal};
 use host::Host;
@@ -84,6 +94,10 @@ pub struct HostOptions {
     pub shard: Option<Shard>,
     /// The directory above a run's, in place of the one that its script gives.
     pub output: Option<PathBuf>,
+    /// What the script may do beyond the usual.
+    pub grants: Grants,
+    /// How much it may take.
+    pub limits: Limits,
     /// The command line, for whoever has to type it again.
     pub command: Vec<String>,
 }
@@ -212,6 +226,7 @@ fn on_script_thread<T: Send + 'static>(
     work: fn(Run) -> Result<T>,
 ) -> Result<T> {
     let options = options.clone();
+    options.limits.apply();
     let thread = std::thread::Builder::new().name("script".to_owned()).stack_size(engine::STACK_BYTES);
     let running = thread.spawn(move || work(Run::new(script, directory, options))).map_err(|error| {
         Error::new(format!("cannot start a thread for the script: {error}")).remedy("free some memory, or raise the limit of threads")

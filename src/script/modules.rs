@@ -134,6 +134,7 @@ pub(super) fn find(host: &Host, importer: Option<&str>, path: &str) -> Result<Sc
     }
     // And a file by its path.
     if path.ends_with(".rhai") && Path::new(path).is_file() {
+        host.permissions.read(Path::new(path))?;
         return Script::file(Path::new(path));
     }
     let file_name = if path.ends_with(".rhai") { path.to_owned() } else { format!("{path}.rhai") };
@@ -146,6 +147,7 @@ pub(super) fn find(host: &Host, importer: Option<&str>, path: &str) -> Result<Sc
         let itself = importer.is_some_and(|name| Path::new(name) == candidate);
         if !looked.contains(&candidate) && !itself {
             if candidate.is_file() {
+                host.permissions.read(&candidate)?;
                 return Script::file(&candidate);
             }
             looked.push(candidate);

@@ -302,7 +302,7 @@ pub(super) mod api {
     /// ```rhai
     /// assert(numbers([0.1, 0.7, 0.2]).largest(2) == [1, 2], "second, then third");
     /// ```
-    #[rhai_fn(pure, return_raw)]
+    #[rhai_fn(name = "largest", name = "top_k", pure, return_raw)]
     pub fn largest(numbers: &mut Numbers, count: INT) -> Answer<Array> {
         let count = values::count("the count of the largest", count)?;
         let all = numbers.to_vec();
@@ -324,7 +324,7 @@ pub(super) mod api {
     /// ```rhai
     /// assert(numbers([1, 2]).mean_difference(numbers([2, 4])) == 1.5, "one and two");
     /// ```
-    #[rhai_fn(pure, return_raw)]
+    #[rhai_fn(name = "mean_difference", name = "mean_abs_diff", pure, return_raw)]
     pub fn mean_difference(numbers: &mut Numbers, other: Numbers) -> Answer<FLOAT> {
         let mut differences = numbers.with(&other, |a, b| (a - b).abs())?;
         if differences.len() == 0 {
@@ -367,6 +367,136 @@ pub(super) mod api {
         let first: Vec<String> = numbers.iter().take(8).map(|number| number.to_string()).collect();
         let dots = if numbers.len() > 8 { ", ..." } else { "" };
         format!("{} numbers [{}{dots}]", numbers.len(), first.join(", "))
+    }
+
+    /// Each number plus an integer.
+    ///
+    /// # Example
+    /// ```rhai
+    /// assert(numbers([1, 2]) + 1 == numbers([2, 3]) && numbers([1, 2]) * 2 == numbers([2, 4]), "each");
+    /// ```
+    #[rhai_fn(name = "+")]
+    pub fn add_integer(numbers: Numbers, value: INT) -> Numbers {
+        add_value(numbers, value as FLOAT)
+    }
+
+    /// Each number minus an integer.
+    #[rhai_fn(name = "-")]
+    pub fn subtract_integer(numbers: Numbers, value: INT) -> Numbers {
+        subtract_value(numbers, value as FLOAT)
+    }
+
+    /// Each number times an integer.
+    #[rhai_fn(name = "*")]
+    pub fn multiply_by_integer(numbers: Numbers, value: INT) -> Numbers {
+        multiply_by(numbers, value as FLOAT)
+    }
+
+    /// Each number divided by an integer.
+    #[rhai_fn(name = "/")]
+    pub fn divide_by_integer(numbers: Numbers, value: INT) -> Numbers {
+        divide_by(numbers, value as FLOAT)
+    }
+
+    /// `value` times each number.
+    #[rhai_fn(name = "*")]
+    pub fn times_numbers(value: FLOAT, numbers: Numbers) -> Numbers {
+        multiply_by(numbers, value)
+    }
+
+    /// `value` plus each number.
+    #[rhai_fn(name = "+")]
+    pub fn plus_numbers(value: FLOAT, numbers: Numbers) -> Numbers {
+        add_value(numbers, value)
+    }
+
+    /// `value` minus each number.
+    ///
+    /// # Example
+    /// ```rhai
+    /// assert(1.0 - numbers([0.25, 0.5]) == numbers([0.75, 0.5]) && -numbers([1]) == numbers([-1]), "each");
+    /// ```
+    #[rhai_fn(name = "-")]
+    pub fn minus_numbers(value: FLOAT, numbers: Numbers) -> Numbers {
+        numbers.map(|number| value - number)
+    }
+
+    /// The numbers with the other sign.
+    #[rhai_fn(name = "-")]
+    pub fn negative(numbers: Numbers) -> Numbers {
+        numbers.map(|number| -number)
+    }
+
+    /// Square roots.
+    ///
+    /// # Example
+    /// ```rhai
+    /// assert(numbers([4, 9]).sqrt() == numbers([2, 3]), "roots");
+    /// ```
+    #[rhai_fn(name = "sqrt", pure)]
+    pub fn sqrt(numbers: &mut Numbers) -> Numbers {
+        numbers.map(f64::sqrt)
+    }
+
+    /// Each number to a power.
+    ///
+    /// # Example
+    /// ```rhai
+    /// assert(numbers([2, 3]) ** 2.0 == numbers([4, 9]), "squares");
+    /// ```
+    #[rhai_fn(name = "**", name = "pow")]
+    pub fn power(numbers: Numbers, exponent: FLOAT) -> Numbers {
+        numbers.map(|number| number.powf(exponent))
+    }
+
+    /// Where the smallest is; the first of equal ones.
+    ///
+    /// # Example
+    /// ```rhai
+    /// assert(numbers([3, 1, 2]).argmin() == 1, "the second");
+    /// ```
+    #[rhai_fn(pure, return_raw)]
+    pub fn argmin(numbers: &mut Numbers) -> Answer<INT> {
+        let best = numbers.iter().enumerate().reduce(|best, next| if next.1 < best.1 { next } else { best });
+        best.map(|(index, _)| index as INT).ok_or_else(|| Error::new("the smallest of no numbers").into())
+    }
+
+    /// The sum of the products of numbers at the same place.
+    ///
+    /// # Example
+    /// ```rhai
+    /// assert(numbers([1, 2]).dot(numbers([3, 4])) == 11.0, "1 * 3 + 2 * 4");
+    /// ```
+    #[rhai_fn(name = "dot", pure, return_raw)]
+    pub fn dot(numbers: &mut Numbers, other: Numbers) -> Answer<FLOAT> {
+        Ok(statistics::sum(numbers.with(&other, |a, b| a * b)?.iter()))
+    }
+
+    /// Probabilities of logits: they sum up to 1.
+    ///
+    /// # Example
+    /// ```rhai
+    /// assert((numbers([1, 2, 3]).softmax().sum() - 1.0).abs() < 1e-12, "all of it");
+    /// ```
+    #[rhai_fn(name = "softmax", pure, return_raw)]
+    pub fn softmax(numbers: &mut Numbers) -> Answer<Numbers> {
+        let total = log_sum_exp(numbers)?;
+        Ok(numbers.map(|number| (number - total).exp()))
+    }
+
+    /// Parts of `size` numbers, each beginning `stride` after the one before. They share memory.
+    ///
+    /// # Example
+    /// ```rhai
+    /// assert(numbers([1, 2, 3, 4]).windows(2, 1).map(|part| part.sum()) == [3.0, 5.0, 7.0], "three windows");
+    /// ```
+    #[rhai_fn(name = "windows", pure, return_raw)]
+    pub fn windows(numbers: &mut Numbers, size: INT, stride: INT) -> Answer<Array> {
+        if size < 1 || stride < 1 {
+            return Err(Error::new(format!("windows of {size} numbers every {stride}: expected 1 or more")).into());
+        }
+        let last = numbers.len() as INT - size;
+        (0..=last).step_by(stride as usize).map(|start| Ok(Dynamic::from(numbers.slice(start, start + size)?))).collect()
     }
 }
 

@@ -4,8 +4,8 @@ use super::failure::Answer;
 use super::host::Host;
 use super::values::{Options, described};
 use crate::error::{At, Error, Result};
-use crate::interrupt;
 use crate::progress::{Progress as Bar, Unit};
+use crate::{interrupt, manifest};
 use rhai::plugin::*;
 use rhai::{INT, Map};
 use std::cell::RefCell;
@@ -129,7 +129,8 @@ pub(super) mod api {
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub fn run_command(context: NativeCallContext, command: Dynamic, options: Map) -> Answer<Map> {
-        Host::of(&context)?.acts("run_command")?;
+        let host = Host::of(&context)?;
+        host.acts("run_command")?;
         let mut options = Options::new("command option", options);
         let directory = options.text("directory")?.filter(|path| !path.is_empty()).map(|path| PathBuf::from(path.as_str()));
         let log = options.text("log")?;
@@ -139,6 +140,10 @@ pub(super) mod api {
             Err(_) => command.to_string(),
         };
         let mut made = command_of(&command)?;
+        host.permissions.run(&match command.as_array_ref() {
+            Ok(words) => manifest::Command::Program(words.iter().map(ToString::to_string).collect()),
+            Err(_) => manifest::Command::Shell(shown.clone()),
+        })?;
         if let Some(directory) = &directory {
             if !directory.is_dir() {
                 let error = Error::new(format!("there is no directory {} to run `{shown}` in", directory.display()));

@@ -150,7 +150,9 @@ impl Said {
                 None if value.is_unit() => Said::plain("the script failed"),
                 None => Said::plain(value.to_string()),
             },
-            E::ErrorTerminated(..) => Said::plain("interrupted"),
+            E::ErrorTerminated(value, _) => {
+                value.read_lock::<Error>().map_or_else(|| Said::plain("interrupted"), |error| Said::error(&error))
+            }
             E::ErrorParsing(kind, _) => Said::parsing(kind, text),
             E::ErrorVariableNotFound(name, _) => Said::variable(name, text),
             E::ErrorFunctionNotFound(signature, _) => Said::function(&Catalog::of(engine), signature),

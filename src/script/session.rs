@@ -278,7 +278,7 @@ pub(super) mod api {
 
     /// Appends tokens and returns the logits of every position as a matrix `[positions, vocab]`: `rows(vocab)` parts it. The positions of
     /// all sequences follow each other. This is large: `score` is better where it suffices.
-    #[rhai_fn(pure, return_raw, volatile)]
+    #[rhai_fn(name = "all_logits", name = "logits", pure, return_raw, volatile)]
     pub fn all_logits(session: &mut Session, tokens: Dynamic) -> Answer<Numbers> {
         let lists = session.lists(&tokens)?;
         Ok(session.open()?.all_logits(&lists)?.into())

@@ -1,9 +1,10 @@
 //! Statistics of repeated measurements: of packed numbers, and of arrays.
 
 use super::failure::Answer;
-use super::values::{Options, floats};
+use super::numbers::Numbers;
+use super::values::{Options, count, floats};
 use crate::error::{Result, unknown};
-use crate::statistics::{self, Interval, Resampling, Statistic};
+use crate::statistics::{self, Correlation, Interval, Resampling, Statistic, TTest};
 use rhai::plugin::*;
 use rhai::{FLOAT, INT, Map};
 
@@ -22,6 +23,30 @@ fn resampling(options: &mut Options) -> Result<Resampling> {
         resamples: options.count("resamples")?.unwrap_or(plain.resamples),
         seed: options.integer("seed")?.map_or(plain.seed, |seed| seed as u64),
     })
+}
+
+fn t_map(found: TTest) -> Map {
+    Map::from_iter([
+        ("difference".into(), found.difference.into()),
+        ("interval".into(), interval_map(found.interval).into()),
+        ("t".into(), found.t.into()),
+        ("df".into(), found.freedom.into()),
+        ("p".into(), found.p.into()),
+    ])
+}
+
+fn correlation_map(found: Correlation) -> Map {
+    Map::from_iter([
+        ("r".into(), found.r.into()),
+        ("p".into(), found.p.into()),
+        ("interval".into(), optional(found.interval)),
+        ("pairs".into(), (found.pairs as INT).into()),
+    ])
+}
+
+fn histogram_of(values: &[f64], edges: &[f64]) -> Answer<Map> {
+    let counts = statistics::histogram(values, edges)?.into_iter().map(|count| Dynamic::from(count as INT)).collect();
+    Ok(Map::from_iter([("counts".into(), Dynamic::from_array(counts)), ("edges".into(), Dynamic::from(Numbers::from(edges.to_vec())))]))
 }
 
 #[export_module]
@@ -243,6 +268,113 @@ pub(super) mod api {
     #[rhai_fn(name = "outlier_warning", return_raw)]
     pub fn outlier_warning(values: Dynamic, what: &str) -> Answer<Dynamic> {
         Ok(statistics::outlier_warning(what, &floats(&values)?)?.map_or(Dynamic::UNIT, Into::into))
+    }
+
+    /// Welch's t-test of two groups, which may differ in number and spread: `difference` (of the means), `interval` (95 %), `t`, `df`, `p` (two-sided).
+    ///
+    /// # Example
+    /// ```rhai
+    /// let found = t_test([12.1, 11.8, 12.6, 13.9], [12.9, 13.2, 13.1, 13.6, 12.8]);
+    /// assert(found.p > 0.1 && found.difference < 0.0, "not beyond chance");
+    /// ```
+    #[rhai_fn(name = "t_test", return_raw)]
+    pub fn t_test(a: Dynamic, b: Dynamic) -> Answer<Map> {
+        Ok(t_map(statistics::t_test(&floats(&a)?, &floats(&b)?, 0.95)?))
+    }
+
+    /// Student's t-test of pairs: value `i` of both was measured under the same conditions. Returns what `t_test` does.
+    ///
+    /// # Example
+    /// ```rhai
+    /// assert(paired_t_test([10.1, 11.2, 12.1], [10.0, 11.0, 12.0]).p < 0.1, "little, but always");
+    /// ```
+    #[rhai_fn(name = "paired_t_test", return_raw)]
+    pub fn paired_t_test(a: Dynamic, b: Dynamic) -> Answer<Map> {
+        Ok(t_map(statistics::paired_t_test(&floats(&a)?, &floats(&b)?, 0.95)?))
+    }
+
+    /// Wilcoxon's signed-rank test of pairs, which need not be normal: `statistic`, `p` (two-sided, exact up to 50 pairs), `pairs` (those that differ).
+    ///
+    /// # Example
+    /// ```rhai
+    /// assert(wilcoxon([1.83, 0.50, 1.62, 2.48], [0.878, 0.647, 0.598, 2.05]).p == 0.25, "four pairs say little");
+    /// ```
+    #[rhai_fn(name = "wilcoxon", return_raw)]
+    pub fn wilcoxon(a: Dynamic, b: Dynamic) -> Answer<Map> {
+        let found = statistics::wilcoxon(&floats(&a)?, &floats(&b)?)?;
+        Ok(Map::from_iter([
+            ("statistic".into(), found.statistic.into()),
+            ("p".into(), found.p.into()),
+            ("pairs".into(), (found.pairs as INT).into()),
+        ]))
+    }
+
+    /// Pearson's correlation: `r`, `p` (two-sided), `interval` (95 %; `()` for fewer than four pairs), `pairs`.
+    ///
+    /// # Example
+    /// ```rhai
+    /// assert(correlation([1, 2, 3, 4], [2, 4, 6, 9]).r > 0.98, "together");
+    /// ```
+    #[rhai_fn(name = "correlation", name = "corrcoef", return_raw)]
+    pub fn correlation(x: Dynamic, y: Dynamic) -> Answer<Map> {
+        Ok(correlation_map(statistics::correlation(&floats(&x)?, &floats(&y)?, 0.95)?))
+    }
+
+    /// Spearman's correlation, that of the ranks: `r`, `p`, `pairs`; `interval` is `()`.
+    ///
+    /// # Example
+    /// ```rhai
+    /// assert(rank_correlation([1, 2, 3], [1, 10, 100]).r == 1.0, "always larger");
+    /// ```
+    #[rhai_fn(name = "rank_correlation", name = "spearman", return_raw)]
+    pub fn rank_correlation(x: Dynamic, y: Dynamic) -> Answer<Map> {
+        Ok(correlation_map(statistics::rank_correlation(&floats(&x)?, &floats(&y)?)?))
+    }
+
+    /// The line of least squares, `y = slope * x + intercept`: `slope`, `intercept`, `r_squared`, `slope_error`, `intercept_error` and `p` (of no slope).
+    ///
+    /// # Example
+    /// ```rhai
+    /// let line = linear_fit([1, 2, 3], [3.0, 5.0, 7.0]);
+    /// assert((line.slope - 2.0).abs() < 1e-12 && (line.intercept - 1.0).abs() < 1e-12, "2 x + 1");
+    /// ```
+    #[rhai_fn(name = "linear_fit", name = "linregress", return_raw)]
+    pub fn linear_fit(x: Dynamic, y: Dynamic) -> Answer<Map> {
+        let line = statistics::linear_fit(&floats(&x)?, &floats(&y)?)?;
+        let optional = |value: Option<f64>| value.map_or(Dynamic::UNIT, Dynamic::from);
+        Ok(Map::from_iter([
+            ("slope".into(), line.slope.into()),
+            ("intercept".into(), line.intercept.into()),
+            ("r_squared".into(), line.r_squared.into()),
+            ("slope_error".into(), optional(line.slope_error)),
+            ("intercept_error".into(), optional(line.intercept_error)),
+            ("p".into(), optional(line.p)),
+        ]))
+    }
+
+    /// How many values lie in each of `bins` bins of one width: `counts` and `edges`, one more than bins. (`run.histogram` draws one.)
+    ///
+    /// # Example
+    /// ```rhai
+    /// assert(histogram([1, 2, 2.5, 3, 4, 10], 3).counts == [4, 1, 1], "as NumPy has it");
+    /// ```
+    #[rhai_fn(name = "histogram", return_raw)]
+    pub fn histogram(values: Dynamic, bins: INT) -> Answer<Map> {
+        let values = floats(&values)?;
+        let bins = count("the number of bins", bins)?;
+        crate::limits::room("the histogram", bins as u64 * 32)?;
+        histogram_of(values.as_slice(), &statistics::bin_edges(&values, bins)?)
+    }
+
+    /// As above, of bins between these edges; values outside of them count nowhere.
+    ///
+    /// # Example
+    /// ```rhai
+    /// assert(histogram([1, 2, 2.5, 3, 4, 10], [0, 2, 4, 5]).counts == [1, 3, 1], "ten is outside");
+    /// ```
+    #[rhai_fn(name = "histogram", return_raw)]
+    pub fn histogram_between(values: Dynamic, edges: rhai::Array) -> Answer<Map> {
+        histogram_of(&floats(&values)?, &floats(&Dynamic::from_array(edges))?)
     }
 }
 

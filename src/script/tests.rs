@@ -7,7 +7,7 @@ use std::fs;
 
 /// Runs a script that is called `test.rhai`.
 fn run(text: &str) -> Result<()> {
-    run_with(text, HostOptions::default())
+    run_with(text, trusted())
 }
 
 fn run_with(text: &str, options: HostOptions) -> Result<()> {
@@ -19,9 +19,14 @@ fn error(text: &str) -> String {
     run(text).unwrap_err().to_string()
 }
 
+/// These scripts are ours.
+fn trusted() -> HostOptions {
+    HostOptions { grants: Grants { all: true, ..Grants::default() }, ..HostOptions::default() }
+}
+
 fn set(pairs: &[(&str, &str)]) -> HostOptions {
     let set = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    HostOptions { set, ..HostOptions::default() }
+    HostOptions { set, ..trusted() }
 }
 
 /// A directory with these scripts; the first is the main one.

@@ -1,7 +1,9 @@
 //! Text: patterns and words.
 
 use super::failure::Answer;
+use super::values;
 use crate::error::{Error, Result, unknown};
+use crate::limits;
 use regex::{Regex, RegexBuilder};
 use rhai::plugin::*;
 use rhai::{Array, INT};
@@ -22,6 +24,13 @@ fn compile(pattern: &str, flags: &str) -> Result<Regex> {
         };
     }
     builder.build().map_err(|error| Error::new(format!("the pattern `{pattern}` cannot be read: {error}")))
+}
+
+/// What is missing to so many characters.
+fn spaces(text: &str, width: INT) -> Result<String> {
+    let missing = values::count("the width", width)?.saturating_sub(text.chars().count());
+    limits::room("the text", missing as u64)?;
+    Ok(" ".repeat(missing))
 }
 
 #[export_module]
@@ -71,6 +80,141 @@ pub(super) mod api {
     /// ```
     pub fn words(text: &str) -> Array {
         text.split_whitespace().map(|word| word.to_owned().into()).collect()
+    }
+
+    /// All that a regular expression finds, without overlaps: the first group of each, or all of it where it has none.
+    ///
+    /// # Example
+    /// ```rhai
+    /// assert("a1 b22".find_all("\\d+") == ["1", "22"] && "k=v, x=y".find_all("(\\w)=") == ["k", "x"], "both");
+    /// ```
+    #[rhai_fn(name = "find_all", return_raw)]
+    pub fn find_all(text: &str, pattern: &str) -> Answer<Array> {
+        let pattern = compile(pattern, "")?;
+        let part =
+            |found: regex::Captures| found.get(1).or_else(|| found.get(0)).map_or(Dynamic::UNIT, |part| part.as_str().to_owned().into());
+        Ok(pattern.captures_iter(text).map(part).collect())
+    }
+
+    /// The groups of what a regular expression finds first: an array, all of it at 0, or, where groups have names, a map of these; `()` where nothing is
+    /// found. A group that took no part is `()`.
+    ///
+    /// # Example
+    /// ```rhai
+    /// assert("2026-11-26".captures("(\\d+)-(\\d+)") == ["2026-11", "2026", "11"], "groups");
+    /// assert("k=v".captures("(?P<key>\\w)=(?P<value>\\w)").value == "v", "by their names");
+    /// ```
+    #[rhai_fn(name = "captures", return_raw)]
+    pub fn captures(text: &str, pattern: &str) -> Answer<Dynamic> {
+        let pattern = compile(pattern, "")?;
+        let Some(found) = pattern.captures(text) else { return Ok(Dynamic::UNIT) };
+        let value = |part: Option<regex::Match>| part.map_or(Dynamic::UNIT, |part| part.as_str().to_owned().into());
+        let names: Vec<&str> = pattern.capture_names().flatten().collect();
+        Ok(if names.is_empty() {
+            Dynamic::from_array(found.iter().map(value).collect())
+        } else {
+            Dynamic::from_map(names.into_iter().map(|name| (name.into(), value(found.name(name)))).collect())
+        })
+    }
+
+    /// The text with all that a regular expression finds replaced: a new text. `$1` and `${name}` stand for groups.
+    ///
+    /// # Example
+    /// ```rhai
+    /// assert("a1 b22".replace_all("(\\d+)", "<$1>") == "a<1> b<22>", "both");
+    /// ```
+    #[rhai_fn(name = "replace_all", return_raw)]
+    pub fn replace_all(text: &str, pattern: &str, with: &str) -> Answer<String> {
+        let pattern = compile(pattern, "")?;
+        limits::room("the text", (pattern.find_iter(text).count() as u64).saturating_mul(with.len() as u64))?;
+        Ok(pattern.replace_all(text, with).into_owned())
+    }
+
+    /// The parts of the text between what a regular expression finds.
+    ///
+    /// # Example
+    /// ```rhai
+    /// assert("a, b;c".split_pattern("[,;]\\s*") == ["a", "b", "c"], "three");
+    /// ```
+    #[rhai_fn(name = "split_pattern", return_raw)]
+    pub fn split_pattern(text: &str, pattern: &str) -> Answer<Array> {
+        Ok(compile(pattern, "")?.split(text).map(|part| part.to_owned().into()).collect())
+    }
+
+    /// The lines of a text.
+    ///
+    /// # Example
+    /// ```rhai
+    /// assert("a\nb\n".lines() == ["a", "b"], "two");
+    /// ```
+    #[rhai_fn(name = "lines", name = "splitlines")]
+    pub fn lines(text: &str) -> Array {
+        text.lines().map(|line| line.to_owned().into()).collect()
+    }
+
+    /// The text without spaces and line ends around it: a new text (`trim` changes the text itself, and returns nothing).
+    ///
+    /// # Example
+    /// ```rhai
+    /// assert("  a b\n".strip() == "a b", "inside");
+    /// ```
+    pub fn strip(text: &str) -> String {
+        text.trim().to_owned()
+    }
+
+    /// The text in capitals.
+    ///
+    /// # Example
+    /// ```rhai
+    /// assert("fp16".upper() == "FP16", "capitals");
+    /// ```
+    pub fn upper(text: &str) -> String {
+        text.to_uppercase()
+    }
+
+    /// The text in small letters.
+    ///
+    /// # Example
+    /// ```rhai
+    /// assert("FP16".lower() == "fp16", "small");
+    /// ```
+    pub fn lower(text: &str) -> String {
+        text.to_lowercase()
+    }
+
+    /// The text with spaces behind it until it has `width` characters: a new text.
+    ///
+    /// # Example
+    /// ```rhai
+    /// assert("ab".ljust(4) == "ab  ", "on the left");
+    /// ```
+    #[rhai_fn(name = "ljust", name = "pad_end", return_raw)]
+    pub fn ljust(text: &str, width: INT) -> Answer<String> {
+        Ok(format!("{text}{}", spaces(text, width)?))
+    }
+
+    /// The text with spaces before it until it has `width` characters: a new text.
+    ///
+    /// # Example
+    /// ```rhai
+    /// assert("ab".rjust(4) == "  ab", "on the right");
+    /// ```
+    #[rhai_fn(name = "rjust", name = "pad_start", return_raw)]
+    pub fn rjust(text: &str, width: INT) -> Answer<String> {
+        Ok(format!("{}{text}", spaces(text, width)?))
+    }
+
+    /// The text, `count` times.
+    ///
+    /// # Example
+    /// ```rhai
+    /// assert("ab".repeat(3) == "ababab" && "-" * 3 == "---", "three times");
+    /// ```
+    #[rhai_fn(name = "repeat", name = "*", return_raw)]
+    pub fn repeat(text: &str, count: INT) -> Answer<String> {
+        let count = values::count("the count", count)?;
+        limits::room("the text", (text.len() as u64).saturating_mul(count as u64))?;
+        Ok(text.repeat(count))
     }
 }
 

@@ -158,8 +158,25 @@ fn archived(bytes: &[u8]) -> Result<Ids> {
     }
 }
 
-/// A `.npy` file.
-fn array(bytes: &[u8]) -> Result<Ids> {
+/// What the header of a `.npy` file says.
+pub(super) struct Header<'b> {
+    /// `<f4`
+    pub descriptor: &'b str,
+    /// Column after column.
+    pub fortran: bool,
+    pub shape: Vec<usize>,
+    /// Where the data begins.
+    pub offset: usize,
+}
+
+/// Reads the header of a `.npy` file.
+///
+/// # Errors
+/// It is no such file, or one that is cut off.
+pub(super) fn header(bytes: &[u8]) -> Result<Header<'_>> {
+    if !bytes.starts_with(MAGIC) {
+        return Err(Error::new("not a NumPy array: it doesn't begin with \\x93NUMPY").remedy("np.save(path, array) writes one"));
+    }
     let cut_off = || Error::new("the file is cut off within its header").remedy("copy or make it again");
     let version = *bytes.get(6).ok_or_else(cut_off)?;
     let (length, start) = match version {
@@ -174,20 +191,32 @@ fn array(bytes: &[u8]) -> Result<Ids> {
     }
     let header = bytes.get(start..start + length).ok_or_else(cut_off)?;
     let header = std::str::from_utf8(header).map_err(|_| Error::new("its header is no text").remedy("copy or make it again"))?;
-    let strange = || Error::new("its header is not that of an array of NumPy").remedy("copy or make it again: np.save(path, ids)");
-    let descriptor = quoted(header, "descr").ok_or_else(no_integers)?;
+    let strange = || Error::new("its header is not that of an array of NumPy").remedy("copy or make it again: np.save(path, array)");
+    // An array of records lists its fields.
+    let descriptor = quoted(header, "descr").unwrap_or_default();
     let fortran = after(header, "fortran_order").ok_or_else(strange)?.starts_with("True");
     let shape = shape(header).ok_or_else(strange)?;
-    let (order, code) = descriptor.split_at_checked(1).ok_or_else(strange)?;
+    Ok(Header { descriptor, fortran, shape, offset: start + length })
+}
+
+/// An array of another machine.
+pub(super) fn unequal_order(dtype: &str) -> Error {
+    Error::new("the array is stored in the byte order of another machine").remedy(format!("save it with ids.astype({dtype})"))
+}
+
+/// A `.npy` file of integers.
+fn array(bytes: &[u8]) -> Result<Ids> {
+    let strange = || Error::new("its header is not that of an array of NumPy").remedy("copy or make it again: np.save(path, ids)");
+    let Header { descriptor, fortran, shape, offset } = header(bytes)?;
+    let (order, code) = descriptor.split_at_checked(1).ok_or_else(no_integers)?;
     let integer = INTEGERS.into_iter().find(|integer| integer.numpy[0] == code).ok_or_else(no_integers)?;
     if order == ">" && integer.size > 1 {
-        return Err(Error::new("the array is stored in the byte order of another machine").remedy("save it with ids.astype(np.int32)"));
+        return Err(unequal_order("np.int32"));
     }
     if fortran && shape.iter().filter(|&&size| size > 1).count() > 1 {
         return Err(Error::new("the array is stored column after column").remedy("save it with np.ascontiguousarray"));
     }
     let count = shape.iter().try_fold(1usize, |count, &size| count.checked_mul(size)).ok_or_else(strange)?;
-    let offset = start + length;
     let held = bytes.len() - offset;
     match count.checked_mul(integer.size) {
         Some(needed) if needed <= held => Ok(Ids { integer, offset, count }),
@@ -260,7 +289,7 @@ mod tests {
             (header("<i4", "'fortran_order': False, 'shape': (3,)"), None, "cut off: 4 bytes are missing"),
             (header("<i4", "'fortran_order': False, 'shape': (99999999999, 99999999999)"), None, "not that of an array"),
             (header("<i4", "'fortran_order': False, 'shape': (0,)"), None, "no tokens"),
-            (npy(&"[".repeat(4000), &[]), None, "holds no integers"),
+            (npy(&"[".repeat(4000), &[]), None, "not that of an array"),
             (npy(&"[".repeat(5000), &[]), None, "said to have 5000 bytes"),
             (MAGIC.to_vec(), None, "cut off within its header"),
             (b"a text\n".to_vec(), None, "this is text, expected token ids"),

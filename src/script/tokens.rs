@@ -101,6 +101,7 @@ pub(super) mod api {
         if vocab < 1 || vocab > INT::from(u32::MAX) {
             return Err(Error::new(format!("a vocabulary of {vocab}: expected 1 or more")).into());
         }
+        crate::limits::room("the tokens", (count as u64).saturating_mul(4))?;
         let mut random = SplitMix64(seed as u64);
         Ok(Tokens::from((0..count).map(|_| random.below(vocab as u64) as u32).collect::<Vec<_>>()))
     }
@@ -192,7 +193,7 @@ pub(super) mod api {
     /// ```rhai
     /// assert(tokens([1, 2, 3]).agreeing(tokens([1, 9, 3])) == 2, "two of three");
     /// ```
-    #[rhai_fn(pure, return_raw)]
+    #[rhai_fn(name = "agreeing", name = "count_equal", pure, return_raw)]
     pub fn agreeing(tokens: &mut Tokens, other: Tokens) -> Answer<INT> {
         if tokens.0.len() != other.0.len() {
             return Err(Error::new(format!("{} tokens and {}: expected as many", tokens.0.len(), other.0.len())).into());

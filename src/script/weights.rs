@@ -154,7 +154,8 @@ pub(super) mod api {
     /// print(`${keys}, norm ${keys.norm()}`);
     /// ```
     #[rhai_fn(return_raw, volatile)]
-    pub fn weights(path: &str) -> Answer<Weights> {
+    pub fn weights(context: NativeCallContext, path: &str) -> Answer<Weights> {
+        Host::of(&context)?.resolve(path)?;
         let model = Model::open(Path::new(path), &OpenOptions::default())?;
         model.notes.iter().for_each(|note| terminal::warn(&format!("{path}: {note}")));
         Ok(Weights(Rc::new(model)))
@@ -275,7 +276,9 @@ pub(super) mod api {
     /// (`"f16"`, `"bf16"`, `"f32"`; default f16) and `replace` (whether a directory that is there may be replaced; default false).
     #[rhai_fn(pure, return_raw, volatile)]
     pub fn write(context: NativeCallContext, student: &mut Student, directory: &str, options: Map) -> Answer<()> {
-        Host::of(&context)?.acts("write")?;
+        let host = Host::of(&context)?;
+        host.acts("write")?;
+        host.writable(directory)?;
         let mut options = Options::new("option of writing", options);
         let kind = options.text("weights")?;
         let replace = options.truth("replace")?.unwrap_or(false);

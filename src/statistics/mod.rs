@@ -4,18 +4,22 @@
 //! every machine: the bootstrap has a generator of its own and a seed. Each definition names its source, since packages differ.
 
 mod bootstrap;
+mod hypothesis;
 mod interval;
 mod outliers;
 mod paired;
 mod ratio;
+mod relation;
 mod summary;
 
 pub(crate) use bootstrap::SplitMix64;
 pub use bootstrap::{Resampling, Statistic, bootstrap};
+pub use hypothesis::{TTest, Wilcoxon, paired_t_test, t_test, wilcoxon};
 pub use interval::{Interval, mean_interval};
 pub use outliers::{outlier_warning, outliers};
 pub use paired::{McNemar, PairedDifference, mcnemar, paired_difference, round_ratio};
 pub use ratio::{PairedRatio, paired_ratio};
+pub use relation::{Correlation, Line, bin_edges, correlation, histogram, linear_fit, rank_correlation};
 pub use summary::{Summary, mean, median, quantile, standard_deviation, sum, summary, weighted_mean};
 
 use crate::error::{Error, Result};
