@@ -98,10 +98,12 @@ pub(super) mod api {
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub fn layer_store(context: NativeCallContext, directory: &str, plan: Map) -> Answer<LayerStore> {
-        Host::of(&context)?.acts("layer_store")?;
+        let host = Host::of(&context)?;
+        host.acts("layer_store")?;
+        let place = host.writable(directory)?;
         let plan = to_data(&Dynamic::from_map(plan)).at("the plan")?;
         let plan = serde_json::to_string_pretty(&plan).map_err(|error| Error::new(error.to_string()))?;
-        Ok(LayerStore::open(Path::new(directory), &plan)?)
+        Ok(LayerStore::open(&place, &plan)?)
     }
 
     /// What is kept of a layer: a map with `matrix` and `notes`; `()` where it is not done.
