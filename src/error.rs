@@ -1,5 +1,6 @@
 //! One error type, for the person who made the mistake: what is wrong, where, and what to do about it.
 
+use crate::diagnostics::Place;
 use std::fmt;
 
 /// What every fallible function of caramba returns.
@@ -82,6 +83,15 @@ impl Error {
         &self.message
     }
 
+    /// Where it is, if that is a line of a file: the file's name, and the place in it.
+    pub fn position(&self) -> Option<(String, Place)> {
+        self.places.iter().rev().find_map(|place| {
+            let mut parts = place.rsplitn(3, ':');
+            let (column, line) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+            Some((parts.next()?.to_owned(), Place { line, column }))
+        })
+    }
+
     /// The source lines that it shows.
     pub fn excerpt(&self) -> Option<&str> {
         self.excerpt.as_deref()
@@ -148,11 +158,41 @@ impl From<std::io::Error> for Error {
 /// ```
 pub fn unknown<'a>(what: &str, name: &str, known: impl IntoIterator<Item = &'a str>) -> Error {
     let known: Vec<&str> = known.into_iter().collect();
-    let nearest = known
-        .iter()
-        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), *candidate))
-        .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 4)
-        .min_by_key(|(distance, _)| *distance);
-    let guess = nearest.map(|(_, candidate)| format!("did you mean `{candidate}`? ")).unwrap_or_default();
+    let nearest = nearest(name, known.iter().copied());
+    let guess = nearest.map(|candidate| format!("did you mean `{candidate}`? ")).unwrap_or_default();
     Error::new(format!("unknown {what} `{name}`")).remedy(format!("{guess}known are: {}", known.join(", ")))
+}
+
+/// The nearest of `known` to a misspelt `name`, if one is near enough to be meant: rather nothing than something silly. A third of the letters may
+/// differ; of a name of up to three letters none but their order.
+///
+/// # Example
+/// ```
+/// use caramba::error::nearest;
+/// assert_eq!(nearest("laod", ["load", "log"]), Some("load"));
+/// assert_eq!(nearest("join", ["asin", "min"]), None);
+/// assert_eq!(nearest("y", ["x"]), None);
+/// assert_eq!(nearest("length", ["len", "push"]), Some("len"));
+/// ```
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let known: Vec<&str> = known.into_iter().filter(|candidate| *candidate != name).collect();
+    let letters = |text: &str| {
+        let mut letters: Vec<char> = text.chars().collect();
+        letters.sort_unstable();
+        letters
+    };
+    let near = |candidate: &str| {
+        let (a, b) = (name.to_lowercase(), candidate.to_lowercase());
+        let distance = strsim::damerau_levenshtein(&a, &b);
+        let longer = a.chars().count().max(b.chars().count());
+        let allowed = if longer > 3 { longer / 3 } else { usize::from(letters(&a) == letters(&b)) };
+        // A name that begins or ends otherwise is another one, however short the way is: `plot` is not `slot`.
+        let same_begin = a.chars().next() == b.chars().next() || letters(&a) == letters(&b) || longer > 5;
+        (distance <= allowed && same_begin).then_some(distance)
+    };
+    let nearest = known.iter().filter_map(|candidate| Some((near(candidate)?, *candidate)));
+    let nearest = nearest.min_by_key(|(distance, candidate)| (*distance, candidate.len())).map(|(_, candidate)| candidate);
+    // `length` is meant where there is `len`.
+    let begins = |candidate: &&&str| candidate.len() >= 3 && name.starts_with(**candidate);
+    nearest.or_else(|| known.iter().filter(begins).max_by_key(|candidate| candidate.len()).copied())
 }

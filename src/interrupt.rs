@@ -32,6 +32,12 @@ pub fn requested() -> bool {
     REQUESTED.load(Ordering::Relaxed)
 }
 
+/// Whether [`request`] was called; it is then forgotten, so that the next work can begin.
+pub fn take() -> bool {
+    SIGNAL.store(0, Ordering::SeqCst);
+    REQUESTED.swap(false, Ordering::SeqCst)
+}
+
 /// Call this once per chunk of long work.
 ///
 /// # Errors

@@ -5,14 +5,15 @@
 //!
 //! ```text
 //! cli
-//! script                          the only place that knows both a model and a chart
+//! script    assets                the only place that knows both a model and a chart
 //! runtime   manifest   artifact   statistics   thresholds   calibration
 //! linear_algebra
 //! model
 //! gpu
-//! error     source      interrupt   terminal   progress   mapped   yaml
+//! error     diagnostics source     interrupt   terminal   progress   mapped   yaml
 //! ```
 
+pub mod diagnostics;
 pub mod error;
 pub mod interrupt;
 pub mod limits;
@@ -27,6 +28,7 @@ pub mod model;
 pub mod quant;
 
 pub mod artifact;
+pub mod assets;
 pub mod calibration;
 pub mod linear_algebra;
 pub mod manifest;

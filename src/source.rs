@@ -7,18 +7,9 @@
 //!    |         ^^^^^^^^^^^^^
 //! ```
 
+pub use crate::diagnostics::Place;
+use crate::diagnostics::{Written, excerpt};
 use crate::error::Error;
-use std::fmt::Write;
-
-/// Longer lines are shown in part: a minified file must not fill the terminal.
-const WIDTH: usize = 120;
-
-/// Line and column, both from 1; columns are counted in characters, as editors do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize)]
-pub struct Place {
-    pub line: usize,
-    pub column: usize,
-}
 
 /// A text and the name by which its author knows it.
 #[derive(Debug, Clone, Default)]
@@ -57,36 +48,8 @@ impl Source {
 
     /// The line at `place`, with carets below the word that begins there; `None` when there is no such line.
     pub fn excerpt(&self, place: Place) -> Option<String> {
-        let line = self.text.lines().nth(place.line.checked_sub(1)?)?;
-        // A tab is one column wide here as it is in the count.
-        let characters: Vec<char> = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        let column = place.column.saturating_sub(1).min(characters.len());
-        let start = if column < WIDTH { 0 } else { column - WIDTH / 2 };
-        let shown: String = characters.iter().skip(start).take(WIDTH).collect();
-        let number = place.line.to_string();
-        let margin = " ".repeat(number.len());
-        let indent = " ".repeat(column - start);
-        let carets = "^".repeat(word(&characters[column..]).min(WIDTH));
-        let mut out = format!("{margin} |\n{number} | {}", shown.trim_end());
-        // Writing to a string cannot fail.
-        let _ = write!(out, "\n{margin} | {indent}{carets}");
-        Some(out)
+        excerpt(&self.text, Written::Yaml, place, &[])
     }
-}
-
-/// How many characters the word (or the quoted text, or the single sign) at the beginning of `rest` has: at least 1.
-fn word(rest: &[char]) -> usize {
-    let quoted = rest.first().filter(|&&c| c == '"' || c == '\'').and_then(|quote| rest[1..].iter().position(|c| c == quote));
-    if let Some(length) = quoted {
-        return length + 2;
-    }
-    let part_of_word = |c: &char| c.is_alphanumeric() || "_-./$*&!".contains(*c);
-    let mut length = rest.iter().take_while(|c| part_of_word(c)).count();
-    // `${name}` as a whole.
-    if rest.get(length) == Some(&'{') && length > 0 && rest[length - 1] == '$' {
-        length = rest.iter().position(|&c| c == '}').map_or(length, |end| end + 1);
-    }
-    length.max(1)
 }
 
 #[cfg(test)]
@@ -109,8 +72,8 @@ mod tests {
         insta::assert_snapshot!(shown("k:\t'a b' # ä", 1, 4), @r"
         a.yml:1:4: wrong
           |
-        1 | k: 'a b' # ä
-          |    ^^^^^
+        1 | k:    'a b' # ä
+          |       ^^^^^
           help: mend it
         ");
         insta::assert_snapshot!(shown("k: x ${long name} y", 1, 6), @r"

@@ -8,9 +8,30 @@ use crate::error::{Error, Result};
 use crate::{interrupt, progress};
 use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 static CLOSED: AtomicBool = AtomicBool::new(false);
+static VERBOSITY: AtomicU8 = AtomicU8::new(Verbosity::Normal as u8);
+
+/// How much is said in passing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verbosity {
+    /// Warnings and errors only.
+    Quiet = 0,
+    /// Notes and progress too.
+    Normal = 1,
+    /// What is opened and read, and how long it takes.
+    Verbose = 2,
+}
+
+/// Sets how much is said in passing, for the whole process.
+pub fn set_verbosity(verbosity: Verbosity) {
+    VERBOSITY.store(verbosity as u8, Ordering::Relaxed);
+}
+
+fn says(least: Verbosity) -> bool {
+    VERBOSITY.load(Ordering::Relaxed) >= least as u8
+}
 
 /// The text with every character that a terminal would obey, or that reorders what is read, spelt out: names in files may hold any.
 /// Ends of lines and tabs stay.
@@ -82,7 +103,16 @@ pub fn closed() -> bool {
 
 /// Says something in passing, on standard error: what was chosen, what takes long.
 pub fn note(text: &str) {
-    write(&visible(text));
+    if says(Verbosity::Normal) {
+        write(&visible(text));
+    }
+}
+
+/// Says on standard error what only `--verbose` asks for.
+pub fn detail(text: impl FnOnce() -> String) {
+    if says(Verbosity::Verbose) {
+        write(&visible(&text()));
+    }
 }
 
 /// On standard error, as it is: with our own colours.
@@ -100,18 +130,27 @@ pub fn warn(text: &str) {
 
 /// Shows an error as the last thing a user sees: `error: place: message`, and `help: ...` below it.
 pub fn show_error(error: &Error) {
+    show(error, &format!("{RED}error{PLAIN}"));
+}
+
+/// Shows what is probably not meant, in the same form.
+pub fn show_warning(error: &Error) {
+    show(error, &format!("{YELLOW}warning{PLAIN}"));
+}
+
+fn show(error: &Error, level: &str) {
     let text = visible(&error.to_string()).into_owned();
     let mark = "\n  help: ";
     let (sentence, help) = match error.help().and_then(|_| text.rsplit_once(mark)) {
         Some((sentence, help)) => (sentence, format!("\n  {CYAN}help{PLAIN}: {help}")),
         None => (text.as_str(), String::new()),
     };
-    write(&format!("{RED}error{PLAIN}: {sentence}{help}"));
+    write(&format!("{level}: {sentence}{help}"));
 }
 
-/// Whether standard error is a terminal, where a line can be drawn over.
+/// Whether standard error is a terminal, where a line can be drawn over, and somebody wants to see it.
 pub fn interactive() -> bool {
-    std::io::stderr().is_terminal()
+    says(Verbosity::Normal) && std::io::stderr().is_terminal()
 }
 
 // `anstream` takes these out where they aren't wanted.

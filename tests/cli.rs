@@ -15,37 +15,45 @@ fn alone_it_shows_its_help() {
     Usage: caramba [OPTIONS] [COMMAND]
 
     Commands:
-      script    Run a script: a .rhai file, or a built-in one by its name
-      run       Run an experiment: a target of a YAML manifest
-      report    Make the artifacts of a run again, finished or not, from the rows that it has
-      compare   Compare runs: cells of equal values, and what has changed beyond the noise
-      merge     Make one run of the shards of it that several machines have measured
-      slurm     Submit an experiment to Slurm: a job array of its shards, and a merge that waits for it
-      generate  Continue a prompt; the text streams to standard output
-      devices   List the adapters, what they can do, and which one is used
-      inspect   Show a model's architecture, its tensors, and the bytes per token of each cache kind
-      tokenize  Turn a text file into a dataset of token ids (.npy)
-      check     Check a script or a manifest without running it
-      api       Show everything that scripts can call, as Markdown
+      script       Run a script: a .rhai file, or a built-in one by its name
+      run          Run an experiment: a target of a YAML manifest
+      new          Begin a benchmark of your own: a commented script and a manifest that run at once
+      check        Check scripts, manifests and benchmarks without running them: all mistakes of all files
+      docs         Show what a function, type, script or word of the language is, or list all there is
+      show         Print a bundled script, preset or benchmark
+      repl         Type scripts line by line: values are shown, Tab completes, ?name shows documentation
+      report       Make the artifacts of a run again, finished or not, from the rows that it has
+      compare      Compare runs: cells of equal values, and what has changed beyond the noise
+      merge        Make one run of the shards of it that several machines have measured
+      slurm        Submit an experiment to Slurm: a job array of its shards, and a merge that waits for it
+      generate     Continue a prompt; the text streams to standard output
+      devices      List the adapters, what they can do, and which one is used
+      inspect      Show a model's architecture, its tensors, and the bytes per token of each cache kind
+      tokenize     Turn a text file into a dataset of token ids (.npy)
+      defs         Write definition files for editors: completion and documentation of the script API
+      schema       Print the JSON Schema of manifests, of benchmarks of prompts, or of reports
+      completions  Print the completion script of a shell
+      man          Write man pages, one for each verb
 
     Options:
+      -q, --quiet    Say nothing in passing: no notes, no progress; warnings and errors stay
+          --verbose  Say more in passing: files that are read, the device that is opened, times
       -h, --help     Print help
       -V, --version  Print version
 
-    Device:
-          --device <NAME|NUMBER>  The adapter to use: a part of its name, or its number in `caramba devices`
-          --backend <BACKEND>     The graphics API to reach it by [possible values: vulkan, metal, dx12, gl]
-          --kernels <CHOICE>      How kernels are chosen: auto (as measured once), rule, measure (again, now), or
-                                  a file that says it
-
     Examples:
       caramba script full_paper.rhai                      a paper's tables and charts from the bundled models
+      caramba new mine                                    a benchmark of your own, to be changed: mine.rhai and
+      mine.yml
+      caramba docs prefill                                what a function does, or what there is
       caramba run experiment.yml --dry-run                what an experiment would do
       caramba generate model.gguf "The sea was"           text, as it is made
       caramba inspect model.gguf                          what is in a model, and what its cache costs
 
-    `caramba MANIFEST.yml` is short for `caramba run MANIFEST.yml`. Results go to standard output, everything else
-    to standard error.
+    `caramba MANIFEST.yml` is short for `caramba run MANIFEST.yml`, and `caramba SCRIPT.rhai` for `caramba script
+    SCRIPT.rhai`; `caramba -` runs a
+    script from standard input, `caramba -e CODE` one from the command line. Results go to standard output,
+    everything else to standard error.
 
     Exit status:
       0    success
@@ -54,6 +62,13 @@ fn alone_it_shows_its_help() {
       3    a threshold or a check failed
       4    not everything could be measured
       130  Ctrl-C (143: a plain kill)
+
+    Environment:
+      CARAMBA_DEVICE, CARAMBA_BACKEND, CARAMBA_KERNELS, CARAMBA_OUTPUT
+                     the options of these names, where they are not given
+      CARAMBA_CACHE  where bundled models, what was measured of kernels, and the history of `caramba repl` are
+      kept
+      NO_COLOR       text without colours
     "#);
 }
 
@@ -71,14 +86,17 @@ fn every_verb_has_a_help() {
     exit code 0
     Run a script: a .rhai file, or a built-in one by its name
 
-    Usage: caramba script [OPTIONS] <FILE> [-- <ARGS>...]
+    Usage: caramba script [OPTIONS] [FILE] [-- <ARGS>...]
 
     Arguments:
-      <FILE>     The script; a file of a built-in script's name wins over it
+      [FILE]     The script; a file of a built-in script's name wins over it; `-` reads standard input
       [ARGS]...  What the script finds in `args.rest`
 
     Options:
+      -e, --eval <CODE>      Run this code in place of a file
+      -q, --quiet            Say nothing in passing: no notes, no progress; warnings and errors stay
           --set <KEY=VALUE>  A value for the script's `args.KEY`, read like a value in YAML
+          --verbose          Say more in passing: files that are read, the device that is opened, times
           --describe         Say what the script does and which values it takes, but don't run it
       -h, --help             Print help
 
@@ -86,7 +104,7 @@ fn every_verb_has_a_help() {
           --resume <DIR>  Go on with a run that was ended: measure what is missing in its directory, and nothing
                           twice
           --shard <I/N>   Measure only the i-th of n shares of the cells; `caramba merge` makes one run of all
-      -o, --output <DIR>  The directory above the run's [default: artifacts]
+      -o, --output <DIR>  The directory above the run's [default: artifacts] [env: CARAMBA_OUTPUT]
           --cells         List the cells that would be measured, but measure none
           --json          With --cells: a line of JSON for each
 
@@ -104,15 +122,19 @@ fn every_verb_has_a_help() {
           --max-operations <N>   End the script after so many operations
 
     Device:
-          --device <NAME|NUMBER>  The adapter to use: a part of its name, or its number in `caramba devices`
-          --backend <BACKEND>     The graphics API to reach it by [possible values: vulkan, metal, dx12, gl]
+          --device <NAME|NUMBER>  The adapter to use: a part of its name, or its number in `caramba devices` [env:
+                                  CARAMBA_DEVICE]
+          --backend <BACKEND>     The graphics API to reach it by [env: CARAMBA_BACKEND] [possible values: vulkan,
+                                  metal, dx12, gl]
           --kernels <CHOICE>      How kernels are chosen: auto (as measured once), rule, measure (again, now), or
-                                  a file that says it
+                                  a file that says it [env: CARAMBA_KERNELS]
 
     Examples:
       caramba script full_paper.rhai
+      caramba script mine.rhai --help                     the parameters of that script
       caramba script upcycle.rhai --set teacher=models/Llama-3.2-1B --set sem_dim=128
       caramba script mine.rhai --set lengths='[128, 512]' -- first second
+      caramba -e 'print(device().name)'
     ");
     insta::assert_snapshot!(caramba(&["run", "-h"]), @r"
     exit code 0
@@ -124,15 +146,17 @@ fn every_verb_has_a_help() {
       <MANIFEST>  The manifest, or the name of a preset
 
     Options:
+      -q, --quiet          Say nothing in passing: no notes, no progress; warnings and errors stay
           --target <NAME>  The target to run [default: the manifest's default, or its only target]
           --dry-run        Check the manifest and say what would be done, but do nothing
+          --verbose        Say more in passing: files that are read, the device that is opened, times
       -h, --help           Print help
 
     Cells:
           --resume <DIR>  Go on with a run that was ended: measure what is missing in its directory, and nothing
                           twice
           --shard <I/N>   Measure only the i-th of n shares of the cells; `caramba merge` makes one run of all
-      -o, --output <DIR>  The directory above the run's [default: artifacts]
+      -o, --output <DIR>  The directory above the run's [default: artifacts] [env: CARAMBA_OUTPUT]
           --cells         List the cells that would be measured, but measure none
           --json          With --cells: a line of JSON for each
 
@@ -150,10 +174,12 @@ fn every_verb_has_a_help() {
           --max-operations <N>   End the script after so many operations
 
     Device:
-          --device <NAME|NUMBER>  The adapter to use: a part of its name, or its number in `caramba devices`
-          --backend <BACKEND>     The graphics API to reach it by [possible values: vulkan, metal, dx12, gl]
+          --device <NAME|NUMBER>  The adapter to use: a part of its name, or its number in `caramba devices` [env:
+                                  CARAMBA_DEVICE]
+          --backend <BACKEND>     The graphics API to reach it by [env: CARAMBA_BACKEND] [possible values: vulkan,
+                                  metal, dx12, gl]
           --kernels <CHOICE>      How kernels are chosen: auto (as measured once), rule, measure (again, now), or
-                                  a file that says it
+                                  a file that says it [env: CARAMBA_KERNELS]
 
     Presets:
       quick_validation
@@ -175,6 +201,8 @@ fn every_verb_has_a_help() {
       <PROMPT>  The text to continue; `-` reads it from standard input
 
     Options:
+      -q, --quiet                   Say nothing in passing: no notes, no progress; warnings and errors stay
+          --verbose                 Say more in passing: files that are read, the device that is opened, times
           --max-tokens <N>          Stop after so many tokens [default: 128]
           --temperature <T>         0 takes the most likely token each time; higher values vary more [default: 0]
           --top-k <K>               Choose among the K most likely tokens only; 0: all [default: 0]
@@ -201,10 +229,12 @@ fn every_verb_has_a_help() {
           --state-dict <NAME>    Take this dictionary of a checkpoint that holds several (`model`, `ema`)
 
     Device:
-          --device <NAME|NUMBER>  The adapter to use: a part of its name, or its number in `caramba devices`
-          --backend <BACKEND>     The graphics API to reach it by [possible values: vulkan, metal, dx12, gl]
+          --device <NAME|NUMBER>  The adapter to use: a part of its name, or its number in `caramba devices` [env:
+                                  CARAMBA_DEVICE]
+          --backend <BACKEND>     The graphics API to reach it by [env: CARAMBA_BACKEND] [possible values: vulkan,
+                                  metal, dx12, gl]
           --kernels <CHOICE>      How kernels are chosen: auto (as measured once), rule, measure (again, now), or
-                                  a file that says it
+                                  a file that says it [env: CARAMBA_KERNELS]
 
     Cache kinds; q5/q4 is q5 for keys and q4 for values:
       fp16  half floats, 16 bits an element
@@ -228,13 +258,18 @@ fn every_verb_has_a_help() {
     Usage: caramba devices [OPTIONS]
 
     Options:
-      -h, --help  Print help
+      -q, --quiet    Say nothing in passing: no notes, no progress; warnings and errors stay
+          --verbose  Say more in passing: files that are read, the device that is opened, times
+      -h, --help     Print help
 
     Device:
-          --device <NAME|NUMBER>  The adapter to use: a part of its name, or its number in `caramba devices`
-          --backend <BACKEND>     The graphics API to reach it by [possible values: vulkan, metal, dx12, gl]
+          --device <NAME|NUMBER>  The adapter to use: a part of its name, or its number in `caramba devices` [env:
+                                  CARAMBA_DEVICE]
+          --backend <BACKEND>     The graphics API to reach it by [env: CARAMBA_BACKEND] [possible values: vulkan,
+                                  metal, dx12, gl]
           --kernels <CHOICE>      How kernels are chosen: auto (as measured once), rule, measure (again, now), or
-                                  a file that says it
+                                  a file that says it [env: CARAMBA_KERNELS]
+          --json                  A line of JSON for each adapter
     ");
     insta::assert_snapshot!(caramba(&["inspect", "--help"]), @r"
     exit code 0
@@ -247,7 +282,10 @@ fn every_verb_has_a_help() {
                bundled
 
     Options:
+      -q, --quiet    Say nothing in passing: no notes, no progress; warnings and errors stay
+          --verbose  Say more in passing: files that are read, the device that is opened, times
           --tensors  List every tensor
+          --json     One JSON object in place of the text
       -h, --help     Print help
 
     Training checkpoints:
@@ -255,12 +293,6 @@ fn every_verb_has_a_help() {
                                  checkpoint's tensors mean
           --target <NAME>        The target of the manifest [default: as for `caramba run`]
           --state-dict <NAME>    Take this dictionary of a checkpoint that holds several (`model`, `ema`)
-
-    Device:
-          --device <NAME|NUMBER>  The adapter to use: a part of its name, or its number in `caramba devices`
-          --backend <BACKEND>     The graphics API to reach it by [possible values: vulkan, metal, dx12, gl]
-          --kernels <CHOICE>      How kernels are chosen: auto (as measured once), rule, measure (again, now), or
-                                  a file that says it
 
     Examples:
       caramba inspect models/SmolLM2-135M.gguf
@@ -278,6 +310,8 @@ fn every_verb_has_a_help() {
       <FILE>   A UTF-8 text; `-` reads standard input
 
     Options:
+      -q, --quiet              Say nothing in passing: no notes, no progress; warnings and errors stay
+          --verbose            Say more in passing: files that are read, the device that is opened, times
       -o, --output <FILE.npy>  Where the token ids go
           --special            Begin with the model's begin-of-text token, if it has one
       -h, --help               Print help
@@ -288,12 +322,6 @@ fn every_verb_has_a_help() {
           --target <NAME>        The target of the manifest [default: as for `caramba run`]
           --state-dict <NAME>    Take this dictionary of a checkpoint that holds several (`model`, `ema`)
 
-    Device:
-          --device <NAME|NUMBER>  The adapter to use: a part of its name, or its number in `caramba devices`
-          --backend <BACKEND>     The graphics API to reach it by [possible values: vulkan, metal, dx12, gl]
-          --kernels <CHOICE>      How kernels are chosen: auto (as measured once), rule, measure (again, now), or
-                                  a file that says it
-
     Ids are stored as uint16 where the vocabulary allows it, else as uint32.
 
     Example:
@@ -301,21 +329,24 @@ fn every_verb_has_a_help() {
     ");
     insta::assert_snapshot!(caramba(&["check", "--help"]), @r"
     exit code 0
-    Check a script or a manifest without running it
+    Check scripts, manifests and benchmarks without running them: all mistakes of all files
 
-    Usage: caramba check [OPTIONS] <SCRIPT|MANIFEST>
+    Usage: caramba check [OPTIONS] <FILE>...
 
     Arguments:
-      <SCRIPT|MANIFEST>  A .rhai file, a .yml file, or the name of a preset
+      <FILE>...  .rhai files, .yml files (manifests, benchmarks of prompts), names of presets or built-in scripts
 
     Options:
-      -h, --help  Print help
+          --json     A line of JSON for each mistake: file, line, column, message, help
+      -q, --quiet    Say nothing in passing: no notes, no progress; warnings and errors stay
+          --verbose  Say more in passing: files that are read, the device that is opened, times
+      -h, --help     Print help
 
-    Device:
-          --device <NAME|NUMBER>  The adapter to use: a part of its name, or its number in `caramba devices`
-          --backend <BACKEND>     The graphics API to reach it by [possible values: vulkan, metal, dx12, gl]
-          --kernels <CHOICE>      How kernels are chosen: auto (as measured once), rule, measure (again, now), or
-                                  a file that says it
+    Examples:
+      caramba check mine.rhai paper.yml
+      caramba check scripts/*.rhai --json                 for programs: a line of JSON for each mistake
+
+    Nothing is run, written or measured, and no device is opened. The exit status is 1 where there is a mistake.
     ");
 }
 
@@ -409,9 +440,76 @@ fn the_script_api_is_at_hand() {
     let directory = tempfile::tempdir().unwrap();
     let told = common::cli::shown(&common::cli::caramba_in(directory.path(), &["api", "--definitions", "editor"]));
     assert_eq!(told, "exit code 0\ndefinitions are in editor");
-    let texts =
-        std::fs::read_dir(directory.path().join("editor")).unwrap().map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap());
-    assert!(texts.collect::<String>().contains("fn prefill("), "the definitions have sessions");
+    let definitions = std::fs::read_to_string(directory.path().join("editor/.rhai/caramba.d.rhai")).unwrap();
+    assert!(definitions.contains("fn prefill(session: Session, "), "the definitions have sessions");
+    assert!(directory.path().join("editor/Rhai.toml").exists(), "and the workspace file is there");
+}
+
+/// A script, however it is handed over.
+#[test]
+fn scripts_are_run_as_they_come() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+    let run = |arguments: &[&str]| common::cli::shown(&common::cli::caramba_in(directory.path(), arguments));
+    assert_eq!(run(&["-e", "print(1 + 1)"]), "exit code 0\n2");
+    assert_eq!(run(&["-e", "print(args.n + 1)", "--set", "n=3"]), "exit code 0\n4");
+    write("plain.rhai", "// Adds.\nconst PARAMETERS = #{ n: 1 };    // what is added\nprint(args.n + 1);");
+    assert_eq!(run(&["plain.rhai", "--set", "n=4"]), "exit code 0\n5");
+    write("program", "#!/usr/bin/env caramba\nprint(6);\n");
+    assert_eq!(run(&["./program"]), "exit code 0\n6");
+    write("marked.rhai", "\u{feff}print(7);\n");
+    assert_eq!(run(&["marked.rhai"]), "exit code 0\n7");
+    let mut command = assert_cmd::Command::cargo_bin("caramba").unwrap();
+    assert_eq!(common::cli::shown(&command.arg("-").write_stdin("print(8)").output().unwrap()), "exit code 0\n8");
+    let help = run(&["script", "plain.rhai", "--help"]);
+    assert!(help.starts_with("exit code 0\nAdds.\n") && help.contains("  n  1 (an integer)") && help.contains("--device"), "{help}");
+    assert_eq!(help, run(&["plain.rhai", "-h"]));
+}
+
+/// All mistakes of all files at once.
+#[test]
+fn many_files_are_checked() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("a.rhai"), "let m = laod(\"x\");\nm.foo();\nlet v = [1].lenght();\n").unwrap();
+    std::fs::write(directory.path().join("b.rhai"), "print(1);\n").unwrap();
+    let run = |arguments: &[&str]| common::cli::shown(&common::cli::caramba_in(directory.path(), arguments));
+    let told = run(&["check", "a.rhai", "b.rhai", "quick_validation"]);
+    assert!(
+        told.starts_with("exit code 1\nb.rhai: no mistakes found\nquick_validation: no mistakes found in the target quick\n"),
+        "{told}"
+    );
+    for part in ["error: a.rhai:1:9: ", "error: a.rhai:2:3: ", "error: a.rhai:3:13: ", "3 mistakes in 1 of 3 files"] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    let lines = run(&["check", "a.rhai", "--json"]);
+    let first: serde_json::Value = serde_json::from_str(lines.lines().nth(1).unwrap()).unwrap();
+    assert_eq!((&first["file"], &first["line"], &first["column"]), (&"a.rhai".into(), &1.into(), &9.into()));
+    assert_eq!(first["help"], "did you mean `load`?");
+}
+
+/// What is inside of the binary, and what it writes for other programs.
+#[test]
+fn it_shows_and_writes_what_it_has() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| common::cli::shown(&common::cli::caramba_in(directory.path(), arguments));
+    assert_eq!(run(&["show", "latency"]), format!("exit code 0\n{}", include_str!("../scripts/latency.rhai").trim_end()));
+    assert!(run(&["show", "full_paper"]).contains("say which: full_paper.rhai, full_paper.yml"));
+    assert!(run(&["show", "latncy"]).contains("did you mean `latency`?"));
+    assert!(run(&["show"]).contains("  latency.rhai"));
+    assert!(run(&["docs", "prefill"]).contains("Session.prefill(tokens: any)"));
+    assert!(run(&["new", "latency"]).contains("there is a built-in script called `latency`"));
+    assert!(run(&["new", "mine"]).starts_with("exit code 0\nmine.rhai says what is measured"));
+    assert!(run(&["new", "mine"]).contains("there is such a file already"));
+    assert!(run(&["check", "mine.rhai", "mine.yml"]).starts_with("exit code 0\n"));
+    assert!(run(&["completions", "bash"]).contains("tokenize"));
+    assert!(run(&["man", "pages"]).contains("pages/caramba-script.1"));
+    let schema = run(&["schema", "manifest"]);
+    let schema: serde_json::Value = serde_json::from_str(schema.trim_start_matches("exit code 0\n")).unwrap();
+    assert_eq!(schema["title"], "caramba manifest");
+    let model: serde_json::Value =
+        serde_json::from_str(run(&["inspect", "models/austen", "--json"]).trim_start_matches("exit code 0\n")).unwrap();
+    assert!(model["layers"].as_u64().unwrap() > 0 && model["cache_bytes_per_token"]["q8"].as_u64().unwrap() > 0);
+    assert_eq!(run(&["run", "quick_validation", "--dry-run", "--quiet"]).lines().next(), Some("exit code 0"));
 }
 
 #[test]

@@ -109,9 +109,9 @@ fn presets_are_known_everywhere() {
     benchmark memory: memory of teacher, student
       sequence_lengths    [512]
       quantization_modes  [fp16, q8, q4]
-    error: config/presets/llama32_1b_dba.yml:60:3: there is no model at models/Llama-3.2-1B
+    error: config/presets/llama32_1b_dba.yml:61:3: there is no model at models/Llama-3.2-1B
        |
-    60 |   teacher: ${teacher}
+    61 |   teacher: ${teacher}
        |   ^^^^^^^
       help: check the path: it is relative to the current directory, or to the manifest's
     ");

@@ -1,18 +1,15 @@
-//! `caramba api`: what scripts can call, for readers and for editors.
+//! `caramba api`: what `caramba docs --all` is called in older notes.
 
 use crate::error::Result;
 use crate::{script, terminal};
 use clap::Args;
 use std::path::PathBuf;
 
-/// Show everything that scripts can call, as Markdown
+/// Show everything that scripts can call, as Markdown (`caramba docs --all`)
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  caramba api | less
-  caramba api --definitions .rhai     for an editor that speaks to a Rhai language server")]
+#[command(hide = true)]
 pub struct Api {
-    /// Write definition files (.d.rhai) into this directory instead
+    /// Write definition files into this directory instead (`caramba defs`)
     #[arg(long, value_name = "DIRECTORY")]
     definitions: Option<PathBuf>,
 }

@@ -1,9 +1,10 @@
 //! `caramba devices`: what each adapter is, and which one would be used.
 
 use super::columns::{columns, facts};
+use super::device::DeviceOptions;
 use crate::artifact::number::bytes;
-use crate::error::Result;
-use crate::gpu::{AdapterSummary, DeviceChoice, Gpu, Memo, memo};
+use crate::error::{Error, Result};
+use crate::gpu::{AdapterSummary, Gpu, Memo, memo};
 use crate::runtime::{Measured, attention_forms, forms};
 use crate::terminal;
 use clap::Args;
@@ -12,12 +13,31 @@ use std::path::Path;
 
 /// List the adapters, what they can do, and which one is used
 #[derive(Debug, Args)]
-pub struct Devices {}
+pub struct Devices {
+    /// A line of JSON for each adapter
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    device: DeviceOptions,
+}
 
 impl Devices {
-    pub fn run(self, choice: &DeviceChoice) -> Result<()> {
+    pub fn run(self) -> Result<()> {
+        let choice = &self.device.choice();
         let adapters = Gpu::list(choice)?;
         let used = Gpu::open(choice).map(|gpu| gpu.summary().clone());
+        if self.json {
+            for (index, adapter) in adapters.iter().enumerate() {
+                let used = used.as_ref().is_ok_and(|used| same(used, adapter));
+                let mut line = serde_json::json!({ "number": index, "used": used });
+                let described = serde_json::to_value(adapter).map_err(|error| Error::new(error.to_string()).at("adapter"))?;
+                if let (Some(line), serde_json::Value::Object(described)) = (line.as_object_mut(), described) {
+                    line.extend(described);
+                }
+                terminal::print_line(&line.to_string())?;
+            }
+            return used.map(|_| ());
+        }
         let mut out = String::new();
         for (index, adapter) in adapters.iter().enumerate() {
             let used = used.as_ref().is_ok_and(|used| same(used, adapter));

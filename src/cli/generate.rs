@@ -1,6 +1,7 @@
 //! `caramba generate`: a prompt is continued, and the text appears as it is made.
 
 use super::columns::columns;
+use super::device::DeviceOptions;
 use super::model::ModelArgument;
 use crate::error::{At, Error, Result};
 use crate::gpu::DeviceChoice;
@@ -64,6 +65,8 @@ pub struct Generate {
     /// Room for so many tokens, prompt included [default: what the prompt and --max-tokens need]
     #[arg(long, value_name = "TOKENS")]
     context: Option<usize>,
+    #[command(flatten)]
+    device: DeviceOptions,
 }
 
 fn after_help() -> String {
@@ -90,7 +93,7 @@ fn share(typed: &str) -> Result<f32, String> {
 }
 
 impl Generate {
-    pub fn run(self, device: &DeviceChoice) -> Result<()> {
+    pub fn run(self) -> Result<()> {
         let prompt = self.prompt_text()?;
         let model = Arc::new(self.model.open()?);
         let (prompt, tokens) = self.tokens(prompt, &model)?;
@@ -98,7 +101,7 @@ impl Generate {
             return Err(Error::new("the prompt has no tokens").remedy("give at least one word to continue"));
         }
         let context = self.context(tokens.len(), model.architecture.context)?;
-        let network = load(device, &model)?;
+        let network = load(&self.device.choice(), &model)?;
         let options = SessionOptions { context, sequences: 1, cache: self.cache, chunk: None };
         let mut session = Session::new(&network, &options)?;
 

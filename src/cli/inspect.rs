@@ -10,6 +10,7 @@ use crate::quant::{CACHE_KINDS, CacheKind};
 use crate::runtime::{CacheKinds, bytes_per_token};
 use crate::terminal;
 use clap::Args;
+use serde_json::{Value, json};
 
 /// Show a model's architecture, its tensors, and the bytes per token of each cache kind
 #[derive(Debug, Args)]
@@ -23,11 +24,17 @@ pub struct Inspect {
     /// List every tensor
     #[arg(long)]
     tensors: bool,
+    /// One JSON object in place of the text
+    #[arg(long)]
+    json: bool,
 }
 
 impl Inspect {
     pub fn run(self) -> Result<()> {
         let model = self.model.open()?;
+        if self.json {
+            return terminal::print_line(&described(&model, self.tensors).to_string());
+        }
         let mut out = summary(&model)?;
         out += "\nLayers\n";
         out += &layers(&model.architecture);
@@ -41,6 +48,37 @@ impl Inspect {
         }
         terminal::print(&out)
     }
+}
+
+/// The same for programs.
+fn described(model: &Model, tensors: bool) -> Value {
+    let architecture = &model.architecture;
+    let caches = CACHE_KINDS.iter().filter(|entry| entry.kind != CacheKind::None);
+    let caches = caches.map(|entry| (entry.name.to_owned(), bytes_per_token(architecture, CacheKinds::uniform(entry.kind)).into()));
+    let types = model.summary().types;
+    let types = types.iter().map(
+        |entry| json!({ "type": entry.data_type.name(), "tensors": entry.tensors, "parameters": entry.parameters, "bytes": entry.bytes }),
+    );
+    let mut out = json!({
+        "name": model.name,
+        "family": architecture.family,
+        "parameters": model.summary().parameters,
+        "width": architecture.d_model,
+        "layers": architecture.layers.len(),
+        "vocabulary": architecture.vocab,
+        "context": architecture.context,
+        "tied_embeddings": architecture.tied_embeddings,
+        "bos": architecture.bos,
+        "eos": architecture.eos,
+        "types": types.collect::<Vec<_>>(),
+        "cache_bytes_per_token": caches.collect::<serde_json::Map<_, _>>(),
+    });
+    if tensors {
+        let named = architecture.tensors().into_iter().filter_map(|(name, _)| model.tensors.get_key_value(&name));
+        let listed = named.map(|(name, tensor)| json!({ "name": name, "type": tensor.data_type.name(), "shape": tensor.shape }));
+        out["tensors"] = listed.collect();
+    }
+    out
 }
 
 fn summary(model: &Model) -> Result<String> {

@@ -16,7 +16,7 @@ pub struct Measuring {
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
     /// The directory above the run's [default: artifacts]
-    #[arg(long, short, value_name = "DIR")]
+    #[arg(long, short, value_name = "DIR", env = "CARAMBA_OUTPUT", hide_env_values = true)]
     output: Option<PathBuf>,
     /// List the cells that would be measured, but measure none
     #[arg(long)]

@@ -4,27 +4,39 @@ mod api;
 mod check;
 mod columns;
 mod compare;
+mod completions;
+mod defs;
 mod describe;
+mod device;
 mod devices;
+mod docs;
+#[cfg(test)]
+mod examples;
 mod generate;
 mod inspect;
+mod man;
 mod measuring;
 mod merge;
 mod model;
+mod new;
 mod plan;
+mod repl;
 mod report;
 mod run;
+mod schema;
 mod script;
+mod short;
+mod show;
 mod slurm;
 mod tokenize;
 mod trust;
 
 use crate::error::Result;
-use crate::gpu::{DeviceChoice, Tuning};
 use crate::quant::CacheKinds;
+use crate::terminal::Verbosity;
 use crate::{interrupt, manifest, terminal};
 use clap::builder::styling::{AnsiColor, Effects, Styles};
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
@@ -43,11 +55,15 @@ const STYLES: Styles = Styles::styled()
 const EXAMPLES: &str = "\
 Examples:
   caramba script full_paper.rhai                      a paper's tables and charts from the bundled models
+  caramba new mine                                    a benchmark of your own: mine.rhai, mine.yml
+  caramba docs prefill                                what a function does, or what there is
   caramba run experiment.yml --dry-run                what an experiment would do
   caramba generate model.gguf \"The sea was\"           text, as it is made
   caramba inspect model.gguf                          what is in a model, and what its cache costs
 
-`caramba MANIFEST.yml` is short for `caramba run MANIFEST.yml`. Results go to standard output, everything else to standard error.
+`caramba MANIFEST.yml` is short for `caramba run MANIFEST.yml`, `caramba SCRIPT.rhai` for `caramba script SCRIPT.rhai`.
+`caramba -` runs a script from standard input, `caramba -e CODE` one from the command line.
+Results go to standard output, everything else to standard error.
 
 Exit status:
   0    success
@@ -55,48 +71,37 @@ Exit status:
   2    a wrong command line
   3    a threshold or a check failed
   4    not everything could be measured
-  130  Ctrl-C (143: a plain kill)";
+  130  Ctrl-C (143: a plain kill)
+
+Environment:
+  CARAMBA_DEVICE, CARAMBA_BACKEND, CARAMBA_KERNELS, CARAMBA_OUTPUT
+                 the options of these names, where they are not given
+  CARAMBA_CACHE  where bundled models, measured kernels and the history of `caramba repl` are kept
+  NO_COLOR       text without colours";
 
 /// Turns a research idea about attention into a paper's evidence, on any GPU.
 #[derive(Debug, Parser)]
 #[command(name = "caramba", version, styles = STYLES, max_term_width = 110, after_help = EXAMPLES, disable_help_subcommand = true)]
 struct Cli {
-    #[command(flatten)]
-    device: DeviceOptions,
+    /// Say nothing in passing: no notes, no progress; warnings and errors stay
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Say more in passing: files that are read, the device that is opened, times
+    #[arg(long, global = true)]
+    verbose: bool,
     #[command(subcommand)]
     verb: Option<Verb>,
-}
-
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Device")]
-struct DeviceOptions {
-    /// The adapter to use: a part of its name, or its number in `caramba devices`
-    #[arg(long, global = true, value_name = "NAME|NUMBER")]
-    device: Option<String>,
-    /// The graphics API to reach it by
-    #[arg(long, global = true, value_parser = ["vulkan", "metal", "dx12", "gl"])]
-    backend: Option<String>,
-    /// How kernels are chosen: auto (as measured once), rule, measure (again, now), or a file that says it
-    #[arg(long, global = true, value_name = "CHOICE", default_value = "auto", hide_default_value = true)]
-    kernels: String,
-}
-
-impl DeviceOptions {
-    fn choice(self) -> DeviceChoice {
-        let tuning = match self.kernels.as_str() {
-            "auto" => Tuning::Auto,
-            "rule" => Tuning::Rule,
-            "measure" => Tuning::Measure,
-            path => Tuning::File(path.into()),
-        };
-        DeviceChoice { device: self.device, backend: self.backend, tuning, ..DeviceChoice::default() }
-    }
 }
 
 #[derive(Debug, Subcommand)]
 enum Verb {
     Script(script::Script),
     Run(run::Run),
+    New(new::New),
+    Check(check::Check),
+    Docs(docs::Docs),
+    Show(show::Show),
+    Repl(repl::Repl),
     Report(report::Report),
     Compare(compare::Compare),
     Merge(merge::Merge),
@@ -105,81 +110,95 @@ enum Verb {
     Devices(devices::Devices),
     Inspect(inspect::Inspect),
     Tokenize(tokenize::Tokenize),
-    Check(check::Check),
+    Defs(defs::Defs),
+    Schema(schema::Schema),
+    Completions(completions::Completions),
+    Man(man::Man),
     Api(api::Api),
+}
+
+/// Everything that can be typed.
+fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     interrupt::install();
-    let typed: Vec<OsString> = std::env::args_os().collect();
-    let cli = match Cli::try_parse_from(with_verb(typed)) {
+    let typed = short::with_verb(std::env::args_os().collect(), &command());
+    let cli = match Cli::try_parse_from(&typed) {
         Ok(cli) => cli,
-        Err(message) => {
-            // `--help` and `--version` are such messages too. Nobody reading them is no error.
-            let _ = message.print();
-            return ExitCode::from(if message.use_stderr() { USAGE } else { SUCCESS });
-        }
+        Err(message) => return told(&message, &typed),
     };
-    ExitCode::from(match cli.run() {
+    ExitCode::from(status(cli.run()))
+}
+
+/// `--help` and `--version` are such messages too. Nobody reading them is no error.
+fn told(message: &clap::Error, typed: &[OsString]) -> ExitCode {
+    if message.kind() == clap::error::ErrorKind::DisplayHelp
+        && let Some(help) = help_of_script(typed)
+    {
+        return ExitCode::from(status(help.and_then(|text| terminal::print_styled(&text)).map(|()| SUCCESS)));
+    }
+    let _ = message.print();
+    ExitCode::from(if message.use_stderr() { USAGE } else { SUCCESS })
+}
+
+/// `caramba script mine.rhai --help` is about that script.
+fn help_of_script(typed: &[OsString]) -> Option<Result<String>> {
+    let end = typed.iter().position(|word| word == "--").unwrap_or(typed.len());
+    let others = typed[..end].iter().filter(|word| *word != "--help" && *word != "-h");
+    match Cli::try_parse_from(others).ok()?.verb? {
+        Verb::Script(verb) => verb.help(),
+        _ => None,
+    }
+}
+
+fn status(result: Result<u8>) -> u8 {
+    match result {
         _ if terminal::closed() => SUCCESS,
         Ok(status) => status,
         Err(error) => {
             terminal::show_error(&error);
             if interrupt::requested() { interrupt::status() } else { FAILURE }
         }
-    })
+    }
 }
 
 impl Cli {
     /// Returns the exit status: a script may ask for one.
     fn run(self) -> Result<u8> {
-        let device = self.device.choice();
+        terminal::set_verbosity(match (self.quiet, self.verbose) {
+            (true, _) => Verbosity::Quiet,
+            (_, true) => Verbosity::Verbose,
+            _ => Verbosity::Normal,
+        });
         match self.verb {
-            Some(Verb::Script(verb)) => return verb.run(device),
-            Some(Verb::Run(verb)) => return verb.run(device),
+            Some(Verb::Script(verb)) => return verb.run(),
+            Some(Verb::Run(verb)) => return verb.run(),
+            Some(Verb::Check(verb)) => return verb.run(),
+            Some(Verb::Repl(verb)) => return verb.run(),
             Some(Verb::Report(verb)) => return verb.run(),
             Some(Verb::Compare(verb)) => return verb.run(),
             Some(Verb::Merge(verb)) => return verb.run(),
             Some(Verb::Slurm(verb)) => verb.run(),
             // With colour where there is a terminal, without elsewhere.
-            None => terminal::print_styled(&Cli::command().render_help().ansi().to_string()),
-            Some(Verb::Generate(verb)) => verb.run(&device),
-            Some(Verb::Devices(verb)) => verb.run(&device),
+            None => terminal::print_styled(&command().render_help().ansi().to_string()),
+            Some(Verb::New(verb)) => verb.run(),
+            Some(Verb::Docs(verb)) => verb.run(),
+            Some(Verb::Show(verb)) => verb.run(),
+            Some(Verb::Generate(verb)) => verb.run(),
+            Some(Verb::Devices(verb)) => verb.run(),
             Some(Verb::Inspect(verb)) => verb.run(),
             Some(Verb::Tokenize(verb)) => verb.run(),
-            Some(Verb::Check(verb)) => verb.run(),
+            Some(Verb::Defs(verb)) => verb.run(),
+            Some(Verb::Schema(verb)) => verb.run(),
+            Some(Verb::Completions(verb)) => verb.run(),
+            Some(Verb::Man(verb)) => verb.run(),
             Some(Verb::Api(verb)) => verb.run(),
         }
         .map(|()| SUCCESS)
     }
-}
-
-/// `caramba paper.yml --target paper` means `caramba run paper.yml --target paper`: when the first argument that is no option (nor an
-/// option's value) is no verb but a manifest or a preset, `run` is put in.
-fn with_verb(mut typed: Vec<OsString>) -> Vec<OsString> {
-    let command = Cli::command();
-    let takes_value = |option: &str| {
-        let verbs = ["run", "script"].into_iter().filter_map(|verb| command.find_subcommand(verb));
-        command.get_arguments().chain(verbs.flat_map(clap::Command::get_arguments)).any(|argument| {
-            argument.get_long().is_some_and(|long| option.strip_prefix("--") == Some(long)) && argument.get_action().takes_values()
-        })
-    };
-    let mut words = typed.iter().skip(1);
-    let first = loop {
-        match words.next().map(|word| word.to_string_lossy()) {
-            None => return typed,
-            Some(word) if word == "--" => return typed,
-            Some(word) if takes_value(&word) => _ = words.next(),
-            Some(word) if word.starts_with('-') => {}
-            Some(word) => break word.into_owned(),
-        }
-    };
-    if command.find_subcommand(&first).is_none() && is_manifest(&first) {
-        // The cases of a benchmark are measured as a script is: `--set model=PATH` says by which model.
-        typed.insert(1, if crate::script::is_suite(Path::new(&first)) { "script".into() } else { "run".into() });
-    }
-    typed
 }
 
 /// By its name: whether it can be read is said later.
@@ -205,22 +224,6 @@ mod tests {
 
     #[test]
     fn the_definitions_are_sound() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn a_manifest_alone_is_run() {
-        let meant = |typed: &str| {
-            let words = with_verb(typed.split(' ').map(OsString::from).collect());
-            words.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
-        };
-        assert_eq!(meant("caramba a.yml --target paper"), "caramba run a.yml --target paper");
-        assert_eq!(meant("caramba --target paper a.yaml"), "caramba run --target paper a.yaml");
-        assert_eq!(meant("caramba --device 0 --dry-run full_paper"), "caramba run --device 0 --dry-run full_paper");
-        for untouched in
-            ["caramba", "caramba run a.yml", "caramba --device a.yml devices", "caramba x", "caramba -- a.yml", "caramba check a.yml"]
-        {
-            assert_eq!(meant(untouched), untouched);
-        }
+        command().debug_assert();
     }
 }

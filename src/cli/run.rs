@@ -1,10 +1,10 @@
 //! `caramba run`: a target of a manifest is run.
 
+use super::device::DeviceOptions;
 use super::measuring::Measuring;
 use super::plan::plan;
 use super::trust::Trust;
 use crate::error::{Error, Result};
-use crate::gpu::DeviceChoice;
 use crate::manifest::{self, Experiment};
 use crate::script::{self, HostOptions, check_experiment, run_builtin};
 use crate::terminal;
@@ -29,6 +29,8 @@ pub struct Run {
     #[command(flatten)]
     measuring: Measuring,
     #[command(flatten)]
+    device: DeviceOptions,
+    #[command(flatten)]
     trust: Trust,
 }
 
@@ -39,12 +41,12 @@ fn presets() -> String {
 
 impl Run {
     /// Returns the exit status: a benchmark's script may ask for one.
-    pub fn run(self, device: DeviceChoice) -> Result<u8> {
+    pub fn run(self) -> Result<u8> {
         if script::is_suite(&self.manifest) {
             if self.dry_run {
-                return script::check_file(&self.manifest).map(|()| 0);
+                return script::check_yaml(&self.manifest).first_error().map(|()| 0);
             }
-            return script::run_file(&self.manifest, &self.measuring.options(device));
+            return script::run_file(&self.manifest, &self.measuring.options(self.device.choice()));
         }
         let experiment = manifest::open(&self.manifest)?.experiment(self.target.as_deref())?;
         if self.dry_run {
@@ -53,7 +55,7 @@ impl Run {
         }
         has_commands(&experiment)?;
         let (grants, limits) = (self.trust.grants(), self.trust.limits());
-        run_builtin(SCRIPT, &HostOptions { experiment: Some(experiment), grants, limits, ..self.measuring.options(device) })
+        run_builtin(SCRIPT, &HostOptions { experiment: Some(experiment), grants, limits, ..self.measuring.options(self.device.choice()) })
     }
 }
 

@@ -37,6 +37,11 @@ pub use experiment::{Benchmark, Command, Experiment, ModelSource, Run, Verificat
 pub use presets::{PRESETS, open};
 pub use target::Manifest;
 
+/// The keys that manifests may have, for schemas.
+pub mod keys {
+    pub use super::target::{BENCHMARK, TARGET, TOP};
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,14 +11,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Keys at the top of a manifest. Those after `entrypoints` belong to the wider platform (training, its logs) and change no benchmark.
-const TOP: &str = "version name notes description vars targets entrypoints defaults data system objective trainer train instrumentation";
+pub const TOP: &str =
+    "version name notes description vars targets entrypoints defaults data system objective trainer train instrumentation";
 /// Keys of an experiment target; from `backend` on the wider platform's.
-const TARGET: &str =
+pub const TARGET: &str =
     "type name description notes models runs benchmarks verify thresholds system backend task data objective trainer train seed defaults";
 /// Keys of a run that are read, and those of the wider platform's trainer that could be taken for misspelt ones.
 const RUN: &str = "id command directory checkpoint model verify";
 const TRAINER: &str = "mode models";
-const BENCHMARK: &str = "id config models repeats description notes";
+pub const BENCHMARK: &str = "id config models repeats description notes";
 /// Top-level keys that nobody here reads: variables are left alone in them.
 const UNREAD: &[&str] = &["instrumentation"];
 const VERSION: i64 = 2;

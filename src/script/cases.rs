@@ -2,7 +2,7 @@
 //! with its cases.
 
 use super::modules::Script;
-use super::{HostOptions, Purpose, Run, on_script_thread};
+use super::{Description, HostOptions, Purpose, Run, on_script_thread};
 use crate::error::Result;
 use std::path::Path;
 
@@ -28,7 +28,7 @@ pub(super) fn run(path: &Path, options: &HostOptions) -> Result<u8> {
 }
 
 /// What `custom` says of itself.
-pub(super) fn describe(options: &HostOptions) -> Result<String> {
+pub(super) fn describe(options: &HostOptions) -> Result<Description> {
     on_script_thread(Script::built_in("custom")?, None, options, Run::describe)
 }
 

@@ -1,20 +1,14 @@
 //! Charts and tables: described by maps, drawn and typeset by `artifact`.
 
+use super::described::described;
 use super::directory::Run;
 use super::failure::Answer;
 use super::host::Host;
-use super::values::to_data;
 use crate::artifact::{Chart, Heatmap, Histogram, LineChart, Panels, Table, html, latex, number};
-use crate::error::{At, Error, Result};
+use crate::error::{Error, Result};
 use rhai::plugin::*;
 use rhai::{Array, FLOAT, INT, Map};
 use serde::de::DeserializeOwned;
-
-/// What a map describes.
-fn described<T: DeserializeOwned>(what: &str, map: &Dynamic) -> Result<T> {
-    let data = to_data(map).at(what)?;
-    serde_yaml::from_value(data).map_err(|error| Error::new(error.to_string()).at(what))
-}
 
 /// Draws what a map describes into files of the run directory.
 fn draw<T: Chart + DeserializeOwned>(run: &Run, name: &str, chart: Map) -> Answer<()> {

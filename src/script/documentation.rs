@@ -2,14 +2,15 @@
 
 use super::catalog::plain_type;
 use super::engine::{SECTIONS, Section};
-use super::host::Host;
+use super::reference::Entry;
 use super::{HostOptions, Run, modules, on_script_thread};
+use crate::artifact::write_atomically;
 use crate::error::{At, Error, Result};
 use rhai::Engine;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What rhai says of a module, in its own words.
 #[derive(Deserialize)]
@@ -97,28 +98,128 @@ pub fn documentation() -> Result<String> {
     page.push_str("\n## Built-in scripts\n\nThey are imported by name, and run by `caramba script NAME.rhai`.\n");
     for name in modules::built_in_names() {
         let script = modules::Script::built_in(name)?;
-        let said = on_script_thread(script, None, &HostOptions::default(), Run::describe)?;
+        let said = on_script_thread(script, None, &HostOptions::default(), Run::describe)?.without_measured().to_string();
         let _ = write!(page, "\n### {name}\n\n```text\n{}\n```\n", said.trim_end());
     }
     Ok(page)
 }
 
-/// Writes definition files (`.d.rhai`) into a directory, for editors that know Rhai.
+/// Writes definition files (`.d.rhai`) below a directory, and the workspace file that makes editors read them. Returns what was written.
 ///
 /// # Errors
 /// The directory cannot be written.
-pub fn write_definitions(directory: &Path) -> Result<()> {
-    std::fs::create_dir_all(directory).at(directory.display())?;
-    let host = Host::new(HostOptions::default(), String::new(), None);
-    let engine = super::engine::engine(&host);
-    engine.definitions().with_headers(true).include_standard_packages(false).write_to_dir(directory).at(directory.display())
+pub fn write_definitions(directory: &Path) -> Result<Vec<PathBuf>> {
+    let folder = directory.join(".rhai");
+    std::fs::create_dir_all(&folder).at(folder.display())?;
+    let mut written = Vec::new();
+    let mut write = |path: PathBuf, text: &str| -> Result<()> {
+        write_atomically(&path, text.as_bytes())?;
+        written.push(path);
+        Ok(())
+    };
+    write(folder.join("caramba.d.rhai"), &definitions()?)?;
+    let workspace = directory.join("Rhai.toml");
+    // One of the user's own is left as it is.
+    if !workspace.exists() {
+        write(workspace, WORKSPACE)?;
+    }
+    Ok(written)
+}
+
+const WORKSPACE: &str = "\
+# Read by the language server of Rhai (rhai-analyzer, rhai-lsp): the script API is defined in .rhai/caramba.d.rhai.
+[source]
+include = [\"**/*.rhai\", \".rhai/*.d.rhai\"]
+";
+
+/// The script API as definitions: each function with its parameters' types as a script's author would say them.
+fn definitions() -> Result<String> {
+    let mut text = "module static;\n\n/// What `--set name=value` gave; `args.rest`: what stood after `--`.\nconst args: Map;\n".to_owned();
+    for section in SECTIONS {
+        let module = metadata(section)?;
+        let _ = write!(text, "\n// {}: {}\n", section.title, section.about);
+        for kind in module.custom_types.iter().filter(|kind| !kind.doc_comments.is_empty()) {
+            let _ = write!(text, "\n{}type {};\n", commented(&kind.doc_comments), kind.display_name);
+        }
+        let mut functions: Vec<&Function> = module.functions.iter().filter(|function| !function.name.starts_with("index$")).collect();
+        functions
+            .sort_by_key(|function| (&function.name, function.params.len(), shown(function).signature, comment(&function.doc_comments)));
+        for function in functions {
+            let _ = write!(text, "\n{}{};\n", commented(&function.doc_comments), definition(function));
+        }
+    }
+    Ok(text)
+}
+
+fn commented(comments: &[String]) -> String {
+    comment(comments).lines().map(|line| format!("/// {line}").trim_end().to_owned() + "\n").collect()
+}
+
+/// `fn slice(tokens: Tokens, start: int, count: int) -> Tokens`
+fn definition(function: &Function) -> String {
+    let plain = |kind: &str| match plain_type(kind).as_str() {
+        "integer" => "int".to_owned(),
+        "text" => "String".to_owned(),
+        "any" => "?".to_owned(),
+        "array" => "Array".to_owned(),
+        "map" => "Map".to_owned(),
+        "function" => "Fn".to_owned(),
+        "range" => "Range".to_owned(),
+        other => other.to_owned(),
+    };
+    let parameters = function.params.iter().enumerate().map(|(index, parameter)| {
+        let name = parameter.name.clone().filter(|name| name != "_").unwrap_or_else(|| format!("arg{index}"));
+        format!("{name}: {}", parameter.kind.as_deref().map_or_else(|| "?".to_owned(), plain))
+    });
+    let parameters = parameters.collect::<Vec<_>>().join(", ");
+    let returned = plain(&function.return_type);
+    let arrow = if returned.is_empty() || returned == "()" { String::new() } else { format!(" -> {returned}") };
+    let operator = |name: &str| !name.starts_with(|first: char| first.is_alphabetic() || first == '_');
+    match function.name.split_once('$') {
+        Some((access, property)) => format!("fn {access} {property}({parameters}){arrow}"),
+        None if operator(&function.name) => {
+            let kinds = function.params.iter().map(|parameter| parameter.kind.as_deref().map_or_else(|| "?".to_owned(), plain));
+            format!("op {}({}){arrow}", function.name, kinds.collect::<Vec<_>>().join(", "))
+        }
+        None => format!("fn {}({parameters}){arrow}", function.name),
+    }
 }
 
 fn metadata(section: &Section) -> Result<Module> {
     let mut engine = Engine::new_raw();
     engine.register_global_module((section.module)().into());
-    let json = engine.gen_fn_metadata_to_json(false).and_then(|text| serde_json::from_str(&text));
-    json.map_err(|error| Error::new(error.to_string()).at(section.title))
+    said(&engine, false, section.title)
+}
+
+fn said(engine: &Engine, standard: bool, what: &str) -> Result<Module> {
+    let json = engine.gen_fn_metadata_to_json(standard).and_then(|text| serde_json::from_str(&text));
+    json.map_err(|error| Error::new(error.to_string()).at(what))
+}
+
+/// What an engine has, for whoever asks by name.
+pub(super) struct Documented {
+    pub(super) functions: Vec<Entry>,
+    /// Name and documentation.
+    pub(super) types: Vec<(String, String)>,
+}
+
+/// What an engine says of its functions and types; `standard`: with those of the language.
+pub(super) fn documented(engine: &Engine, standard: bool, what: &str) -> Result<Documented> {
+    let module = said(engine, standard, what)?;
+    let mut functions: Vec<Entry> = module
+        .functions
+        .iter()
+        .filter(|function| !function.name.starts_with("set$") && !function.name.starts_with("index$set"))
+        .map(|function| {
+            let Shown { group, signature } = shown(function);
+            let name = function.name.trim_start_matches("get$").to_owned();
+            Entry { name, of: group, signature, text: comment(&function.doc_comments), section: String::new() }
+        })
+        .collect();
+    functions.sort_by(|a, b| (&a.of, &a.name, a.signature.len(), &a.signature).cmp(&(&b.of, &b.name, b.signature.len(), &b.signature)));
+    functions.dedup_by(|a, b| a.signature == b.signature);
+    let types = module.custom_types.iter().map(|kind| (kind.display_name.clone(), comment(&kind.doc_comments)));
+    Ok(Documented { functions, types: types.filter(|(_, text)| !text.is_empty()).collect() })
 }
 
 /// How a function is written down.
@@ -157,7 +258,7 @@ fn shown(function: &Function) -> Shown {
 }
 
 /// The text of doc comments, without their marks.
-fn comment(comments: &[String]) -> String {
+pub(super) fn comment(comments: &[String]) -> String {
     let lines = comments.iter().flat_map(|comment| comment.lines());
     let plain = lines.map(|line| {
         let line = line.trim_start().trim_start_matches("///");
@@ -219,9 +320,10 @@ mod tests {
                     .fold(String::new(), |text, line| text + line.trim_start().trim_start_matches("///") + "\n");
                 for example in text.split("```rhai").skip(1) {
                     let (head, body) = example.split_once('\n').unwrap();
-                    let body = body.split("```").next().unwrap().to_owned();
+                    let body = body.split("\n ```").next().unwrap().to_owned();
                     let script = Script { name: format!("example of {name}"), text: body };
-                    let work = if head.contains("no_run") { Run::check } else { |run: Run| run.run().map(|_| ()) };
+                    let check = |run: Run| run.compile().map(|_| ());
+                    let work = if head.contains("no_run") { check } else { |run: Run| run.run().map(|_| ()) };
                     let grants = Grants { all: true, ..Grants::default() };
                     on_script_thread(
                         script,
@@ -235,5 +337,17 @@ mod tests {
             }
         }
         assert!(run > 20, "{run} examples");
+    }
+
+    #[test]
+    fn definitions_have_no_types_of_rust() {
+        let text = definitions().unwrap();
+        assert!(text.contains("fn prefill(session: Session, tokens: ?)"), "sessions are there");
+        for line in text.lines().filter(|line| !line.starts_with("//")) {
+            for foreign in ["&", "::", "INT", "FLOAT", "ImmutableString", "Dynamic", "i64", "f64", "Answer", "Result", "NativeCallContext"]
+            {
+                assert!(!line.contains(foreign), "{line}");
+            }
+        }
     }
 }

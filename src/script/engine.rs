@@ -5,8 +5,8 @@ use super::meter::Meter;
 use super::modules::Resolver;
 use super::{
     arrays, attention, bundle, calibration, cells, charts, clock, continuation, dataset, dates, device, directory, divergence, document,
-    files, format, language, layer_store, matrix, model, model_file, modules, numbers, pairs, parameters, progress, random, session, share,
-    statistics, tables, text, thresholds, tokens, weights,
+    files, format, language, layer_store, matrix, model, model_file, modules, numbers, pairs, parameters, plain, progress, random, session,
+    share, statistics, tables, text, thresholds, tokens, weights,
 };
 use crate::terminal;
 use rhai::{Dynamic, Engine, Map, Module, OptimizationLevel, Scope, Token};
@@ -67,6 +67,7 @@ pub(super) const SECTIONS: &[Section] = &[
     Section { title: "Random numbers", about: "From a seed.", module: random::module },
     Section { title: "Dates and the environment", about: "What day it is, and what the program was started with.", module: dates::module },
     Section { title: "Progress and other programs", about: "Long work.", module: progress::module },
+    Section { title: "Lists and texts", about: "In place of the language's own, which fail silently.", module: plain::module },
     Section { title: "Maps", about: "Going through them.", module: pairs::module },
     Section { title: "Messages and values", about: "Telling, failing, objects with methods.", module: language::module },
 ];

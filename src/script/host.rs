@@ -70,7 +70,12 @@ type FileState = (u64, Option<SystemTime>);
 /// # Errors
 /// There is no such adapter, or it has not what is needed.
 pub fn open_device(choice: &DeviceChoice) -> Result<Arc<Gpu>> {
+    let begun = std::time::Instant::now();
     let gpu = Gpu::open(choice)?;
+    terminal::detail(|| {
+        let summary = gpu.summary();
+        format!("opened {} by {} in {} ms", summary.name, summary.backend, begun.elapsed().as_millis())
+    });
     if gpu.summary().software {
         terminal::note(&format!("no GPU is used: {} computes on the CPU, which is slow", gpu.summary().name));
     }

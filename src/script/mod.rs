@@ -14,6 +14,7 @@ mod closure;
 mod continuation;
 mod dataset;
 mod dates;
+mod described;
 mod device;
 mod directory;
 mod divergence;
@@ -24,7 +25,9 @@ mod failure;
 mod files;
 mod format;
 mod generation;
+mod hints;
 mod host;
+mod interactive;
 mod language;
 mod layer_store;
 mod matrix;
@@ -38,9 +41,12 @@ mod packed;
 mod pairs;
 mod parameters;
 mod permissions;
+mod plain;
 mod progress;
 mod random;
+mod reference;
 mod report;
+mod schema;
 mod session;
 mod share;
 mod statistics;
@@ -49,6 +55,8 @@ mod text;
 mod thresholds;
 mod token_file;
 mod tokens;
+mod topics;
+mod types;
 mod values;
 mod weights;
 
@@ -59,19 +67,25 @@ pub use attention::Reference;
 pub use bundle::{find_model, is_bundled};
 pub use cases::is_suite;
 pub use documentation::{documentation, write_definitions};
+pub use interactive::{Interactive, Reply};
 pub use permissions::Grants;
+pub use reference::{Entry, reference};
+pub use schema::{REPORT_SCHEMA, benchmark_schema, manifest_schema};
 
 use crate::error::{Error, Result, unknown};
 use crate::gpu::DeviceChoice;
 use crate::limits::Limits;
-use crate::manifest::Experiment;
+use crate::manifest::{self, Experiment};
 use crate::{interrupt, terminal};
+use check::Findings;
 use host::Host;
 pub use host::open_device;
 use modules::{Declared, Script};
 use parameters::Parameters;
 use rhai::{AST, Dynamic, Engine, EvalAltResult, Map, Stmt};
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::fmt;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -156,23 +170,116 @@ pub fn run_builtin(name: &str, options: &HostOptions) -> Result<u8> {
     on_script_thread(Script::built_in(name)?, None, options, Run::run)
 }
 
-/// Checks the script at `path` without running it: syntax, names of functions and modules, and those of the scripts that it imports.
+/// Runs a script that was typed. Returns as [`run_file`].
 ///
 /// # Errors
-/// The first mistake, with its place.
-pub fn check_file(path: &Path) -> Result<()> {
-    if is_suite(path) {
-        return cases::check(path);
-    }
-    let directory = path.parent().map(Path::to_path_buf);
-    on_script_thread(open(path)?, directory, &HostOptions { purpose: Purpose::Check, ..HostOptions::default() }, Run::check)
+/// As [`run_file`].
+pub fn run_code(code: String, options: &HostOptions) -> Result<u8> {
+    on_script_thread(Script { name: "-e".to_owned(), text: code }, Some(PathBuf::new()), options, Run::run)
 }
 
-/// What a script says of itself: its first comment, and its parameters with their defaults.
+/// What a check has found.
+#[derive(Debug, Default)]
+pub struct Checked {
+    pub errors: Vec<Error>,
+    /// What is probably not meant.
+    pub warnings: Vec<Error>,
+    /// What was looked at, where there is more to say than a file's name.
+    pub about: String,
+}
+
+impl Checked {
+    /// The first mistake, if there is one.
+    ///
+    /// # Errors
+    /// That mistake.
+    pub fn first_error(self) -> Result<()> {
+        self.errors.into_iter().next().map_or(Ok(()), Err)
+    }
+}
+
+impl From<Error> for Checked {
+    fn from(error: Error) -> Checked {
+        Checked { errors: vec![error], ..Checked::default() }
+    }
+}
+
+/// Checks the script at `path` without running it: syntax; names, arguments and options of functions; parameters; and the scripts that it imports.
+pub fn check_file(path: &Path) -> Checked {
+    let directory = path.parent().map(Path::to_path_buf);
+    let options = HostOptions { purpose: Purpose::Check, ..HostOptions::default() };
+    let checked = open(path).and_then(|script| on_script_thread(script, directory, &options, Run::check));
+    checked.unwrap_or_else(Checked::from)
+}
+
+/// Checks every target of the manifest at `path`, or the cases of a benchmark of prompts. Nothing is run, and no device is opened.
+pub fn check_yaml(path: &Path) -> Checked {
+    let checked = if is_suite(path) { cases::check(path).map(|()| Checked::default()) } else { check_manifest(path) };
+    match checked {
+        Ok(checked) => checked,
+        Err(error) => error.into(),
+    }
+}
+
+fn check_manifest(path: &Path) -> Result<Checked> {
+    let manifest = manifest::open(path)?;
+    let mut checked = Checked::default();
+    let mut names = Vec::new();
+    for (name, _) in manifest.targets()?.into_iter().filter(|(_, kind)| *kind == "experiment") {
+        match manifest.experiment(Some(name)).and_then(|experiment| check_experiment(&experiment)) {
+            Ok(()) => names.push(name),
+            // Targets that share what is wrong say it once.
+            Err(error) if checked.errors.contains(&error) => {}
+            Err(error) => checked.errors.push(error),
+        }
+    }
+    checked.about = match names.as_slice() {
+        [] => ", but no target of type `experiment`".to_owned(),
+        [only] => format!(" in the target {only}"),
+        several => format!(" in the targets {}", several.join(", ")),
+    };
+    Ok(checked)
+}
+
+/// What a script says of itself.
+#[derive(Debug)]
+pub struct Description {
+    /// Its first comment.
+    about: String,
+    /// A line for each parameter.
+    parameters: Option<String>,
+    /// What else may be given, since a benchmark is run by `measure`.
+    measured: Option<String>,
+}
+
+impl Description {
+    /// Without what every benchmark takes.
+    fn without_measured(self) -> Description {
+        Description { measured: None, ..self }
+    }
+}
+
+impl fmt::Display for Description {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.about.is_empty() {
+            writeln!(f, "{}\n", self.about)?;
+        }
+        match &self.parameters {
+            Some(parameters) => write!(f, "parameters, given with --set name=value:\n{parameters}")?,
+            None => writeln!(f, "It declares no parameters.")?,
+        }
+        match &self.measured {
+            Some(measured) => write!(f, "\nof every benchmark that is run by itself:\n{measured}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What the script at `path` says of itself: its first comment, and its parameters with their defaults.
 ///
 /// # Errors
 /// No such script; a mistake in it.
-pub fn describe(path: &Path) -> Result<String> {
+pub fn describe(path: &Path) -> Result<Description> {
     let options = HostOptions { purpose: Purpose::Check, ..HostOptions::default() };
     if is_suite(path) {
         return cases::describe(&options);
@@ -196,6 +303,14 @@ pub fn built_in_scripts() -> impl Iterator<Item = &'static str> {
 }
 
 fn open(path: &Path) -> Result<Script> {
+    if path == Path::new("-") {
+        let mut text = String::new();
+        let read = std::io::stdin().lock().read_to_string(&mut text);
+        return match read {
+            Ok(_) => Ok(Script { name: "standard input".to_owned(), text }),
+            Err(error) => Err(Error::from(error).at("standard input")),
+        };
+    }
     if !path.exists()
         && let Some(name) = path.file_name().and_then(|name| name.to_str())
         && let Ok(script) = Script::built_in(name.strip_suffix(".rhai").unwrap_or(name))
@@ -223,7 +338,7 @@ fn on_script_thread<T: Send + 'static>(
     script: Script,
     directory: Option<PathBuf>,
     options: &HostOptions,
-    work: fn(Run) -> Result<T>,
+    work: impl FnOnce(Run) -> Result<T> + Send + 'static,
 ) -> Result<T> {
     let options = options.clone();
     options.limits.apply();
@@ -251,13 +366,15 @@ struct Run {
     script: Script,
     host: Rc<Host>,
     engine: Engine,
+    /// What the check of the script has found that is probably not meant.
+    warnings: RefCell<Vec<Error>>,
 }
 
 impl Run {
     fn new(script: Script, directory: Option<PathBuf>, options: HostOptions) -> Run {
         let host = Host::new(options, script.name.clone(), directory);
         let engine = engine::engine(&host);
-        Run { script, host, engine }
+        Run { script, host, engine, warnings: RefCell::default() }
     }
 
     #[allow(clippy::boxed_local, reason = "it comes in the box that rhai puts every error in")]
@@ -265,34 +382,65 @@ impl Run {
         report::report(&self.engine, &self.host, &self.script.name, *error)
     }
 
+    /// The script, its parameters, and all that is wrong with it or with what it imports.
+    fn look(&self) -> std::result::Result<(AST, Option<Parameters>, Findings), Box<EvalAltResult>> {
+        let ast = self.script.compile(&self.engine, &self.host)?;
+        let mut found = Findings::default();
+        let parameters = modules::parameters_of(&self.engine, &self.host, &ast, &self.script);
+        check::check_deeply(&self.engine, &self.host, &ast, parameters.as_ref().ok().and_then(Option::as_ref), &mut found);
+        let parameters = parameters.unwrap_or_else(|error| {
+            // A name that is wrong in the declaration was found already.
+            if found.mistakes.is_empty() {
+                found.mistakes.push(error);
+            }
+            None
+        });
+        Ok((ast, parameters, found))
+    }
+
     fn compile(&self) -> Result<(AST, Option<Parameters>)> {
-        let compile = || {
-            let ast = self.script.compile(&self.engine, &self.host)?;
-            check::check_deeply(&self.engine, &self.host, &ast, &mut BTreeSet::new())?;
-            let parameters = modules::parameters_of(&self.engine, &self.host, &ast, &self.script)?;
-            Ok((ast, parameters))
-        };
-        compile().map_err(|error| self.report(error))
+        let (ast, parameters, found) = self.look().map_err(|error| self.report(error))?;
+        match found.mistakes.into_iter().next() {
+            Some(mistake) => Err(self.report(mistake)),
+            None => {
+                *self.warnings.borrow_mut() = found.warnings.into_iter().map(|warning| self.report(warning)).collect();
+                Ok((ast, parameters))
+            }
+        }
     }
 
-    fn check(self) -> Result<()> {
-        self.compile().map(|_| ())
+    fn check(self) -> Result<Checked> {
+        let (_, _, found) = self.look().map_err(|error| self.report(error))?;
+        let told = |mistakes: Vec<Box<EvalAltResult>>| mistakes.into_iter().map(|mistake| self.report(mistake)).collect();
+        Ok(Checked { errors: told(found.mistakes), warnings: told(found.warnings), about: String::new() })
     }
 
-    fn describe(self) -> Result<String> {
-        let (_, parameters) = self.compile()?;
-        let lines = self.script.text.lines().map(str::trim_start);
+    /// The JSON Schemas of a benchmark's or a check's parameters.
+    fn schema(self) -> Result<Option<serde_json::Map<String, serde_json::Value>>> {
+        let (ast, parameters) = self.compile()?;
+        Ok(parameters.filter(|_| is_benchmark(&ast)).map(|declared| declared.schema()))
+    }
+
+    fn describe(self) -> Result<Description> {
+        let (ast, parameters) = self.compile()?;
+        let lines = self.script.text.lines().skip_while(|line| line.starts_with("#!")).map(str::trim_start);
         let comment: Vec<&str> = lines.take_while(|line| line.starts_with("//")).map(|line| line.trim_start_matches('/').trim()).collect();
-        let listing = match parameters {
-            Some(parameters) => format!("parameters, given with --set name=value:\n{}", parameters.listing()),
-            None => "It declares no parameters.\n".to_owned(),
+        let measured = if is_benchmark(&ast) {
+            let measure = Run { script: Script::built_in("measure")?, ..self };
+            let own =
+                |name: &str| parameters.as_ref().is_some_and(|declared| declared.has(name)) || ["script", "parameters"].contains(&name);
+            measure.compile()?.1.map(|declared| declared.without(own).listing())
+        } else {
+            None
         };
-        Ok(if comment.is_empty() { listing } else { format!("{}\n\n{listing}", comment.join("\n")) })
+        Ok(Description { about: comment.join("\n"), parameters: parameters.map(|declared| declared.listing()), measured })
     }
 
     fn run(mut self) -> Result<u8> {
         let (mut ast, parameters) = self.compile()?;
-        if !is_benchmark(&ast) && ast.iter_functions().next().is_some() && ast.statements().iter().all(is_declaration) {
+        self.warnings.take().iter().for_each(terminal::show_warning);
+        let named = ast.iter_functions().any(|function| !function.name.starts_with("anon$"));
+        if !is_benchmark(&ast) && named && ast.statements().iter().all(is_declaration) {
             terminal::note(&format!("{} declares functions and does nothing by itself: other scripts import it", self.script.name));
         }
         let mut arguments = if is_benchmark(&ast) {

@@ -5,10 +5,11 @@ use super::failure::{self, Answer};
 use super::host::Host;
 use super::model::Model;
 use super::model_file::ModelFile;
-use super::parameters::{Parameters, Wrong};
+use super::parameters::{Parameters, Wrong, point_at_set};
 use super::tokens::hex;
 use super::values::from_data;
 use super::{check, engine, pairs, report};
+use crate::assets::SCRIPTS;
 use crate::error::{At, Error, Result, unknown};
 use crate::manifest::Experiment;
 use crate::terminal;
@@ -23,50 +24,6 @@ use std::rc::Rc;
 
 type SharedModule = Rc<Module>;
 
-/// The scripts inside the binary.
-const BUILT_IN: &[(&str, &str)] = &[
-    ("accuracy", include_str!("../../scripts/accuracy.rhai")),
-    ("answers", include_str!("../../scripts/answers.rhai")),
-    ("artifacts", include_str!("../../scripts/artifacts.rhai")),
-    ("behavior", include_str!("../../scripts/behavior.rhai")),
-    ("budget", include_str!("../../scripts/budget.rhai")),
-    ("calibrated", include_str!("../../scripts/calibrated.rhai")),
-    ("compare_runs", include_str!("../../scripts/compare_runs.rhai")),
-    ("compare", include_str!("../../scripts/compare.rhai")),
-    ("choices", include_str!("../../scripts/choices.rhai")),
-    ("context", include_str!("../../scripts/context.rhai")),
-    ("conversion", include_str!("../../scripts/conversion.rhai")),
-    ("custom", include_str!("../../scripts/custom.rhai")),
-    ("data_free", include_str!("../../scripts/data_free.rhai")),
-    ("divergence", include_str!("../../scripts/divergence.rhai")),
-    ("evidence", include_str!("../../scripts/evidence.rhai")),
-    ("eval", include_str!("../../scripts/eval.rhai")),
-    ("experiment", include_str!("../../scripts/experiment.rhai")),
-    ("fidelity", include_str!("../../scripts/fidelity.rhai")),
-    ("figures", include_str!("../../scripts/figures.rhai")),
-    ("full_paper", include_str!("../../scripts/full_paper.rhai")),
-    ("judge", include_str!("../../scripts/judge.rhai")),
-    ("kvcache", include_str!("../../scripts/kvcache.rhai")),
-    ("latency", include_str!("../../scripts/latency.rhai")),
-    ("measure", include_str!("../../scripts/measure.rhai")),
-    ("memory", include_str!("../../scripts/memory.rhai")),
-    ("merge", include_str!("../../scripts/merge.rhai")),
-    ("page", include_str!("../../scripts/page.rhai")),
-    ("pair", include_str!("../../scripts/pair.rhai")),
-    ("perplexity", include_str!("../../scripts/perplexity.rhai")),
-    ("report", include_str!("../../scripts/report.rhai")),
-    ("roofline", include_str!("../../scripts/roofline.rhai")),
-    ("rounds", include_str!("../../scripts/rounds.rhai")),
-    ("runner", include_str!("../../scripts/runner.rhai")),
-    ("suite", include_str!("../../scripts/suite.rhai")),
-    ("summary", include_str!("../../scripts/summary.rhai")),
-    ("sweep", include_str!("../../scripts/sweep.rhai")),
-    ("timing", include_str!("../../scripts/timing.rhai")),
-    ("upcycling", include_str!("../../scripts/upcycling.rhai")),
-    ("upcycle", include_str!("../../scripts/upcycle.rhai")),
-    ("verify", include_str!("../../scripts/verify.rhai")),
-];
-
 /// What a built-in script is called where errors name files.
 const BUILT_IN_PREFIX: &str = "built-in ";
 
@@ -77,7 +34,7 @@ pub(super) fn is_built_in(script: &str) -> bool {
 
 /// The names of the scripts inside the binary.
 pub(super) fn built_in_names() -> impl Iterator<Item = &'static str> {
-    BUILT_IN.iter().map(|(name, _)| *name)
+    SCRIPTS.iter().map(|(name, _)| *name)
 }
 
 /// A script's text, and its name in messages.
@@ -90,7 +47,7 @@ pub(super) struct Script {
 impl Script {
     /// The built-in script called `name`.
     pub(super) fn built_in(name: &str) -> Result<Script> {
-        match BUILT_IN.iter().find(|(known, _)| *known == name) {
+        match SCRIPTS.iter().find(|(known, _)| *known == name) {
             Some((_, text)) => Ok(Script { name: format!("{BUILT_IN_PREFIX}{name}.rhai"), text: (*text).to_owned() }),
             None => Err(unknown("built-in script", name, built_in_names())),
         }
@@ -111,15 +68,25 @@ impl Script {
                 Box::new(EvalAltResult::ErrorInModule(self.name.clone(), inner, Position::NONE))
             })
         };
-        host.add_source(&self.name, &self.text, Vec::new());
-        let mut ast = parse(&self.text)?;
-        let (text, insertions) = pairs::rewrite(&ast, &self.text);
+        let written = readable(&self.text);
+        host.add_source(&self.name, &written, Vec::new());
+        let mut ast = parse(&written)?;
+        let (text, insertions) = pairs::rewrite(&ast, &written);
         if !insertions.is_empty() {
-            host.add_source(&self.name, &self.text, insertions);
+            host.add_source(&self.name, &written, insertions);
             ast = parse(&text)?;
         }
         ast.set_source(&self.name);
         Ok(ast)
+    }
+}
+
+/// A text without what the language does not read: a byte order mark, and `#!` of a file that is a program. Lines stay where they are.
+fn readable(text: &str) -> std::borrow::Cow<'_, str> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    match text.strip_prefix("#!") {
+        Some(rest) => format!("//{rest}").into(),
+        None => text.into(),
     }
 }
 
@@ -213,6 +180,7 @@ impl ModuleResolver for Resolver {
         }
         let placed = |error: Error| Box::new(EvalAltResult::ErrorRuntime(Dynamic::from(error), position));
         let script = find(&self.host, global.source(), path).map_err(placed)?;
+        terminal::detail(|| format!("{path} is {}", script.name));
         if let Some(module) = self.loaded.borrow().get(&script.name) {
             return Ok(Rc::clone(module));
         }
@@ -259,6 +227,11 @@ impl Declared {
         };
         let constants = ast.statements().iter().filter_map(constant).collect();
         Declared { functions, constants, parameters: None, sha256: String::new() }
+    }
+
+    /// The names of its constants.
+    pub(super) fn constants(&self) -> impl Iterator<Item = &str> {
+        self.constants.iter().map(String::as_str)
     }
 
     fn has(&self, name: &str, arity: usize) -> bool {
@@ -398,6 +371,15 @@ impl Benchmark {
             && let Ok(experiment) = experiment(&host)
         {
             return experiment.point(&format!("{place}.config.{parameter}"), told.clone()).into();
+        }
+        // Or on the command line.
+        if let (None, Ok(host)) = (&self.place, Host::of(context))
+            && let EvalAltResult::ErrorRuntime(value, _) = error.unwrap_inner()
+            && let Some(told) = value.read_lock::<Error>()
+            && let Some(parameter) = told.parameter()
+            && host.options.set.iter().any(|(name, _)| name == parameter)
+        {
+            return point_at_set(told.clone(), &host.options.set, parameter, true).into();
         }
         let kind = kind(&self.script);
         let name = if function == "run" { kind } else { format!("{kind}::{function}") };

@@ -83,6 +83,13 @@ pub(super) struct Insertion {
     length: usize,
 }
 
+impl Insertion {
+    /// Text in front of the whole script.
+    pub(super) fn before_first_line(length: usize) -> Insertion {
+        Insertion { line: 1, column: 0, length }
+    }
+}
+
 /// The script with such loops made to work, and what was inserted.
 pub(super) fn rewrite(ast: &AST, text: &str) -> (String, Vec<Insertion>) {
     // Where each body begins, and what is to stand there.

@@ -4,7 +4,8 @@
 
 use super::failure::Answer;
 use super::host::Host;
-use super::values::{described, from_data};
+use super::values::{described, from_data, to_data};
+use crate::diagnostics::underlined;
 use crate::error::{At, Error, Result, unknown};
 use crate::quant::{CACHE_KINDS, CacheKind, CacheKindEntry, CacheKinds};
 use rhai::plugin::*;
@@ -48,6 +49,16 @@ struct Parameter {
     example: Dynamic,
     /// The comment on its line.
     help: String,
+}
+
+impl Parameter {
+    fn missing(&self) -> Error {
+        let remedy = match self.help.as_str() {
+            "" => format!("it is {}", expected(&self.example)),
+            help => format!("it is {}: {help}", expected(&self.example)),
+        };
+        Error::new(format!("parameter `{}` is missing", self.name)).remedy(remedy)
+    }
 }
 
 impl Parameters {
@@ -97,14 +108,7 @@ impl Parameters {
                 (Some(value), _) => fit(&entry.example, value)
                     .map_err(|error| wrong(&entry.name, error.at(format!("parameter `{}`", entry.name)).about(entry.name.as_str())))?,
                 (None, Some(default)) => default.clone(),
-                (None, None) => {
-                    let remedy = match entry.help.as_str() {
-                        "" => format!("it is {}", expected(&entry.example)),
-                        help => format!("it is {}: {help}", expected(&entry.example)),
-                    };
-                    let error = Error::new(format!("parameter `{}` is missing", entry.name)).remedy(remedy);
-                    return Err(Wrong { key: None, error });
-                }
+                (None, None) => return Err(Wrong { key: None, error: entry.missing() }),
             };
             complete.insert(entry.name.as_str().into(), value);
         }
@@ -116,6 +120,11 @@ impl Parameters {
         let more: Vec<Parameter> = others.entries.iter().filter(|entry| !self.has(&entry.name)).cloned().collect();
         self.entries.extend(more);
         self
+    }
+
+    /// Those that are not `left_out`.
+    pub(super) fn without(self, left_out: impl Fn(&str) -> bool) -> Parameters {
+        Parameters { entries: self.entries.into_iter().filter(|entry| !left_out(&entry.name)).collect() }
     }
 
     /// None at all.
@@ -132,6 +141,22 @@ impl Parameters {
         self.entries.iter().filter(filled).map(|entry| entry.name.as_str())
     }
 
+    /// The names, in the order of the declaration.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|entry| entry.name.as_str())
+    }
+
+    /// Whether a parameter may have this value.
+    pub(super) fn fits(&self, name: &str, value: Dynamic) -> Result<()> {
+        let Some(entry) = self.entries.iter().find(|entry| entry.name == name).filter(|_| !value.is_unit()) else { return Ok(()) };
+        fit(&entry.example, value).map(|_| ()).map_err(|error| error.at(format!("parameter `{name}`")))
+    }
+
+    /// The first parameter without a default that is not `given`.
+    pub(super) fn missing(&self, given: impl Fn(&str) -> bool) -> Option<Error> {
+        self.entries.iter().find(|entry| entry.default.is_none() && !given(&entry.name)).map(Parameter::missing)
+    }
+
     /// Whether there is a parameter of this name.
     pub(super) fn has(&self, name: &str) -> bool {
         self.entries.iter().any(|entry| entry.name == name)
@@ -145,7 +170,31 @@ impl Parameters {
             let value = from_text(text, example).at(format!("--set {name}"))?;
             given.insert(name.as_str().into(), value);
         }
-        self.complete(given).map_err(|wrong| wrong.error.remedy("--set name=value gives a parameter"))
+        self.complete(given).map_err(|wrong| {
+            let Some(key) = wrong.key else { return wrong.error };
+            let error = match self.entries.iter().find(|entry| entry.name == key) {
+                Some(entry) if entry.help.is_empty() => wrong.error.remedy(format!("it is {}", expected(&entry.example))),
+                Some(entry) => wrong.error.remedy(format!("it is {}: {}", expected(&entry.example), entry.help)),
+                None => wrong.error,
+            };
+            point_at_set(error, set, &key, self.has(&key))
+        })
+    }
+
+    /// A JSON Schema for each: its type, its default, what it is. Variables of a manifest (`${name}`) may stand anywhere.
+    pub(super) fn schema(&self) -> serde_json::Map<String, serde_json::Value> {
+        let entry = |entry: &Parameter| {
+            let mut schema = serde_json::json!({ "anyOf": [of_type(&entry.example), { "type": "string", "pattern": "\\$\\{" }] });
+            if !entry.help.is_empty() {
+                schema["description"] = entry.help.as_str().into();
+            }
+            let default = entry.default.as_ref().and_then(|value| serde_json::to_value(to_data(value).ok()?).ok());
+            if let Some(default) = default {
+                schema["default"] = default;
+            }
+            (entry.name.clone(), schema)
+        };
+        self.entries.iter().map(entry).collect()
     }
 
     /// For a person: each name, its default, what it is.
@@ -166,6 +215,16 @@ impl Parameters {
             text
         })
     }
+}
+
+/// An error about the parameter `name`, with its place on the command line, if it was given there: its value, or the name itself.
+pub(super) fn point_at_set(error: Error, set: &[(String, String)], name: &str, value: bool) -> Error {
+    const OPTION: &str = "--set ";
+    let Some((_, text)) = set.iter().rev().find(|(given, _)| given == name) else { return error };
+    let line = format!("{OPTION}{name}={text}");
+    let name_end = OPTION.len() + name.len();
+    let marked = if value && !text.is_empty() { name_end + 1..line.len() } else { OPTION.len()..name_end };
+    error.showing(underlined(&line, marked))
 }
 
 /// `--set` values as YAML has them, without any declared parameters.
@@ -260,6 +319,35 @@ fn expected(example: &Dynamic) -> String {
         "any value"
     };
     text.to_owned()
+}
+
+/// The JSON Schema of a type.
+fn of_type(example: &Dynamic) -> serde_json::Value {
+    if let Ok(examples) = example.as_array_ref() {
+        return match examples.first() {
+            Some(first) => serde_json::json!({ "type": "array", "items": of_type(first) }),
+            None => serde_json::json!({ "type": "array" }),
+        };
+    }
+    if example.is::<CacheKindName>() {
+        let names: Vec<&str> =
+            CACHE_KINDS.iter().flat_map(|entry| std::iter::once(entry.name).chain(entry.aliases.iter().copied())).collect();
+        return serde_json::json!({ "anyOf": [{ "enum": names }, { "type": "string", "pattern": "^[^/]+/[^/]+$" }] });
+    }
+    let kind = if example.is_int() {
+        "integer"
+    } else if example.is_float() {
+        "number"
+    } else if example.is_bool() {
+        "boolean"
+    } else if example.is_string() {
+        "string"
+    } else if example.is_map() {
+        "object"
+    } else {
+        return serde_json::json!({});
+    };
+    serde_json::json!({ "type": kind })
 }
 
 fn plural(example: &Dynamic) -> &'static str {

@@ -1,12 +1,14 @@
 //! An error of the engine as one for a person: `file:line:column: message`, the line with a mark under the place, who called it, and
 //! what to do.
 
-use super::catalog::{Catalog, Form, nearest, plain_type};
+use super::catalog::{Catalog, nearest, plain_type};
+use super::hints::{self, Said, lowered};
 use super::host::Host;
 use super::modules::is_built_in;
+use crate::diagnostics::{self, Place, Written};
 use crate::error::Error;
 use regex::Regex;
-use rhai::{Engine, EvalAltResult, ParseErrorType, Position};
+use rhai::{Engine, EvalAltResult, Position};
 
 /// Callers shown; a deep recursion would fill the screen.
 const CALLERS: usize = 6;
@@ -61,7 +63,8 @@ pub(super) fn report(engine: &Engine, host: &Host, main: &str, error: EvalAltRes
         return error.clone();
     }
     calls.retain(|call| !call.position.is_none() && host.source(&call.source).is_some());
-    let said = Said::of(engine, &error, text);
+    let seen = known.as_ref().map_or(position, |known| known.place(position));
+    let said = said(engine, &error, text, seen);
     // What a built-in script or a function of caramba tells is about what it was given: who gave it is shown, if that was a script.
     if matches!(&error, EvalAltResult::ErrorRuntime(value, _) if value.is::<Error>()) && is_built_in(&source) {
         while let Some(call) = calls.pop() {
@@ -80,235 +83,162 @@ pub(super) fn report(engine: &Engine, host: &Host, main: &str, error: EvalAltRes
 
 /// What is said, at a place of a script, with who called it.
 fn told(host: &Host, said: Said, source: &str, position: Position, calls: &[Call]) -> Error {
-    let place = |source: &str, position: Position| match host.source(source) {
-        Some(known) => place(source, known.place(position)),
-        None => place(source, position),
+    let seen = |source: &str, position: Position| match host.source(source) {
+        Some(known) => known.place(position),
+        None => position,
     };
     let known = host.source(source);
     let text = known.as_ref().map_or("", |known| &known.text);
-    let mut shown = excerpt(text, known.as_ref().map_or(position, |known| known.place(position)));
+    let place = said.place.or_else(|| place_of(seen(source, position)));
+    let others: Vec<(Place, &str)> = said.others.iter().map(|(place, label)| (*place, label.as_str())).collect();
+    let mut shown = place.and_then(|place| diagnostics::excerpt(text, Written::Script, place, &others)).unwrap_or_default();
     for call in calls.iter().rev().take(CALLERS) {
         let function = if call.function.starts_with("anon$") { "a closure".to_owned() } else { format!("`{}`", call.function) };
-        shown.push_str(&format!("\n  in {function}, called from {}", place(&call.source, call.position)));
+        shown.push_str(&format!("\n  in {function}, called from {}", located(&call.source, place_of(seen(&call.source, call.position)))));
     }
     if calls.len() > CALLERS {
         shown.push_str(&format!("\n  and {} calls more", calls.len() - CALLERS));
     }
-    let error = Error::new(said.message).at(place(source, position));
-    let error = match shown.strip_prefix('\n') {
-        Some(lines) => error.showing(lines),
-        None => error,
-    };
+    let error = Error::new(said.message).at(located(source, place));
+    let error = if shown.is_empty() { error } else { error.showing(shown.trim_start_matches('\n')) };
     match said.help {
         Some(help) => error.remedy(help),
         None => error,
     }
 }
 
-fn place(source: &str, position: Position) -> String {
-    match (position.line(), position.position()) {
-        (Some(line), Some(column)) => format!("{source}:{line}:{column}"),
-        (Some(line), None) => format!("{source}:{line}"),
-        _ => source.to_owned(),
-    }
+fn place_of(position: Position) -> Option<Place> {
+    Some(Place { line: position.line()?, column: position.position().unwrap_or(1) })
 }
 
-/// The line of a place, with a mark under it.
-fn excerpt(text: &str, position: Position) -> String {
-    let Some((number, line)) = position.line().and_then(|number| Some((number, text.lines().nth(number - 1)?))) else {
-        return String::new();
-    };
-    let margin = " ".repeat(number.to_string().len());
-    let line = line.replace('\t', " ");
-    let mark = match position.position() {
-        Some(column) => format!("\n {margin} | {}^", " ".repeat(column.saturating_sub(1))),
-        None => String::new(),
-    };
-    format!("\n {margin} |\n {number} | {}{mark}", line.trim_end())
+fn located(source: &str, place: Option<Place>) -> String {
+    match place {
+        Some(Place { line, column }) => format!("{source}:{line}:{column}"),
+        None => source.to_owned(),
+    }
 }
 
 /// The message and its remedy.
-struct Said {
-    message: String,
-    help: Option<String>,
-}
-
-impl Said {
-    fn plain(message: impl Into<String>) -> Said {
-        Said { message: message.into(), help: None }
-    }
-
-    fn with(message: impl Into<String>, help: impl Into<String>) -> Said {
-        Said { message: message.into(), help: Some(help.into()) }
-    }
-
-    fn of(engine: &Engine, error: &EvalAltResult, text: &str) -> Said {
-        use EvalAltResult as E;
-        match error {
-            E::ErrorRuntime(value, _) => match value.read_lock::<Error>() {
-                Some(error) => Said::error(&error),
-                None if value.is_unit() => Said::plain("the script failed"),
-                None => Said::plain(value.to_string()),
-            },
-            E::ErrorTerminated(value, _) => {
-                value.read_lock::<Error>().map_or_else(|| Said::plain("interrupted"), |error| Said::error(&error))
-            }
-            E::ErrorParsing(kind, _) => Said::parsing(kind, text),
-            E::ErrorVariableNotFound(name, _) => Said::variable(name, text),
-            E::ErrorFunctionNotFound(signature, _) => Said::function(&Catalog::of(engine), signature),
-            E::ErrorPropertyNotFound(name, _) => {
-                let near = nearest(name, words(text).into_iter()).map(|near| format!("did you mean `{near}`? "));
-                let help = format!(
-                    "{}`\"{name}\" in map` asks whether it is there, and map.get(\"{name}\") gives () where it is not",
-                    near.unwrap_or_default()
-                );
-                Said::with(format!("the map has no `{name}`"), help)
-            }
-            E::ErrorDotExpr(message, _) => Said::property(engine, message),
-            E::ErrorIndexingType(kind, _) => Said::plain(format!("{} cannot be indexed in this way", plain_type(kind))),
-            E::ErrorMismatchDataType(expected, found, _) | E::ErrorMismatchOutputType(expected, found, _) => {
-                let found = if found.is_empty() { String::new() } else { format!(", and this is {}", plain_type(found)) };
-                Said::plain(format!("expected {}{found}", plain_type(expected)))
-            }
-            E::ErrorFor(..) => Said::with("this cannot be gone through with `for`", "arrays, ranges, tokens, numbers and texts can"),
-            E::ErrorStackOverflow(..) => {
-                Said::with(format!("calls are nested more than {} deep", engine.max_call_levels()), "a function calls itself without end?")
-            }
-            E::ErrorDataTooLarge(what, _) => Said::with(
-                format!("this {} has become too large", plain_type(what).to_lowercase()),
-                "is it filled in a loop without end? tokens and numbers hold large lists",
-            ),
-            E::ErrorModuleNotFound(name, _) => Said::plain(format!("there is no module `{name}`")),
-            E::ErrorAssignmentToConstant(name, _) => Said::with(format!("`{name}` is constant"), "declare it with `let` to change it"),
-            E::ErrorDataRace(..) => Said::with(
-                "a closure uses the very value that it is called on",
-                "give what it needs of it a name first: let first = rows[0]; rows.filter(|row| row != first)",
-            ),
-            E::ErrorUnboundThis(_) => Said::with("`this` is nothing here", "call the function as a method: value.function()"),
-            other => {
-                // The place is shown apart.
-                let mut other_text = other.to_string();
-                if let Some(end) = other_text.rfind(" (line ") {
-                    other_text.truncate(end);
-                }
-                Said::plain(lowered(&other_text))
+fn said(engine: &Engine, error: &EvalAltResult, text: &str, position: Position) -> Said {
+    use EvalAltResult as E;
+    let place = place_of(position);
+    match error {
+        E::ErrorRuntime(value, _) => match value.read_lock::<Error>() {
+            Some(error) => of_error(&error),
+            None if value.is_unit() => Said::plain("the script failed"),
+            None => Said::plain(value.to_string()),
+        },
+        E::ErrorTerminated(value, _) => value.read_lock::<Error>().map_or_else(|| Said::plain("interrupted"), |error| of_error(&error)),
+        E::ErrorParsing(kind, _) => hints::syntax(kind, text, place.unwrap_or_default()),
+        E::ErrorVariableNotFound(name, _) => hints::variable(name, text, place),
+        E::ErrorFunctionNotFound(signature, _) => function(Catalog::of(engine), signature),
+        E::ErrorPropertyNotFound(name, _) => {
+            let near = nearest(name, words(text).into_iter()).map(|near| format!("did you mean `{near}`? "));
+            let help = format!(
+                "{}`\"{name}\" in map` asks whether it is there, and map.get(\"{name}\") gives () where it is not",
+                near.unwrap_or_default()
+            );
+            Said::with(format!("the map has no `{name}`"), help)
+        }
+        E::ErrorDotExpr(message, _) => property(engine, message),
+        E::ErrorIndexingType(kind, _) => Said::plain(format!("{} cannot be indexed in this way", plain_type(kind))),
+        E::ErrorMismatchDataType(expected, found, _) | E::ErrorMismatchOutputType(expected, found, _) => {
+            let (expected, found) = (plain_type(expected), plain_type(found));
+            match found.as_str() {
+                "range" => Said::with(
+                    format!("expected {expected}, and this is a range"),
+                    "a part of an array or text is values.extract(0..2); Tokens and Numbers take values[0..2]",
+                ),
+                "" => Said::plain(format!("expected {expected}")),
+                _ => Said::plain(format!("expected {expected}, and this is {found}")),
             }
         }
-    }
-
-    /// An error of caramba's own: its sentence with its places, and its remedy apart.
-    fn error(error: &Error) -> Said {
-        let text = error.to_string();
-        match error.help() {
-            Some(help) => Said::with(text.strip_suffix(&format!("\n  help: {help}")).unwrap_or(&text), help),
-            None => Said::plain(text),
+        E::ErrorFor(..) => Said::with("this cannot be gone through with `for`", "arrays, maps, ranges, tokens, numbers and texts can"),
+        E::ErrorStackOverflow(..) => {
+            Said::with(format!("calls are nested more than {} deep", engine.max_call_levels()), "a function calls itself without end?")
         }
-    }
-
-    fn parsing(kind: &ParseErrorType, text: &str) -> Said {
-        match kind {
-            ParseErrorType::VariableUndefined(name) => Said::variable(name, text),
-            ParseErrorType::ModuleUndefined(name) => {
-                let built_in = super::modules::built_in_names().find(|known| known == name);
-                let help = match built_in {
-                    Some(name) => format!("import \"{name}\" as {name}; at the top makes it known"),
-                    None => "import \"path\" as name; at the top makes a script known by a name".to_owned(),
-                };
-                Said::with(format!("nothing was imported as `{name}`"), help)
-            }
-            ParseErrorType::MismatchedType(_, found) if found == "an object map" => {
-                Said::with("a map that is written out cannot be gone through", "give it a name first: let models = #{ ... };")
-            }
-            other if other.to_string().contains("'eval' is disabled") => Said::with(
-                "`eval` is switched off",
-                "what is put together at run time cannot be checked; closures do what it would be used for",
-            ),
-            ParseErrorType::UnexpectedEOF => Said::with("the script ends in the middle", "is a bracket or a quote not closed?"),
-            ParseErrorType::MissingToken(token, _) if token == ";" => {
-                Said::with(format!("syntax: {}", lowered(&kind.to_string())), "a statement ends with `;`")
-            }
-            other => Said::plain(format!("syntax: {}", lowered(&other.to_string()))),
-        }
-    }
-
-    fn variable(name: &str, text: &str) -> Said {
-        let help = match nearest(name, declared(text).into_iter()) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None if Regex::new(&format!(r"\blet\s+{}\b", regex::escape(name))).is_ok_and(|found| found.is_match(text)) => {
-                "a function sees its parameters only: pass it to the function, or declare it `const` and write global::NAME".to_owned()
-            }
-            None => "declare it with `let`".to_owned(),
-        };
-        Said::with(format!("there is no variable `{name}`"), help)
-    }
-
-    /// `signature` is `name (type, type)`, as it was called.
-    fn function(catalog: &Catalog, signature: &str) -> Said {
-        let (name, given) = signature.split_once(" (").unwrap_or((signature, ""));
-        if name.starts_with("anon$") {
-            let help = "object(#{ ... }) makes closures that may leave their module";
-            return Said::with("this closure was made in another module, and cannot be called here", help);
-        }
-        let forms = catalog.forms(name);
-        if forms.is_empty() {
-            let help = match nearest(name, catalog.names()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => "`caramba api` lists what there is".to_owned(),
+        E::ErrorDataTooLarge(what, _) => too_large(engine, what),
+        E::ErrorModuleNotFound(name, _) => Said::plain(format!("there is no module `{name}`")),
+        E::ErrorAssignmentToConstant(name, _) => Said::with(format!("`{name}` is constant"), "declare it with `let` to change it"),
+        E::ErrorDataRace(..) => Said::with(
+            "a closure uses the very value that it is called on",
+            "give what it needs of it a name first: let first = rows[0]; rows.filter(|row| row != first)",
+        ),
+        E::ErrorUnboundThis(_) => Said::with("`this` is nothing here", "call the function as a method: value.function()"),
+        E::ErrorArithmetic(message, _) => {
+            let message = lowered(message);
+            let help = if message.starts_with("division by zero") {
+                Some("floats give infinity: write 1.0 / x, or ask whether x == 0")
+            } else {
+                None
             };
-            return Said::with(format!("there is no function `{name}`"), help);
+            Said { help: help.map(str::to_owned), ..Said::plain(message) }
         }
-        let kinds: Vec<String> =
-            given.trim_end_matches(')').split(", ").map(|kind| plain_type(kind.split(" | ").next().unwrap_or(kind))).collect();
-        if !name.starts_with(|first: char| first.is_alphabetic() || first == '_') {
-            return Said::plain(format!("`{name}` does not work on {}", kinds.join(" and ")));
-        }
-        // A method's forms are those of its object.
-        let same: Vec<&Form> = forms.iter().filter(|form| kinds.first() == Some(&form.first)).collect();
-        let meant = if same.is_empty() { forms.iter().collect() } else { same };
-        let signatures: Vec<&str> = meant.iter().map(|form| form.signature.as_str()).take(5).collect();
-        Said::with(format!("`{name}` does not take ({})", kinds.join(", ")), format!("it is {}", signatures.join(" or ")))
-    }
-
-    /// rhai's "Unknown property 'x' - a getter is not registered for type 'T'".
-    fn property(engine: &Engine, message: &str) -> Said {
-        let quoted: Vec<&str> = message.split('\'').skip(1).step_by(2).collect();
-        let [property, kind, ..] = quoted[..] else { return Said::plain(lowered(message)) };
-        let catalog = Catalog::of(engine);
-        let known: Vec<&str> = catalog.properties(kind).collect();
-        let said = format!("{} has no property `{property}`", plain_type(kind));
-        if catalog.forms(property).iter().any(|form| form.first == kind) {
-            return Said::with(said, format!("it is a method: write {property}()"));
-        }
-        match (nearest(property, known.iter().copied()), known.is_empty()) {
-            (Some(near), _) => Said::with(said, format!("did you mean `{near}`? it has: {}", known.join(", "))),
-            (None, false) => Said::with(said, format!("it has: {}", known.join(", "))),
-            (None, true) => Said::plain(said),
+        other => {
+            // The place is shown apart.
+            let mut other_text = other.to_string();
+            if let Some(end) = other_text.rfind(" (line ") {
+                other_text.truncate(end);
+            }
+            Said::plain(lowered(&other_text))
         }
     }
 }
 
-fn lowered(text: &str) -> String {
-    let mut characters = text.chars();
-    match characters.next() {
-        Some(first) if characters.clone().next().is_some_and(char::is_lowercase) => first.to_lowercase().chain(characters).collect(),
-        _ => text.to_owned(),
+/// An error of caramba's own: its sentence with its places, and its remedy apart.
+fn of_error(error: &Error) -> Said {
+    let text = error.to_string();
+    match error.help() {
+        Some(help) => Said::with(text.strip_suffix(&format!("\n  help: {help}")).unwrap_or(&text), help),
+        None => Said::plain(text),
     }
 }
 
-/// Names that the text declares: good enough to guess what was meant.
-fn declared(text: &str) -> Vec<&str> {
-    let captures = |pattern: &str| -> Vec<&str> {
-        Regex::new(pattern).map_or_else(
-            |_| Vec::new(),
-            |regex| regex.captures_iter(text).filter_map(|found| found.get(1)).map(|name| name.as_str()).collect(),
-        )
+/// A value beyond a limit: which one, and its number.
+fn too_large(engine: &Engine, what: &str) -> Said {
+    let (kind, limit) = match what {
+        what if what.contains("string") || what.contains("String") => ("text", format!("{} MB", engine.max_string_size() >> 20)),
+        what if what.contains("array") || what.contains("Array") || what.contains("BLOB") => {
+            ("array", format!("{} elements", crate::artifact::number::integer(engine.max_array_size() as i64)))
+        }
+        what if what.contains("map") || what.contains("Map") => {
+            ("map", format!("{} entries", crate::artifact::number::integer(engine.max_map_size() as i64)))
+        }
+        other => return Said::with(format!("this {} has become too large", lowered(other)), "is it filled in a loop without end?"),
     };
-    let mut names = captures(r"\b(?:let|const|for|as)\s+\(?\s*(\w+)");
-    for list in captures(r"\bfn\s+\w+\s*\(([^)]*)\)").into_iter().chain(captures(r"\|([\w\s,]*)\|")) {
-        names.extend(list.split(',').map(str::trim).filter(|name| !name.is_empty()));
+    Said::with(
+        format!("this {kind} has become larger than the limit of {limit}"),
+        "is it filled in a loop without end? Tokens and Numbers hold large lists of numbers",
+    )
+}
+
+/// `signature` is `name (type, type)`, as it was called.
+fn function(catalog: &Catalog, signature: &str) -> Said {
+    let (name, given) = signature.split_once(" (").unwrap_or((signature, ""));
+    if name.starts_with("anon$") {
+        let help = "object(#{ ... }) makes closures that may leave their module";
+        return Said::with("this closure was made in another module, and cannot be called here", help);
     }
-    names.push("args");
-    names
+    // rhai has no kind of error for some of its own, and puts a sentence where the name stands.
+    if name.contains(' ') {
+        return Said::plain(lowered(name));
+    }
+    if catalog.forms(name).is_empty() && !name.starts_with("..") {
+        let error =
+            hints::no_function(&format!("there is no function `{name}`"), name, catalog.names(), "`caramba docs` lists what there is");
+        return of_error(&error);
+    }
+    let given = given.trim_end_matches(')');
+    let kinds: Vec<String> = given.split(", ").map(|kind| plain_type(kind.split(" | ").next().unwrap_or(kind))).collect();
+    of_error(&hints::wrong_types(catalog, name, &kinds))
+}
+
+/// rhai's "Unknown property 'x' - a getter is not registered for type 'T'".
+fn property(engine: &Engine, message: &str) -> Said {
+    let quoted: Vec<&str> = message.split('\'').skip(1).step_by(2).collect();
+    let [property, kind, ..] = quoted[..] else { return Said::plain(lowered(message)) };
+    let kind = plain_type(kind);
+    of_error(&hints::no_property(Catalog::of(engine), &kind, property, message.contains("setter")))
 }
 
 fn words(text: &str) -> Vec<&str> {

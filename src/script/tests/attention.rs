@@ -9,64 +9,64 @@ use crate::script::Reference;
 fn what_cannot_be_translated_is_told_at_its_place() {
     insta::assert_snapshot!(error("let l = [1, 2];\nattention(#{ score: |score, at| {\n    let x = 0.0;\n    while x < 1.0 { x += 0.1; }\n    x\n} });"), @r"
     test.rhai:4:5: a function of attention cannot hold a loop
-       |
-     4 |     while x < 1.0 { x += 0.1; }
-       |     ^
+      |
+    4 |     while x < 1.0 { x += 0.1; }
+      |     ^^^^^
       help: what runs on the device can hold: let, if, return, assignments to its own variables, + - * / % **, comparisons, && || !, min max abs exp log log2 sqrt tanh sigmoid floor ceiling round pow clamp to_float to_int, calls of functions of this script, captured numbers and lists of numbers by index, and at.query, at.key, at.head, at.kv_head, at.layer, at.sequence, at.length
     ");
     insta::assert_snapshot!(error("fn f(x) {\n    x.sort()\n}\nattention(#{ score: |score, at| f(score) });"), @r"
     test.rhai:2:7: `sort` is not known on the device
-       |
-     2 |     x.sort()
-       |       ^
+      |
+    2 |     x.sort()
+      |       ^^^^
       help: what runs on the device can hold: let, if, return, assignments to its own variables, + - * / % **, comparisons, && || !, min max abs exp log log2 sqrt tanh sigmoid floor ceiling round pow clamp to_float to_int, calls of functions of this script, captured numbers and lists of numbers by index, and at.query, at.key, at.head, at.kv_head, at.layer, at.sequence, at.length
     ");
     insta::assert_snapshot!(error("attention(#{ score: |score, at| score + at.position });"), @r"
     test.rhai:1:44: unknown property of `at` `position`
-       |
-     1 | attention(#{ score: |score, at| score + at.position });
-       |                                            ^
+      |
+    1 | attention(#{ score: |score, at| score + at.position });
+      |                                            ^^^^^^^^
       help: known are: query, key, head, kv_head, layer, sequence, length
     ");
     insta::assert_snapshot!(error("attention(#{ mask: |at| at.query - at.key });"), @r"
     test.rhai:1:34: the function gives an integer, expected a truth value
-       |
-     1 | attention(#{ mask: |at| at.query - at.key });
-       |                                  ^
+      |
+    1 | attention(#{ mask: |at| at.query - at.key });
+      |                                  ^
       help: a mask is |at| and gives true where the query sees the key
     ");
     insta::assert_snapshot!(error("attention(#{ score: |score| score });"), @r"
     test.rhai:1:1: score: the function takes 1 argument, expected 2
-       |
-     1 | attention(#{ score: |score| score });
-       | ^
+      |
+    1 | attention(#{ score: |score| score });
+      | ^^^^^^^^^
       help: a score is |score, at| and gives a number
     ");
     insta::assert_snapshot!(error("let l = [1, 2];\nattention(#{ score: |score, at| score + l[2] });"), @r"
     test.rhai:2:43: the index is 2, and the list has 2 elements, counted from 0
-       |
-     2 | attention(#{ score: |score, at| score + l[2] });
-       |                                           ^
+      |
+    2 | attention(#{ score: |score, at| score + l[2] });
+      |                                           ^
     ");
     insta::assert_snapshot!(error("fn f(x) { f(x - 1) + 1 }\nattention(#{ score: |score, at| f(score) });"), @r"
     test.rhai:1:11: `f` calls itself: there is no recursion on the device
-       |
-     1 | fn f(x) { f(x - 1) + 1 }
-       |           ^
+      |
+    1 | fn f(x) { f(x - 1) + 1 }
+      |           ^
       help: what runs on the device can hold: let, if, return, assignments to its own variables, + - * / % **, comparisons, && || !, min max abs exp log log2 sqrt tanh sigmoid floor ceiling round pow clamp to_float to_int, calls of functions of this script, captured numbers and lists of numbers by index, and at.query, at.key, at.head, at.kv_head, at.layer, at.sequence, at.length
     ");
     insta::assert_snapshot!(error("attention(#{ score: |score, at| if score > 0.0 { score } });"), @r"
     test.rhai:1:33: this `if` gives nothing where its condition doesn't hold
-       |
-     1 | attention(#{ score: |score, at| if score > 0.0 { score } });
-       |                                 ^
+      |
+    1 | attention(#{ score: |score, at| if score > 0.0 { score } });
+      |                                 ^^
       help: give it an else branch, or return a value behind it
     ");
     insta::assert_snapshot!(error("attention(#{ score: |score, at| score + at.key / 0 });"), @r"
     test.rhai:1:48: a division by zero
-       |
-     1 | attention(#{ score: |score, at| score + at.key / 0 });
-       |                                                ^
+      |
+    1 | attention(#{ score: |score, at| score + at.key / 0 });
+      |                                                ^
     ");
     insta::assert_snapshot!(error("attention(#{ score: \"|score, at| 30.0 * tan(score / 30.0)\" });"), @r"
     score:1:20: `tan` is not known on the device
@@ -90,18 +90,18 @@ fn what_cannot_be_translated_is_told_at_its_place() {
     ");
     insta::assert_snapshot!(error("attention(#{ normaliser: \"sigmoid\", sink: 1.0 });"), @r#"
     test.rhai:1:1: a `sink` is given beside the normaliser `sigmoid`, which divides by nothing
-       |
-     1 | attention(#{ normaliser: "sigmoid", sink: 1.0 });
-       | ^
+      |
+    1 | attention(#{ normaliser: "sigmoid", sink: 1.0 });
+      | ^^^^^^^^^
       help: sinks go with the normaliser "softmax"
     "#);
     // A mistake in the function of a script that is imported is shown there.
     let lib = "fn local(n) {\n    attention(#{ mask: |at| at.query - at.key < n.len() })\n}";
     insta::assert_snapshot!(error_of(&[("main.rhai", "import \"lib\" as lib;\nlib::local(3);"), ("lib.rhai", lib)]), @r"
     lib.rhai:2:51: `len` is not known on the device
-       |
-     2 |     attention(#{ mask: |at| at.query - at.key < n.len() })
-       |                                                   ^
+      |
+    2 |     attention(#{ mask: |at| at.query - at.key < n.len() })
+      |                                                   ^^^
       in `local`, called from main.rhai:2:6
       help: what runs on the device can hold: let, if, return, assignments to its own variables, + - * / % **, comparisons, && || !, min max abs exp log log2 sqrt tanh sigmoid floor ceiling round pow clamp to_float to_int, calls of functions of this script, captured numbers and lists of numbers by index, and at.query, at.key, at.head, at.kv_head, at.layer, at.sequence, at.length
     ");
