@@ -21,11 +21,15 @@ pub const SCRIPTS: &[(&str, &str)] = &[
     ("answers", include_str!("../scripts/answers.rhai")),
     ("artifacts", include_str!("../scripts/artifacts.rhai")),
     ("behavior", include_str!("../scripts/behavior.rhai")),
+    ("budget", include_str!("../scripts/budget.rhai")),
+    ("calibrated", include_str!("../scripts/calibrated.rhai")),
     ("choices", include_str!("../scripts/choices.rhai")),
     ("compare", include_str!("../scripts/compare.rhai")),
     ("compare_runs", include_str!("../scripts/compare_runs.rhai")),
     ("context", include_str!("../scripts/context.rhai")),
+    ("conversion", include_str!("../scripts/conversion.rhai")),
     ("custom", include_str!("../scripts/custom.rhai")),
+    ("data_free", include_str!("../scripts/data_free.rhai")),
     ("divergence", include_str!("../scripts/divergence.rhai")),
     ("eval", include_str!("../scripts/eval.rhai")),
     ("evidence", include_str!("../scripts/evidence.rhai")),
@@ -51,6 +55,7 @@ pub const SCRIPTS: &[(&str, &str)] = &[
     ("sweep", include_str!("../scripts/sweep.rhai")),
     ("timing", include_str!("../scripts/timing.rhai")),
     ("upcycle", include_str!("../scripts/upcycle.rhai")),
+    ("upcycling", include_str!("../scripts/upcycling.rhai")),
     ("verify", include_str!("../scripts/verify.rhai")),
 ];
 
