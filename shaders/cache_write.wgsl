@@ -13,7 +13,7 @@ One workgroup per row.
 
 Latent attention has no values of its own: its semantic keys, which `latent` (a norm of theirs) makes, are both: transformed as keys, they are transformed values too.
 
-Parameters: stride, heads, kv_heads, sem, geo, value, workgroup, rope, rope_pairs (geo / 2, or a part of it that all parts of a head turn by), rope_semantic, qk_norm (`none`, `head`: each head by itself, `all`: all heads at once), eps, gate (`none`, `static`, `dynamic`),
+Parameters: stride, heads, kv_heads, sem, geo, value, workgroup, rope, rope_pairs (geo / 2, or a part of it that all parts of a head turn by), rope_heads (1: all turn alike), rope_semantic, qk_norm (`none`, `head`: each head by itself, `all`: all heads at once), eps, gate (`none`, `static`, `dynamic`),
 learned_temp, tie_qk, latent (whether the semantic key is normalised, by the extras), unroll (see loops.wgsl), ring (see cache.wgsl), parts {semantic?, geometric, value}, and the bindings of what is there.
 -#}
 {% import "cache.wgsl" as cache %}
@@ -35,7 +35,7 @@ struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
 {% endfor %}
 {{ cache.places(ring) }}
 {%- if rope %}
-@group(0) @binding({{ rope_binding }}) var<storage, read> turns: array<vec2<f32>>;  // [context, rope_pairs]: cosine, sine
+@group(0) @binding({{ rope_binding }}) var<storage, read> turns: array<vec2<f32>>;  // [context, rope_heads, rope_pairs]: cosine, sine
 {% endif %}
 {% if rope_semantic %}
 @group(0) @binding({{ rope_semantic_binding }}) var<storage, read> semantic_turns: array<vec2<f32>>;  // [sem / 2]
@@ -238,7 +238,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         high *= inverse_of * extras[weight_at + {{ geo // 2 }}u];
 {% endif %}
 {% if rope %}
-        let turn = turns[position * {{ rope_pairs }}u + i{{ " % " ~ rope_pairs ~ "u" if rope_pairs != geo // 2 else "" }}];
+{% set pair_of = "i" ~ (" % " ~ rope_pairs ~ "u" if rope_pairs != geo // 2 else "") %}
+{% if rope_heads > 1 %}
+        // Heads that keep different rotary pairs: a query turns as the keys that it meets.
+        let kv_head = select(head - {{ heads }}u, head / {{ heads // kv_heads }}u, is_query);
+        let turn = turns[(position * {{ rope_heads }}u + kv_head) * {{ rope_pairs }}u + {{ pair_of }}];
+{% else %}
+        let turn = turns[position * {{ rope_pairs }}u + {{ pair_of }}];
+{% endif %}
         let turned = vec2<f32>(low * turn.x - high * turn.y, high * turn.x + low * turn.y);
         low = turned.x;
         high = turned.y;

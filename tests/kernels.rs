@@ -354,7 +354,7 @@ fn keys_and_values_are_written_as_the_format_says() {
             let parameters = json!({
                 "stride": stride, "heads": layer.heads, "kv_heads": layer.kv_heads, "sem": layer.sem, "geo": layer.geo, "value": layer.value,
                 "sem_scale": scale(layer.sem), "geo_scale": scale(layer.geo), "workgroup": 64,
-                "rope": layer.rope, "rope_binding": places[0], "rope_semantic": layer.rope_semantic, "rope_semantic_binding": places[1],
+                "rope": layer.rope, "rope_binding": places[0], "rope_heads": 1, "rope_semantic": layer.rope_semantic, "rope_semantic_binding": places[1],
                 "extras_binding": places[2], "qk_norm": layer.qk_norm, "eps": EPS, "gate": layer.gate, "learned_temp": layer.learned_temp,
                 "tie_qk": layer.tie_qk, "latent": false, "rope_pairs": layer.geo / 2, "unroll": layer.qk_norm == "head", "ring": null, "parts": layer.part_parameters(3),
             });
