@@ -22,11 +22,12 @@ pub const SCRIPTS: &[(&str, &str)] = &[
     ("artifacts", include_str!("../scripts/artifacts.rhai")),
     ("behavior", include_str!("../scripts/behavior.rhai")),
     ("budget", include_str!("../scripts/budget.rhai")),
+    ("cache_kinds", include_str!("../scripts/cache_kinds.rhai")),
     ("calibrated", include_str!("../scripts/calibrated.rhai")),
     ("choices", include_str!("../scripts/choices.rhai")),
     ("compare", include_str!("../scripts/compare.rhai")),
-    ("cache_kinds", include_str!("../scripts/cache_kinds.rhai")),
     ("compare_runs", include_str!("../scripts/compare_runs.rhai")),
+    ("comparisons", include_str!("../scripts/comparisons.rhai")),
     ("context", include_str!("../scripts/context.rhai")),
     ("conversion", include_str!("../scripts/conversion.rhai")),
     ("custom", include_str!("../scripts/custom.rhai")),
@@ -54,10 +55,12 @@ pub const SCRIPTS: &[(&str, &str)] = &[
     ("suite", include_str!("../scripts/suite.rhai")),
     ("summary", include_str!("../scripts/summary.rhai")),
     ("sweep", include_str!("../scripts/sweep.rhai")),
+    ("thresholds", include_str!("../scripts/thresholds.rhai")),
     ("timing", include_str!("../scripts/timing.rhai")),
     ("upcycle", include_str!("../scripts/upcycle.rhai")),
     ("upcycling", include_str!("../scripts/upcycling.rhai")),
     ("verify", include_str!("../scripts/verify.rhai")),
+    ("words", include_str!("../scripts/words.rhai")),
 ];
 
 /// The files of `config/benchmarks/`.
