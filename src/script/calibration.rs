@@ -89,7 +89,7 @@ fn matrix(options: &mut Options, name: &'static str) -> Result<Matrix> {
 }
 
 fn list(options: &mut Options, name: &'static str) -> Answer<Vec<f64>> {
-    Ok(floats(&needed(options.take(name), name)?)?)
+    floats(&needed(options.take(name), name)?)
 }
 
 fn values(list: Vec<f64>) -> Dynamic {
