@@ -208,7 +208,9 @@ fn cache_kinds(network: &Rc<Network>) {
 }
 
 /// Windows of 512 in five of six layers, heads of 256, one key head, Q4_K, Q5_0, Q6_K and Q8_0 weights as they are stored. CARAMBA_BLOCKS (at most 2) sets
-/// how many blocks are run.
+/// how many blocks are run. The file is 253 MB and the test takes a minute, so that nothing fetches it for `./test`.
+///
+/// Measured over the first block: 3.411422, transformers 3.411329; the most likely token is the same at all positions, and all 64 greedy tokens are.
 #[test]
 fn gemma3_is_that_of_transformers() {
     let Some(path) = common::gemma3() else { return };

@@ -15,6 +15,15 @@ pub struct Pass {
     pub attention: Vec<Vec<f32>>,
 }
 
+/// How keys and values are held.
+#[derive(Clone, Copy)]
+pub struct Cache {
+    pub kinds: CacheKinds,
+    /// What is added to every element before it is rounded, as a share of the largest of its block. What lies so near to the middle between two codes that
+    /// the order of sums decides falls to the one side or to the other by its sign.
+    pub nudge: f32,
+}
+
 /// Logits of every position: [T, vocab].
 pub fn logits(model: &Model, tokens: &[u32]) -> Vec<f32> {
     pass(model, tokens).logits
@@ -22,11 +31,11 @@ pub fn logits(model: &Model, tokens: &[u32]) -> Vec<f32> {
 
 /// Everything that is ever compared, without a cache.
 pub fn pass(model: &Model, tokens: &[u32]) -> Pass {
-    pass_with(model, tokens, CacheKinds::uniform(CacheKind::None))
+    pass_with(model, tokens, Cache::uniform(CacheKind::None))
 }
 
 /// Everything that is ever compared, with keys and values as they come out of a cache.
-pub fn pass_with(model: &Model, tokens: &[u32], cache: CacheKinds) -> Pass {
+pub fn pass_with(model: &Model, tokens: &[u32], cache: Cache) -> Pass {
     let architecture = &model.architecture;
     let weights = Weights { model, prefix: "model.".into(), eps: architecture.norm_eps, norm_offset: architecture.norm_offset };
 
@@ -79,7 +88,7 @@ fn capped(x: f32, cap: Option<f32>) -> f32 {
 }
 
 /// Attention of one layer; `x` is [T, d_model], and so is the result. A standard layer is a decoupled one without a semantic path.
-fn attention(weights: &Weights, a: &Attention, x: &[f32], length: usize, cache: CacheKinds) -> Vec<f32> {
+fn attention(weights: &Weights, a: &Attention, x: &[f32], length: usize, cache: Cache) -> Vec<f32> {
     if let Some(latent) = &a.latent {
         return latent_attention(weights, a, latent, x, length, cache);
     }
@@ -111,9 +120,9 @@ fn attention(weights: &Weights, a: &Attention, x: &[f32], length: usize, cache: 
         }
     }
 
-    through_cache(&mut k_sem, a.kv_heads, a.sem, cache.semantic);
-    through_cache(&mut k_geo, a.kv_heads, a.geo, if a.decoupled { cache.geometric } else { cache.key });
-    through_cache(&mut value, a.kv_heads, a.value, cache.value);
+    cache.hold(&mut k_sem, a.kv_heads, a.sem, cache.kinds.semantic);
+    cache.hold(&mut k_geo, a.kv_heads, a.geo, if a.decoupled { cache.kinds.geometric } else { cache.kinds.key });
+    cache.hold(&mut value, a.kv_heads, a.value, cache.kinds.value);
 
     // What each query part is multiplied by: gate, temperature and 1 / sqrt(width). [T, H]
     let gate_logit = if a.gate == Gate::None { vec![0.0; a.heads] } else { weights.get("decoupled_gate_logit") };
@@ -164,7 +173,7 @@ fn attention(weights: &Weights, a: &Attention, x: &[f32], length: usize, cache: 
 }
 
 /// Differential attention with heads as a file has them: query head p and the one half of the heads further on are a pair.
-fn differential_attention(weights: &Weights, a: &Attention, x: &[f32], length: usize, cache: CacheKinds) -> Vec<f32> {
+fn differential_attention(weights: &Weights, a: &Attention, x: &[f32], length: usize, cache: Cache) -> Vec<f32> {
     let (heads, kv_heads, width, value_width) = (a.heads, 2 * a.kv_heads, a.geo / 2, a.value / 2);
     let mut q = weights.linear("q_proj", x); // [T, H, width]
     let mut k = weights.linear("k_proj", x); // [T, K, width]
@@ -176,8 +185,8 @@ fn differential_attention(weights: &Weights, a: &Attention, x: &[f32], length: u
     // A cache has the key heads of a pair as one head, the lower halves of both first.
     let key_place = |element: usize| (element % width / (width / 2), element / width * (width / 2) + element % (width / 2));
     let value_place = |element: usize| (element / value_width, element % value_width);
-    in_pairs(&mut k, kv_heads, width, &key_place, |k| through_cache(k, kv_heads / 2, 2 * width, cache.key));
-    in_pairs(&mut v, kv_heads, value_width, &value_place, |v| through_cache(v, kv_heads / 2, 2 * value_width, cache.value));
+    in_pairs(&mut k, kv_heads, width, &key_place, |k| cache.hold(k, kv_heads / 2, 2 * width, cache.kinds.key));
+    in_pairs(&mut v, kv_heads, value_width, &value_place, |v| cache.hold(v, kv_heads / 2, 2 * value_width, cache.kinds.value));
     let product = |one: &str, other: &str| dot(&weights.get(one), &weights.get(other)).exp();
     let init = a.differential.unwrap().lambda_init;
     let lambda = product("lambda_q1", "lambda_k1") - product("lambda_q2", "lambda_k2") + init;
@@ -222,7 +231,7 @@ fn in_pairs(x: &mut [f32], heads: usize, width: usize, place: &dyn Fn(usize) -> 
 
 /// Latent attention as it is trained: every head has keys and values of its own, which the latent is expanded to. What a cache keeps is the latent
 /// (one vector a token, as keys and values) and the rotated key that all heads share.
-fn latent_attention(weights: &Weights, a: &Attention, latent: &Latent, x: &[f32], length: usize, cache: CacheKinds) -> Vec<f32> {
+fn latent_attention(weights: &Weights, a: &Attention, latent: &Latent, x: &[f32], length: usize, cache: Cache) -> Vec<f32> {
     let (plain, head) = (latent.plain, latent.plain + a.geo);
     let queries = match latent.query_rank {
         Some(_) => weights.linear("q_b_proj", &weights.rms_norm("q_a_layernorm", &weights.linear("q_a_proj", x))),
@@ -247,8 +256,8 @@ fn latent_attention(weights: &Weights, a: &Attention, latent: &Latent, x: &[f32]
         scale(&mut k_rotated, rope.attention_factor);
         scale(&mut q_rotated, rope.attention_factor);
     }
-    through_cache(&mut c, 1, a.sem, cache.semantic);
-    through_cache(&mut k_rotated, 1, a.geo, cache.geometric);
+    cache.hold(&mut c, 1, a.sem, cache.kinds.semantic);
+    cache.hold(&mut k_rotated, 1, a.geo, cache.kinds.geometric);
     let expanded = weights.linear("kv_b_proj", &c); // [T, H, plain + value]
     let width = plain + latent.value;
     let mut mixed = vec![0.0; length * a.heads * latent.value]; // [T, H, value]
@@ -286,26 +295,34 @@ fn rotate(x: &mut [f32], heads: usize, width: usize, rope: &Rope) {
     }
 }
 
-/// x [T, heads, width] as a cache of this kind gives it back: blocks of 32 elements of a token, over all its heads. What rotated kinds hold is the Hadamard
-/// transform of each head; where the device transforms queries alike, or turns outputs back, it is transformed back here.
-fn through_cache(x: &mut [f32], heads: usize, width: usize, kind: CacheKind) {
-    let entry = kind.entry();
-    let transform = |x: &mut [f32]| {
-        if entry.is_rotated && width > 0 {
-            x.chunks_mut(width).for_each(super::twins::hadamard);
+impl Cache {
+    pub fn uniform(kind: CacheKind) -> Cache {
+        Cache { kinds: CacheKinds::uniform(kind), nudge: 0.0 }
+    }
+
+    /// x [T, heads, width] as a cache of this kind gives it back: blocks of 32 elements of a token, over all its heads. What rotated kinds hold is the Hadamard
+    /// transform of each head; where the device transforms queries alike, or turns outputs back, it is transformed back here.
+    fn hold(self, x: &mut [f32], heads: usize, width: usize, kind: CacheKind) {
+        let entry = kind.entry();
+        let transform = |x: &mut [f32]| {
+            if entry.is_rotated && width > 0 {
+                x.chunks_mut(width).for_each(super::twins::hadamard);
+            }
+        };
+        match kind {
+            CacheKind::None => return,
+            CacheKind::F16 => return x.iter_mut().for_each(|x| *x = f16::from_f32(*x).to_f32()),
+            _ => {}
         }
-    };
-    match kind {
-        CacheKind::None => return,
-        CacheKind::F16 => return x.iter_mut().for_each(|x| *x = f16::from_f32(*x).to_f32()),
-        _ => {}
+        transform(x);
+        for block in x.chunks_mut((heads * width).max(1)).flat_map(|token| token.chunks_mut(32)) {
+            let largest = block.iter().fold(0.0f32, |largest, x| largest.max(x.abs()));
+            block.iter_mut().for_each(|x| *x += self.nudge * largest);
+            let stored = caramba::quant::decode(&caramba::quant::encode(entry, block));
+            block.copy_from_slice(&stored[..block.len()]);
+        }
+        transform(x);
     }
-    transform(x);
-    for block in x.chunks_mut((heads * width).max(1)).flat_map(|token| token.chunks_mut(32)) {
-        let stored = caramba::quant::decode(&caramba::quant::encode(entry, block));
-        block.copy_from_slice(&stored[..block.len()]);
-    }
-    transform(x);
 }
 
 /// The weights of some part of a model.

@@ -1,6 +1,7 @@
 //! A model on the device, held against what is expected of it in every way of running it.
 
 use super::fixtures::{Reference, open, reference, relative_error};
+use super::reference::{Cache, Pass, pass_with};
 use caramba::gpu::{DeviceChoice, Gpu};
 use caramba::model::Model;
 use caramba::runtime::{CacheKind, CacheKinds, LoadOptions, Network, Session, SessionOptions, WeightKind};
@@ -28,7 +29,7 @@ pub fn session(network: &Rc<Network>, kind: CacheKind, sequences: usize, chunk: 
 /// How far two ways of computing the same may be apart, as a share of the largest value.
 ///
 /// Without a cache everything is f32, and only the order of sums differs. With one, keys and values are rounded, and a key that lies
-/// between two codes may fall to either side: the oracle rounds too, so a difference is one step of one element now and then.
+/// between two codes may fall to either side: the oracle rounds too, and what its own rounding leaves open is allowed beside this ([`Held`]).
 fn tolerance(kind: CacheKind) -> f32 {
     match kind {
         CacheKind::None => 1e-3,
@@ -38,12 +39,40 @@ fn tolerance(kind: CacheKind) -> f32 {
     }
 }
 
+/// The oracle with a cache, and how far its results move (as a share of the largest) when elements that lie between two codes fall to the other side.
+struct Held {
+    pass: Pass,
+    logits: f32,
+    attention: f32,
+}
+
+/// By how much keys and values on the device may differ before they are rounded, as a share of the largest of a block: what the order of sums leaves of f32,
+/// some units in the last place. In `architectures/llama` with q8 a single key or value decides by less than 2.5e-7, and moves logits by 4.2e-3.
+const NUDGE: f32 = 1e-6;
+
+impl Held {
+    fn new(model: &Model, tokens: &[u32], kind: CacheKind) -> Held {
+        let pass = |nudge| pass_with(model, tokens, Cache { nudge, ..Cache::uniform(kind) });
+        let mut held = Held { pass: pass(0.0), logits: 0.0, attention: 0.0 };
+        for nudge in [NUDGE, -NUDGE].into_iter().filter(|_| kind.entry().has_scale()) {
+            let other = pass(nudge);
+            held.logits += relative_error(&other.logits, &held.pass.logits);
+            let layers = other.attention.iter().zip(&held.pass.attention);
+            held.attention += layers.map(|(other, one)| relative_error(other, one)).fold(0.0, f32::max);
+        }
+        held
+    }
+}
+
 /// One row of [rows, width].
 fn row(values: &[f32], width: usize, index: usize) -> &[f32] {
     &values[index * width..(index + 1) * width]
 }
 
 pub const FP16: &[CacheKind] = &[CacheKind::F16];
+/// Codes of keys and values as they are, and of their Hadamard transform.
+pub const PLAIN: &[CacheKind] = &[CacheKind::F16, CacheKind::Q8];
+pub const ROTATED: &[CacheKind] = &[CacheKind::F16, CacheKind::Q4];
 pub const ALL: &[CacheKind] = &[CacheKind::F16, CacheKind::Q8, CacheKind::Q4, CacheKind::Q5];
 
 /// Which of [`devices`].
@@ -80,7 +109,7 @@ fn differences(name: &str, gpu: &Arc<Gpu>, model: Model, expected: &Reference, k
     let near = |what: &str, values: &[f32], expected: &[f32], tolerance: f32| {
         let error = relative_error(values, expected);
         if error.is_nan() || error >= tolerance {
-            found.borrow_mut().push(format!("{name}: {what} differs by {error:.1e}, at most {tolerance:e} is expected"));
+            found.borrow_mut().push(format!("{name}: {what} differs by {error:.1e}, at most {tolerance:.1e} is expected"));
         }
     };
     let get = |result: caramba::Result<Vec<f32>>| result.unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -99,24 +128,27 @@ fn differences(name: &str, gpu: &Arc<Gpu>, model: Model, expected: &Reference, k
     for &kind in kinds {
         let tolerance = tolerance(kind);
         let what = |form: &str| format!("{form} with a {} cache", kind.name());
-        let oracle = |tokens: &[u32]| super::reference::pass_with(&model, tokens, CacheKinds::uniform(kind));
+        let oracle = |tokens: &[u32]| Held::new(&model, tokens, kind);
         let mut session = session(&network, kind, 2, Some(16));
 
         // Two sequences of different lengths, in chunks that end within them.
         let texts = [tokens.clone(), tokens[4..23].to_vec()];
-        let passes = [oracle(&texts[0]), oracle(&texts[1])];
+        let held = [oracle(&texts[0]), oracle(&texts[1])];
+        let most = |of: fn(&Held) -> f32| tolerance + held.iter().map(of).fold(0.0, f32::max);
+        let (on_logits, on_attention) = (most(|held| held.logits), most(|held| held.attention));
+        let passes = held.map(|held| held.pass);
         let logits = [passes[0].logits.as_slice(), &passes[1].logits].concat();
-        near(&what("prefill"), &get(session.all_logits(&texts)), &logits, tolerance);
+        near(&what("prefill"), &get(session.all_logits(&texts)), &logits, on_logits);
 
         // In pieces, the second of which is read out of the attention.
         session.truncate(0).unwrap();
         session.prefill(&[texts[0][..21].to_vec(), texts[1][..3].to_vec()]).unwrap();
         let last = [row(&passes[0].logits, vocab, 20), row(&passes[1].logits, vocab, 2)].concat();
-        near(&what("a prefill"), &get(session.logits()), &last, tolerance);
+        near(&what("a prefill"), &get(session.logits()), &last, on_logits);
         let outputs = session.attention_outputs(&[texts[0][21..].to_vec(), texts[1][3..].to_vec()]).unwrap();
         for (layer, output) in outputs.iter().enumerate() {
             let expected = [&passes[0].attention[layer][21 * d_model..], &passes[1].attention[layer][3 * d_model..]].concat();
-            near(&what("the attention output"), output, &expected, tolerance);
+            near(&what("the attention output"), output, &expected, on_attention);
         }
 
         // Tokens that the device chooses.
@@ -128,13 +160,13 @@ fn differences(name: &str, gpu: &Arc<Gpu>, model: Model, expected: &Reference, k
         for (index, (start, made)) in starts.iter().zip(&generated.tokens).enumerate() {
             assert_eq!(made.len(), 12, "{name}");
             let text = [start.as_slice(), made].concat();
-            let pass = oracle(&text);
-            near(&what("decoding"), row(&logits, vocab, index), row(&pass.logits, vocab, text.len() - 1), tolerance);
+            let Held { pass, logits: moved, .. } = oracle(&text);
+            near(&what("decoding"), row(&logits, vocab, index), row(&pass.logits, vocab, text.len() - 1), tolerance + moved);
             let largest = pass.logits.iter().fold(0.0f32, |largest, logit| largest.max(logit.abs()));
             for (position, &token) in made.iter().enumerate() {
                 let logits = row(&pass.logits, vocab, start.len() + position - 1);
                 let best = logits.iter().copied().fold(f32::MIN, f32::max);
-                near(&what("the choice of a token"), &[best, largest], &[logits[token as usize], largest], 2.0 * tolerance);
+                near(&what("the choice of a token"), &[best, largest], &[logits[token as usize], largest], 2.0 * (tolerance + moved));
             }
         }
 
@@ -149,7 +181,7 @@ fn differences(name: &str, gpu: &Arc<Gpu>, model: Model, expected: &Reference, k
                 logits[text[position + 1] as usize] - largest - sum.ln()
             };
             let expected: Vec<f32> = (0..text.len() - 1).map(log_probability).collect();
-            near(&what("scoring"), &scores.log_probabilities[index], &expected, 2.0 * tolerance);
+            near(&what("scoring"), &scores.log_probabilities[index], &expected, 2.0 * on_logits);
         }
     }
     found.into_inner()

@@ -120,7 +120,8 @@ const PAGE: &str = "# Architectures
 
 This page is made from the table in `src/model/architectures` (`CARAMBA_UPDATE_DOCS=1 cargo test --test architectures` makes it again). A file there is an
 architecture: from its configuration to its layers, each a list of operations with named tensors. Every one is held against `transformers`: logits of a tiny
-random model within 1e-3 of the largest (`tests/architectures.rs`), on the device, with every kind of cache.
+random model within 1e-3 of the largest (`tests/architectures.rs`), on the device; then with an fp16 cache, and with quantised ones the plain Llama and those
+that keep something of their own in the cache, against the same sums with keys and values rounded.
 
 What all of them share: RMSNorm, a gated MLP, grouped heads, RoPE with every scaling of `transformers` (linear, dynamic, YaRN, LongRoPE, Llama 3), tied or own
 heads. Directories of `config.json` and safetensors are opened by `model_type`, GGUF files by `general.architecture`.

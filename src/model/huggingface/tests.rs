@@ -76,6 +76,18 @@ fn every_family_has_its_own_defaults() {
     let types = json!({ "sliding_window": 5, "use_sliding_window": true, "layer_types": ["sliding_attention", "full_attention", "full_attention"] });
     assert_eq!((attention(with("qwen2", types.clone()), 0).window, attention(with("qwen2", types), 2).window), (Some(5), None));
 
+    // A layer that doesn't rotate is 0 in the list; a window is for those, and only if asked for.
+    let smollm3 = |changes: Value| -> Vec<(bool, Option<usize>)> {
+        let layers = architecture(with("smollm3", changes)).layers;
+        layers.iter().map(|layer| (layer.attention.rope.is_some(), layer.attention.window)).collect()
+    };
+    assert_eq!(smollm3(json!({ "num_hidden_layers": 4, "sliding_window": 5 })), [(true, None), (true, None), (true, None), (false, None)]);
+    let listed = json!({ "no_rope_layers": [1, 0, 1], "use_sliding_window": true, "sliding_window": 5 });
+    assert_eq!(smollm3(listed.clone()), [(true, None), (false, Some(5)), (true, None)]);
+    let mut typed = listed;
+    typed["layer_types"] = json!(["sliding_attention", "full_attention", "full_attention"]);
+    assert_eq!(smollm3(typed), [(true, Some(5)), (false, None), (true, None)]);
+
     let qwen3 = attention(with("qwen3", json!({ "head_dim": null, "num_attention_heads": 6, "num_key_value_heads": 2 })), 0);
     assert_eq!((qwen3.geo, qwen3.qk_norm, qwen3.qkv_bias), (128, QkNorm::Head, false));
 }
@@ -148,7 +160,10 @@ fn mistakes_in_the_configuration_are_told() {
             with("llama", json!({ "intermediate_size": [1, 2] })),
             "key `intermediate_size`: expected one width or one for each of the 3 layers, found 2",
         ),
-        (with("llama", json!({ "hidden_act": "gelu" })), "key `hidden_act`: activation `gelu` is not supported; silu is"),
+        (
+            with("llama", json!({ "hidden_act": "gelu" })),
+            "key `hidden_act`: activation `gelu` is not supported; silu and gelu_pytorch_tanh are",
+        ),
         (with("llama", json!({ "mlp_bias": true })), "key `mlp_bias`: biases in the MLP are not supported"),
         (with("llama", json!({ "rms_norm_eps": 0 })), "the epsilon of the norms is 0"),
         (with("llama", json!({ "eos_token_id": 5_000_000_000u64 })), "key `eos_token_id`: 5000000000 is no token"),
@@ -188,6 +203,8 @@ fn mistakes_in_the_configuration_are_told() {
             with("llama", json!({ "quantization_config": { "quant_method": "gptq" } })),
             "weights quantised by `gptq` are not supported in safetensors",
         ),
+        (with("smollm3", json!({ "no_rope_layers": [1, 0] })), "key `no_rope_layers`: expected one for each of the 3 layers, found 2"),
+        (with("smollm3", json!({ "no_rope_layer_interval": 0 })), "key `no_rope_layer_interval`: expected a whole number above 0, found 0"),
         (with("qwen2", json!({ "use_sliding_window": true, "layer_types": ["a", "b", "c"] })), "key `layer_types`: unknown layer type `a`"),
         (
             decoupled(json!({ "mode": "decuopled" })),
