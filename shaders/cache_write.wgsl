@@ -13,7 +13,7 @@ One workgroup per row.
 
 Latent attention has no values of its own: its semantic keys, which `latent` (a norm of theirs) makes, are both: transformed as keys, they are transformed values too.
 
-Parameters: stride, heads, kv_heads, sem, geo, value, workgroup, rope, rope_pairs (geo / 2, or a part of it that all parts of a head turn by), rope_semantic, qk_norm (`none`, `head`: each head by itself, `all`: all heads at once), eps, gate (`none`, `static`, `dynamic`),
+Parameters: stride, heads, kv_heads, sem, geo, value, workgroup, rope, rope_pairs (geo / 2, or a part of it that all parts of a head turn by), rope_heads (1: all turn alike), rope_semantic, qk_norm (`none`, `head`: each head by itself, `all`: all heads at once), eps, gate (`none`, `static`, `dynamic`),
 learned_temp, tie_qk, latent (whether the semantic key is normalised, by the extras), unroll (see loops.wgsl), ring (see cache.wgsl), parts {semantic?, geometric, value}, and the bindings of what is there.
 -#}
 {% import "cache.wgsl" as cache %}
@@ -35,7 +35,7 @@ struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
 {% endfor %}
 {{ cache.places(ring) }}
 {%- if rope %}
-@group(0) @binding({{ rope_binding }}) var<storage, read> turns: array<vec2<f32>>;  // [context, rope_pairs]: cosine, sine
+@group(0) @binding({{ rope_binding }}) var<storage, read> turns: array<vec2<f32>>;  // [context, rope_heads, rope_pairs]: cosine, sine
 {% endif %}
 {% if rope_semantic %}
 @group(0) @binding({{ rope_semantic_binding }}) var<storage, read> semantic_turns: array<vec2<f32>>;  // [sem / 2]
@@ -87,12 +87,15 @@ fn query_factor(head: u32, row_at: u32) -> vec2<f32> {
             {{ name }}_cache[block_at * 16u + i] = pack2x16float(vec2<f32>(low, high));
         }
 {% else %}
-        // The element of largest magnitude, the first of equals.
+        // The element of largest magnitude, the first of equals. What is no number makes the sum none, and then the whole block: nothing hides it.
         var peak = 0.0;
+        var sum = 0.0;
         for (var i = 0u; i < count; i++) {
             let x = qkv[start + i];
             peak = select(peak, x, abs(x) > abs(peak));
+            sum += abs(x);
         }
+        let is_finite = (bitcast<u32>(sum) & 0x7f800000u) != 0x7f800000u;
 {% if part.scale == "max_abs" %}
         let scale = abs(peak) / {{ part.highest }}.0;
         let inverse_scale = select(0.0, {{ part.highest }}.0 / abs(peak), peak != 0.0);
@@ -131,7 +134,7 @@ fn query_factor(head: u32, row_at: u32) -> vec2<f32> {
             for (var i = 0u; i < {{ loops.bound(4, unroll) }}; i++) {
                 let e = group * 4u + i;
                 let exact = select(0.0, qkv[start + min(e, count - 1u)], e < count);
-                let code = i32(clamp(round(exact * inverse_scale), {{ part.lowest }}.0, {{ part.highest }}.0));
+                let code = i32(select(0.0, clamp(round(exact * inverse_scale), {{ part.lowest }}.0, {{ part.highest }}.0), is_finite));
                 four |= (u32(code) & 0xffu) << (8u * i);
             }
 {% set before = namespace(bits=0) %}
@@ -155,7 +158,7 @@ fn query_factor(head: u32, row_at: u32) -> vec2<f32> {
         let half_word = {{ cache.tokens(ring) }} * {{ part.blocks * words * 2 }}u + block_at;
         let shift = 16u * (half_word & 1u);
         atomicAnd(&{{ name }}_cache[half_word / 2u], ~(0xffffu << shift));
-        atomicOr(&{{ name }}_cache[half_word / 2u], (pack2x16float(vec2<f32>(scale, 0.0)) & 0xffffu) << shift);
+        atomicOr(&{{ name }}_cache[half_word / 2u], select(0x7c00u, pack2x16float(vec2<f32>(scale, 0.0)) & 0xffffu, is_finite) << shift);
 {% endif %}
     }
 {% endmacro %}
@@ -235,7 +238,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         high *= inverse_of * extras[weight_at + {{ geo // 2 }}u];
 {% endif %}
 {% if rope %}
-        let turn = turns[position * {{ rope_pairs }}u + i{{ " % " ~ rope_pairs ~ "u" if rope_pairs != geo // 2 else "" }}];
+{% set pair_of = "i" ~ (" % " ~ rope_pairs ~ "u" if rope_pairs != geo // 2 else "") %}
+{% if rope_heads > 1 %}
+        // Heads that keep different rotary pairs: a query turns as the keys that it meets.
+        let kv_head = select(head - {{ heads }}u, head / {{ heads // kv_heads }}u, is_query);
+        let turn = turns[(position * {{ rope_heads }}u + kv_head) * {{ rope_pairs }}u + {{ pair_of }}];
+{% else %}
+        let turn = turns[position * {{ rope_pairs }}u + {{ pair_of }}];
+{% endif %}
         let turned = vec2<f32>(low * turn.x - high * turn.y, high * turn.x + low * turn.y);
         low = turned.x;
         high = turned.y;

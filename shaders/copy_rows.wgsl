@@ -3,7 +3,7 @@ copy_rows: y[i, :] = x[picked[i], :], for the picked rows that there are (others
 
 Grid: (elements, picked rows, 1).
 
-Parameters: width, x_stride, y_stride, workgroup, add (to what is there instead).
+Parameters: width, x_stride, y_stride, workgroup.
 -#}
 @group(0) @binding(0) var<storage, read> picked: array<u32>;
 @group(0) @binding(1) var<storage, read> x: array<f32>;

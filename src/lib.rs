@@ -6,7 +6,8 @@
 //! ```text
 //! cli
 //! script    assets                the only place that knows both a model and a chart
-//! runtime   manifest   artifact   statistics   thresholds   linear_algebra
+//! runtime   manifest   artifact   statistics   thresholds   calibration
+//! linear_algebra
 //! model
 //! gpu
 //! error     diagnostics source     interrupt   terminal   progress   mapped   yaml
@@ -29,6 +30,7 @@ pub mod quant;
 
 pub mod artifact;
 pub mod assets;
+pub mod calibration;
 pub mod linear_algebra;
 pub mod manifest;
 pub mod runtime;

@@ -4,6 +4,7 @@
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::model::Tensor;
+use faer::linalg::solvers::{DenseSolveCore, Solve};
 use faer::{Mat, MatRef};
 use std::ops::Range;
 use std::sync::mpsc::RecvTimeoutError;
@@ -71,6 +72,11 @@ impl Matrix {
                 )))
             }
         }
+    }
+
+    /// Some rows as floats, column by column.
+    pub(crate) fn to_f32(&self, rows: Range<usize>) -> Vec<f32> {
+        (0..self.columns()).flat_map(|column| rows.clone().map(move |row| self.0[(row, column)] as f32)).collect()
     }
 
     pub fn rows(&self) -> usize {
@@ -257,6 +263,69 @@ impl Matrix {
         })
     }
 
+    /// The lower triangle `l` of a symmetric positive definite matrix, `l l^T`.
+    ///
+    /// # Errors
+    /// No square matrix, not positive definite; Ctrl-C.
+    pub fn cholesky(&self) -> Result<Matrix> {
+        interrupt::check()?;
+        self.check_square()?;
+        let own = self.0.clone();
+        let found = interruptible(move || own.llt(faer::Side::Lower).map(|factor| factor.L().to_owned()))?;
+        found.map(Matrix).map_err(|_| self.not_positive())
+    }
+
+    /// The inverse, by an LU decomposition.
+    ///
+    /// # Errors
+    /// No square matrix; a singular one; Ctrl-C.
+    pub fn inverse(&self) -> Result<Matrix> {
+        interrupt::check()?;
+        self.check_square()?;
+        self.check_finite()?;
+        let own = self.0.clone();
+        let inverse = Matrix(interruptible(move || own.partial_piv_lu().inverse())?);
+        match inverse.norm().is_finite() {
+            true => Ok(inverse),
+            false => Err(Error::new(format!("the matrix {} is singular", self.shape()))),
+        }
+    }
+
+    fn not_positive(&self) -> Error {
+        Error::new(format!("the matrix {} is not positive definite", self.shape())).remedy("add a ridge: a + identity(n) * small")
+    }
+
+    /// `x` of `self x = right`, for a symmetric positive definite matrix: by Cholesky.
+    ///
+    /// # Errors
+    /// No square matrix, not positive definite, `right` of other rows; Ctrl-C.
+    pub fn solve(&self, right: &Matrix) -> Result<Matrix> {
+        interrupt::check()?;
+        self.check_square()?;
+        if right.rows() != self.rows() {
+            return Err(Error::new(format!("a matrix {} and a right side {}: the rows differ", self.shape(), right.shape())));
+        }
+        let (own, right) = (self.0.clone(), right.0.clone());
+        let solved = interruptible(move || own.llt(faer::Side::Lower).map(|factor| factor.solve(&right)))?;
+        solved.map(Matrix).map_err(|_| self.not_positive())
+    }
+
+    /// The sum of the diagonal.
+    ///
+    /// # Errors
+    /// No square matrix.
+    pub fn trace(&self) -> Result<f64> {
+        self.check_square()?;
+        Ok((0..self.rows()).map(|row| self.0[(row, row)]).sum())
+    }
+
+    fn check_square(&self) -> Result<()> {
+        match self.rows() == self.columns() {
+            true => Ok(()),
+            false => Err(Error::new(format!("a matrix {} is not square", self.shape()))),
+        }
+    }
+
     fn shape(&self) -> String {
         format!("[{}, {}]", self.rows(), self.columns())
     }
@@ -308,6 +377,60 @@ pub fn svd_of_product(left: &Matrix, right: &Matrix, rank: usize) -> Result<Svd>
     let (q_right, r_right) = right.transposed().qr()?;
     let core = r_left.times(&r_right.transposed())?.svd(rank)?;
     Ok(Svd { u: q_left.times(&core.u)?, s: core.s, v: q_right.times(&core.v)? })
+}
+
+/// Conjugate gradients for `apply(x) = right` from `start`, so many steps: `apply` is symmetric and positive. Rows may fall into `blocks` of equal size that
+/// `apply` doesn't mix: each then has steps of its own, as if it were solved by itself (M. R. Hestenes and E. Stiefel, 1952). Few steps are a regularisation.
+///
+/// # Errors
+/// Shapes that differ; blocks that don't divide the rows; what `apply` returns.
+pub fn conjugate_gradients<E: From<Error>>(
+    mut apply: impl FnMut(&Matrix) -> std::result::Result<Matrix, E>,
+    right: &Matrix,
+    start: &Matrix,
+    steps: usize,
+    blocks: usize,
+) -> std::result::Result<Matrix, E> {
+    right.check_same_shape(start)?;
+    if blocks == 0 || !right.rows().is_multiple_of(blocks) {
+        return Err(Error::new(format!("{} rows are no {blocks} blocks of equal size", right.rows())).into());
+    }
+    let rows = right.rows() / blocks;
+    let dots = |a: &Matrix, b: &Matrix| -> Vec<f64> {
+        let block = |block: usize| {
+            let column = |column: usize| (block * rows..(block + 1) * rows).map(|row| a.0[(row, column)] * b.0[(row, column)]).sum::<f64>();
+            (0..a.columns()).map(column).sum()
+        };
+        (0..blocks).map(block).collect()
+    };
+    // a += factor[block] * b
+    let add = |a: &mut Matrix, b: &Matrix, factors: &[f64], keep: &[f64]| {
+        for column in 0..a.columns() {
+            for row in 0..a.rows() {
+                a.0[(row, column)] = keep[row / rows] * a.0[(row, column)] + factors[row / rows] * b.0[(row, column)];
+            }
+        }
+    };
+    let ones = vec![1.0; blocks];
+    let mut x = start.clone();
+    // Of nothing, the image is known.
+    let mut residual = if x.norm() == 0.0 { right.clone() } else { right.minus(&apply(&x)?)? };
+    let mut direction = residual.clone();
+    let mut squares = dots(&residual, &residual);
+    for _ in 0..steps {
+        let image = apply(&direction)?;
+        image.check_same_shape(&direction)?;
+        let quotient = |(top, bottom): (f64, f64)| if bottom > 0.0 { top / bottom } else { 0.0 };
+        let lengths: Vec<f64> = squares.iter().copied().zip(dots(&direction, &image)).map(quotient).collect();
+        add(&mut x, &direction, &lengths, &ones);
+        let back: Vec<f64> = lengths.iter().map(|length| -length).collect();
+        add(&mut residual, &image, &back, &ones);
+        let next = dots(&residual, &residual);
+        let turns: Vec<f64> = next.iter().copied().zip(squares).map(quotient).collect();
+        add(&mut direction, &residual, &ones, &turns);
+        squares = next;
+    }
+    Ok(x)
 }
 
 /// What `work` makes, on a thread of its own, so that Ctrl-C is heard while it goes on: a decomposition can't be stopped, but nobody has to wait

@@ -60,16 +60,35 @@ fn number(engine: &Engine, scope: &mut Scope, expression: &str) -> Result<f64> {
     float.ok_or_else(|| Error::new(format!("`{expression}` is {}: expected a number", value)))
 }
 
+/// What a name with dots looks like. Hyphens may stand in the model's, which comes first; whatever else a name is made of stands between backticks.
+fn names_in() -> Result<Regex> {
+    Regex::new(r"(?:`[^`]+`|[A-Za-z_](?:\w|-\w)*)(?:\.(?:`[^`]+`|[A-Za-z_]\w*))+").map_err(|error| Error::new(error.to_string()))
+}
+
+/// The words of a name.
+fn words(name: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut quoted = false;
+    for character in name.chars() {
+        match character {
+            '`' => quoted = !quoted,
+            '.' if !quoted => words.push(String::new()),
+            other => words.last_mut().map_or((), |word| word.push(other)),
+        }
+    }
+    words
+}
+
 /// The names with dots in a threshold, each as its words, in the order that they come: `student.perplexity` is `["student", "perplexity"]`.
 ///
 /// # Errors
 /// What [`parts`] says; a side that is no expression of numbers.
 pub fn names(text: &str) -> Result<Vec<Vec<String>>> {
     parts(text)?;
-    let names = Regex::new(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+").map_err(|error| Error::new(error.to_string()))?;
+    let names = names_in()?;
     let mut found: Vec<Vec<String>> = Vec::new();
     for name in names.find_iter(text) {
-        let words: Vec<String> = name.as_str().split('.').map(str::to_owned).collect();
+        let words = words(name.as_str());
         if !found.contains(&words) {
             found.push(words);
         }
@@ -101,16 +120,18 @@ pub struct Outcome {
 pub fn outcome(text: &str, values: &[(String, f64)]) -> Result<Outcome> {
     let found = parts(text)?;
     let mut scope = Scope::new();
-    let (mut left, mut right) = (found.left.to_owned(), found.right.to_owned());
-    // Longer names first: one may begin with another.
-    let mut values: Vec<&(String, f64)> = values.iter().collect();
-    values.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
-    for (index, (name, value)) in values.into_iter().enumerate() {
-        let variable = format!("value_{index}");
-        left = left.replace(name.as_str(), &variable);
-        right = right.replace(name.as_str(), &variable);
-        scope.push(variable, *value);
+    for (index, (_, value)) in values.iter().enumerate() {
+        scope.push(format!("value_{index}"), *value);
     }
+    let names = names_in()?;
+    let with_values = |side: &str| {
+        let variable = |name: &regex::Captures<'_>| {
+            let name = words(&name[0]).join(".");
+            values.iter().position(|(known, _)| *known == name).map_or(name, |index| format!("value_{index}"))
+        };
+        names.replace_all(side, variable).into_owned()
+    };
+    let (left, right) = (with_values(found.left), with_values(found.right));
     let engine = engine();
     let (value, limit) = (number(&engine, &mut scope, &left)?, number(&engine, &mut scope, &right)?);
     let passed = match found.comparison {
@@ -135,6 +156,12 @@ mod tests {
         assert!(found.passed && (found.value - 1.02).abs() < 1e-12 && found.limit == 1.05, "{found:?}");
         assert!(!outcome("student.ppl_b <= 3 * teacher.ppl - 1", &values).unwrap().passed);
         assert!(!outcome("student.ppl < 20", &[("student.ppl".to_owned(), f64::NAN)]).unwrap().passed);
+        // Names of models as people give them.
+        let values = [("SmolLM2-135M-q8.ppl".to_owned(), 12.0), ("Llama 3.2.ppl-a.ppl".to_owned(), 10.0)];
+        let text = "SmolLM2-135M-q8.ppl/`Llama 3.2`.`ppl-a`.ppl-0.2 <= 1.0";
+        assert!(outcome(text, &values).unwrap().passed, "{:?}", outcome(text, &values));
+        assert_eq!(names(text).unwrap(), [vec!["SmolLM2-135M-q8", "ppl"], vec!["Llama 3.2", "ppl-a", "ppl"]]);
+        assert_eq!(names("a.x-b.x < 2-a.x").unwrap(), [vec!["a", "x"], vec!["b", "x"]]);
         assert_eq!(names("a.x / b.c.x >= 2 * a.x").unwrap(), [vec!["a", "x"], vec!["b", "c", "x"]]);
     }
 

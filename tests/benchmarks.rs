@@ -377,3 +377,43 @@ fn the_examples_of_the_page_run() {
         assert!(expected.contains(&code), "{command}: {told}");
     }
 }
+
+/// Kinds of cache beside fp16: the losses are those of perplexity, fp16 beside itself is 0, and fewer bits are further away.
+#[test]
+fn kinds_of_cache_are_held_against_fp16() {
+    let script = "let data = dataset(\"models/austen/heldout.npy\");\nlet model = load(\"models/austen\");\nlet losses = [];\nfor kind in [\"fp16\", \"q5/q4\"] {\n    \
+                  let session = model.session(#{ cache: kind, context: 64 });\n    let loss = 0.0;\n    for index in 0..3 {\n        session.truncate(0);\n        \
+                  loss -= session.score(data.block(index, 64)).mean() / 3.0;\n    }\n    losses.push(loss);\n}\nprint(`found ${losses[1] - losses[0]}`);\n";
+    let directory = directory(&[("by_hand.rhai", script)]);
+    let (_, told) = run(directory.path(), &["script", "by_hand.rhai"]);
+    let words = told.split("found ").nth(1).unwrap_or_else(|| panic!("{told}"));
+    let expected: f64 = words.split_whitespace().next().unwrap().parse().unwrap();
+    let set = [
+        "model=models/austen",
+        "dataset=models/austen/heldout.npy",
+        "block_size=64",
+        "num_batches=3",
+        "cache_kinds=[fp16, q8_0, q5/q4, q3]",
+        "timed_at=40",
+        "prompt=8",
+        "steps=2",
+        "rounds=3",
+    ];
+    let set: Vec<&str> = set.iter().flat_map(|value| ["--set", value]).collect();
+    let (code, told) = run(directory.path(), &[&["script", "cache_kinds"], set.as_slice()].concat());
+    assert_eq!(code, 0, "{told}");
+    let lines = rows(&artifacts(directory.path(), "cache_kinds"), "cache_kinds.csv");
+    let line = |kind: &str| lines.iter().find(|line| line["cache_kind"] == kind).unwrap_or_else(|| panic!("no {kind} in {lines:?}"));
+    assert_eq!(["kl_mean", "perplexity_change", "top1_agreement"].map(|column| number(line("fp16"), column)), [0.0, 0.0, 1.0]);
+    assert_eq!(["key_bits", "value_bits"].map(|column| number(line("q5/q4"), column)), [5.5, 4.5]);
+    assert!(
+        (number(line("q5/q4"), "perplexity_change") - 100.0 * expected.exp_m1()).abs() < 1e-3,
+        "{:?}, by hand {expected}",
+        line("q5/q4")
+    );
+    let kl = ["q8", "q5/q4", "q3"].map(|kind| number(line(kind), "kl_mean"));
+    assert!(0.0 < kl[0] && 3.0 * kl[0] < kl[1] && 1.5 * kl[1] < kl[2], "{kl:?}");
+    let bytes = ["fp16", "q8", "q5/q4", "q3"].map(|kind| number(line(kind), "bytes_per_token"));
+    assert!(bytes.is_sorted_by(|more, fewer| more > fewer), "{bytes:?}");
+    assert!(lines.iter().all(|line| number(line, "decode_ratio") > 0.0 && number(line, "prefill_ratio") > 0.0), "{lines:?}");
+}

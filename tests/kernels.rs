@@ -324,6 +324,12 @@ fn keys_and_values_are_written_as_the_format_says() {
             qkv[value_at..value_at + layer.kv_heads * layer.value].fill(0.25);
             qkv[value_at..value_at + count].copy_from_slice(&ties[..count]);
             qkv[stride + value_at..stride + value_at + layer.kv_heads * layer.value].fill(0.0);
+            // The last row's values hold one that is no number.
+            let last = rows.len() - 1;
+            let bad = layer.kinds[2].starts_with('q').then_some(last * stride + value_at);
+            if let Some(at) = bad {
+                qkv[at] = f32::NAN;
+            }
 
             let caches: Vec<Vec<u32>> = layer.parts().iter().map(|(_, part)| part.random(&mut random, tokens)).collect();
             let buffers: Vec<_> = caches.iter().map(|cache| lab.words(cache)).collect();
@@ -348,7 +354,7 @@ fn keys_and_values_are_written_as_the_format_says() {
             let parameters = json!({
                 "stride": stride, "heads": layer.heads, "kv_heads": layer.kv_heads, "sem": layer.sem, "geo": layer.geo, "value": layer.value,
                 "sem_scale": scale(layer.sem), "geo_scale": scale(layer.geo), "workgroup": 64,
-                "rope": layer.rope, "rope_binding": places[0], "rope_semantic": layer.rope_semantic, "rope_semantic_binding": places[1],
+                "rope": layer.rope, "rope_binding": places[0], "rope_heads": 1, "rope_semantic": layer.rope_semantic, "rope_semantic_binding": places[1],
                 "extras_binding": places[2], "qk_norm": layer.qk_norm, "eps": EPS, "gate": layer.gate, "learned_temp": layer.learned_temp,
                 "tie_qk": layer.tie_qk, "latent": false, "rope_pairs": layer.geo / 2, "unroll": layer.qk_norm == "head", "ring": null, "parts": layer.part_parameters(3),
             });
@@ -362,7 +368,13 @@ fn keys_and_values_are_written_as_the_format_says() {
                 layer.write(row, position as usize, &extras, EPS);
                 written[sequence as usize * context + position as usize] = true;
             }
-            let found: Vec<f32> = lab.read(&qkv_buffer);
+            let mut found: Vec<f32> = lab.read(&qkv_buffer);
+            if bad.is_some() {
+                // Its rotation spreads it over its piece of a head.
+                for row in [&mut found, &mut expected] {
+                    row[last * stride + value_at..][..layer.kv_heads * layer.value].fill(0.0);
+                }
+            }
             assert_near(&what, &found, &expected, 2e-6);
             for (((_, part), before), buffer) in layer.parts().iter().zip(&caches).zip(&buffers) {
                 let after: Vec<u32> = lab.read(buffer);
@@ -380,6 +392,11 @@ fn keys_and_values_are_written_as_the_format_says() {
                 let after: Vec<u32> = lab.read(buffer);
                 for (row, [sequence, position]) in expected.chunks(stride).zip(rows).filter(|(_, [sequence, _])| *sequence != NONE) {
                     let token = sequence as usize * context + position as usize;
+                    if at == value_at && bad.is_some() && [sequence, position] == rows[last] {
+                        let block = &part.token(&after, tokens, token)[..part.width().min(32)];
+                        assert!(block.iter().all(|x| x.is_nan()), "{what}: {block:?}");
+                        continue;
+                    }
                     part.check(&after, tokens, token, &row[at..at + part.width()], noise);
                     if at == value_at && row[at] == top && !rotated {
                         let rounded = [top, 0.0, 2.0, 2.0, 0.0, -2.0, -2.0, -top, 4.0];

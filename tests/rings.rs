@@ -63,7 +63,9 @@ fn a_ring_says_the_same_as_a_whole_cache() {
         assert!((found - expected).abs() < 0.02 * expected, "{} bytes, expected {expected}", ring.cache_bytes());
         for ((what, found), (_, expected)) in all(&mut ring).into_iter().zip(all(&mut whole)) {
             let error = relative_error(&found, &expected);
-            assert!(error < 1e-5, "{what} with a {} cache: off by {error:.1e}", kind.name());
+            // Tiles that are skipped change the order of sums, and a key between two codes, or two scales, may fall to either side.
+            let most = if kind == CacheKind::F16 { 1e-5 } else { 2e-2 };
+            assert!(error < most, "{what} with a {} cache: off by {error:.1e}", kind.name());
         }
     }
 }

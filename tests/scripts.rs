@@ -111,7 +111,7 @@ fn any_models_are_compared() {
     assert_eq!(names, ["a", "b", "c", "a", "b", "c"]);
     // No teacher, no upcycle to accept.
     assert_eq!(report(&run)["checklist"], Value::Array(Vec::new()));
-    assert!(told.contains("b / a") && !told.contains("Acceptance"), "{told}");
+    assert!(told.contains("b beside a") && !told.contains("Acceptance"), "{told}");
 }
 
 const OWN: &str = r#"

@@ -5,6 +5,7 @@ mod common;
 
 use caramba::Result;
 use caramba::gpu::{DeviceChoice, Gpu};
+use caramba::model::student::LayerPlan;
 use caramba::model::{Model, OpenOptions};
 use caramba::runtime::{CacheKind, CacheKinds, LoadOptions, Network, Session, SessionOptions, WeightKind};
 use caramba::script::{HostOptions, run_builtin, run_file};
@@ -160,7 +161,10 @@ fn mistakes_are_told() {
         assert!(told.contains(words) && told.contains(remedy), "{told}");
     }
     let method = upcycle(&fixture("architectures/llama"), &student, &[&widths[..], &[("method", "jiont")]].concat()).unwrap_err();
-    assert!(method.to_string().contains("the method is \"jiont\": expected joint or separate"), "{method}");
+    assert!(
+        method.to_string().contains("the method is \"jiont\": expected calibrated, dba, thin_keys, gqa, joint or separate"),
+        "{method}"
+    );
 }
 
 /// Mean cross-entropy of `tokens` in nats, on the device.
@@ -171,6 +175,136 @@ fn cross_entropy(path: &Path, tokens: &[u32]) -> f64 {
     let scores = Session::new(&network, &wanted).unwrap().score(&[tokens.to_vec()]).unwrap();
     let losses = &scores.log_probabilities[0];
     -losses.iter().map(|&value| f64::from(value)).sum::<f64>() / losses.len() as f64
+}
+
+/// Logits of every position, on the device.
+fn device_logits(path: &Path, tokens: &[u32]) -> Vec<f32> {
+    let gpu = Gpu::open(&DeviceChoice::default()).unwrap();
+    let network = Network::load(&gpu, Arc::new(open(path)), &LoadOptions { weights: WeightKind::F32, ..LoadOptions::default() }).unwrap();
+    let wanted = SessionOptions { context: tokens.len(), sequences: 1, cache: CacheKinds::uniform(CacheKind::F16), chunk: None };
+    Session::new(&network, &wanted).unwrap().all_logits(&[tokens.to_vec()]).unwrap()
+}
+
+/// Each key head turns by a list of its own. Here the lists are the teacher's frequencies in another order for each head, and rows are in that order,
+/// too: the student is the teacher, on the host and on the device.
+#[test]
+fn key_heads_turn_by_lists_of_their_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let teacher = open(&bundled());
+    let attention = &teacher.architecture.layers[0].attention;
+    let (heads, kv_heads, size, pairs) = (attention.heads, attention.kv_heads, attention.geo, attention.geo / 2);
+    let frequencies = attention.rope.as_ref().unwrap().inverse_frequencies(size);
+    let order = |kv_head: usize| -> Vec<usize> { (0..pairs).map(|pair| (pair * 3 + 5 * kv_head + 1) % pairs).collect() };
+    let lists: Vec<Vec<f32>> = (0..kv_heads).map(|head| order(head).into_iter().map(|pair| frequencies[pair]).collect()).collect();
+    let plan = LayerPlan { kv_heads, sem: 0, geo: size, value: attention.value, frequencies: Some(lists) };
+    let architecture = teacher.architecture.planned_student(&vec![Some(plan); teacher.architecture.layers.len()], true).unwrap();
+    let mut tensors = teacher.tensors.clone();
+    for index in 0..architecture.layers.len() {
+        let name = |part: &str| format!("model.layers.{index}.self_attn.{part}.weight");
+        for (old, new, count) in [("q_proj", "q_geo", heads), ("k_proj", "k_geo", kv_heads)] {
+            let tensor = tensors.remove(&name(old)).unwrap();
+            let (columns, values) = (tensor.columns(), tensor.to_f32());
+            let row = |head: usize, row: usize| &values[(head * size + row) * columns..][..columns];
+            let moved = |head: usize| {
+                let order = order(head * kv_heads / count);
+                [0, pairs].into_iter().flat_map(move |half| order.clone().into_iter().map(move |pair| half + pair))
+            };
+            let values = (0..count).flat_map(|head| moved(head).flat_map(move |at| row(head, at).to_vec())).collect();
+            tensors.insert(name(new), caramba::model::Tensor::from_f32(tensor.shape.clone(), values).unwrap());
+        }
+        let out = tensors.remove(&name("o_proj")).unwrap();
+        tensors.insert(name("out_proj"), out);
+        let gate = caramba::model::Tensor::from_f32(vec![heads], vec![0.0; heads]).unwrap();
+        tensors.insert(format!("model.layers.{index}.self_attn.decoupled_gate_logit"), gate);
+    }
+    let student = directory.path().join("student");
+    let written = caramba::model::WriteOptions { data_type: caramba::model::DataType::F32, tokenizer: Some(&teacher), replace: false };
+    caramba::model::write_directory(&student, &architecture, &tensors, &written).unwrap();
+    let config = std::fs::read_to_string(student.join("config.json")).unwrap();
+    assert!(config.contains("\"rope_frequencies\""), "{config}");
+    assert_eq!(open(&student).architecture, architecture);
+
+    let tokens: Vec<u32> = (0..40).map(|index| index * 53 % 2048).collect();
+    let expected = common::reference::logits(&teacher, &tokens);
+    let error = relative_error(&common::reference::logits(&open(&student), &tokens), &expected);
+    assert!(error < EXACT, "on the host, logits differ by {error:e}");
+    let error = relative_error(&device_logits(&student, &tokens), &expected);
+    assert!(error < 1e-3, "on the device, logits differ by {error:e}");
+}
+
+/// The teacher's held-out text, a part to calibrate on and a part to measure on.
+fn parts_of_heldout(directory: &Path) -> (PathBuf, Vec<u32>) {
+    let bytes = std::fs::read(bundled().join("heldout.npy")).unwrap();
+    let ids: Vec<u16> = bytes[128..].chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
+    let path = directory.join("calibration.npy");
+    ndarray_npy::write_npy(&path, &ndarray::Array1::from(ids[1024..5120].to_vec())).unwrap();
+    (path, ids[..512].iter().map(|&id| u32::from(id)).collect())
+}
+
+#[test]
+fn calibration_makes_a_student_that_no_weights_alone_make() {
+    let directory = tempfile::tempdir().unwrap();
+    let (text, tokens) = parts_of_heldout(directory.path());
+    let student = |name: &str| directory.path().join(name);
+    let widths = [("sem_dim", "64"), ("geo_dim", "64")];
+    let small = [("dataset", text.to_str().unwrap()), ("window", "128"), ("tokens", "1024"), ("queries", "512"), ("rounds", "2")];
+    upcycle(&bundled(), &student("joint"), &widths).unwrap();
+    let report = upcycle(&bundled(), &student("calibrated"), &[&widths[..], &small].concat()).unwrap();
+    assert_eq!(report["method"], "calibrated", "the default, where there is text");
+    assert_eq!(report["cache_elements_per_token"], serde_json::json!({ "teacher": 4 * 256, "student": 4 * 4 * (8 + 8 + 32) }));
+    let text = &report["calibration"];
+    assert_eq!((&text["window"], &text["windows"], &text["held_out_windows"]), (&128.into(), &8.into(), &2.into()));
+    assert!(!directory.path().join("calibrated.partial").exists(), "layers that were kept are gone when all are done");
+    for layer in report["layers"].as_array().unwrap() {
+        let of = |name: &str| layer[name].as_f64().unwrap();
+        assert!(of("score_error") < 0.9 && of("attention_kl") < 0.7 && of("output_error") < 0.7, "{layer}");
+    }
+    let loss = |path: &Path| cross_entropy(path, &tokens);
+    let (teacher, joint, calibrated) = (loss(&bundled()), loss(&student("joint")), loss(&student("calibrated")));
+    println!("cross-entropies: teacher {teacher:.3}, joint {joint:.3}, calibrated {calibrated:.3}");
+    assert!(
+        teacher < calibrated && calibrated < teacher + 0.5 * (joint - teacher),
+        "teacher {teacher}, joint {joint}, calibrated {calibrated}"
+    );
+    // The runtime's student is the host's.
+    let error = relative_error(
+        &device_logits(&student("calibrated"), &tokens[..40]),
+        &common::reference::logits(&open(&student("calibrated")), &tokens[..40]),
+    );
+    assert!(error < 1e-3, "logits differ by {error:e}");
+}
+
+#[test]
+fn rivals_and_budgets_have_the_widths_that_arithmetic_gives() {
+    let directory = tempfile::tempdir().unwrap();
+    let (text, _) = parts_of_heldout(directory.path());
+    let student = directory.path().join("student");
+    let small = [("dataset", text.to_str().unwrap()), ("window", "64"), ("tokens", "256"), ("queries", "128"), ("rounds", "1")];
+    let made = |set: &[(&str, &str)]| upcycle(&bundled(), &student, &[&small[..], set].concat()).unwrap();
+    // The teacher: 4 layers of 4 key heads of 32 and 32, 256 elements of a token and layer.
+    for (set, elements) in [
+        (&[("elements", "192")][..], 192),
+        (&[("bytes", "1536")], 192),
+        (&[("elements", "130")], 128),
+        (&[("method", "thin_keys"), ("elements", "192")], 192),
+        // One key head of 32 and 32 in as many layers as it takes: 2 of 4.
+        (&[("method", "gqa"), ("elements", "160")], 160),
+    ] {
+        let report = made(set);
+        assert_eq!(report["cache_elements_per_token"]["student"], 4 * elements, "{set:?}: {}", report["widths"]);
+        let held: usize = open(&student)
+            .architecture
+            .layers
+            .iter()
+            .map(|layer| layer.attention.kv_heads * (layer.attention.key() + layer.attention.value))
+            .sum();
+        assert_eq!(held, 4 * elements, "{set:?}");
+    }
+    let told = |set: &[(&str, &str)]| upcycle(&bundled(), &student, &[&small[..], set].concat()).unwrap_err().to_string();
+    assert!(told(&[]).contains("no widths are given"));
+    assert!(told(&[("elements", "300")]).contains("more than the teacher has (256)"));
+    assert!(told(&[("elements", "192"), ("sem_dim", "64")]).contains("widths are given twice"));
+    assert!(told(&[("method", "thin_keys"), ("elements", "128")]).contains("leave nothing for keys"));
 }
 
 /// The beginning of "Moby-Dick", second sentence on.

@@ -144,6 +144,38 @@ impl CsvFile {
         Ok(())
     }
 
+    /// Appends a row that may lack columns, which stay empty, or bring new ones: the file is then written again with a wider header, in which the
+    /// new columns stand before those of `last`. It is on the disk when this returns.
+    ///
+    /// # Errors
+    /// As [`CsvFile::add`]; the file cannot be read again.
+    pub fn extend(self, row: Vec<(String, Field)>, last: &[&str]) -> Result<CsvFile> {
+        let new: Vec<String> = row.iter().map(|(name, _)| name.clone()).filter(|name| !self.columns.contains(name)).collect();
+        let mut csv = if new.is_empty() { self } else { self.widened(&new, last)? };
+        let given: Vec<&String> = row.iter().map(|(name, _)| name).collect();
+        let missing: Vec<(String, Field)> =
+            csv.columns.iter().filter(|column| !given.contains(column)).map(|column| (column.clone(), Field::Empty)).collect();
+        csv.add(row.into_iter().chain(missing))?;
+        Ok(csv)
+    }
+
+    fn widened(self, new: &[String], last: &[&str]) -> Result<CsvFile> {
+        let CsvFile { path, mut columns, writer, .. } = self;
+        // Some systems do not replace an open file.
+        drop(writer);
+        let before = columns.clone();
+        let place = columns.iter().position(|column| last.contains(&column.as_str())).unwrap_or(columns.len());
+        columns.splice(place..place, new.iter().cloned());
+        let unreadable = |error: csv::Error| Error::new(error.to_string()).at(path.display());
+        let mut rows = Vec::new();
+        for record in csv::Reader::from_path(&path).map_err(unreadable)?.records() {
+            let record = record.map_err(unreadable)?;
+            let old = before.iter().cloned().zip(record.iter().map(Field::from));
+            rows.push(old.chain(new.iter().map(|name| (name.clone(), Field::Empty))).collect());
+        }
+        CsvFile::replace(&path, &columns, rows)
+    }
+
     fn order(&self, row: impl IntoIterator<Item = (impl AsRef<str>, impl Into<Field>)>) -> Result<Vec<String>> {
         let mut ordered: Vec<Option<String>> = vec![None; self.columns.len()];
         for (name, value) in row {
@@ -262,6 +294,16 @@ mod tests {
         assert!(CsvFile::create(&path, &["a", "b", "a"]).err().unwrap().to_string().contains("`a` is there twice"));
         assert!(CsvFile::create(&path, &[] as &[&str]).is_err());
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_row_may_bring_columns_and_lack_some() {
+        let (_directory, csv) = file(&["model", "depth", "error"]);
+        let row = |fields: &[(&str, Field)]| fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect::<Vec<_>>();
+        let csv = csv.extend(row(&[("model", "a,b".into()), ("depth", 0.5.into()), ("error", Field::Empty)]), &["error"]).unwrap();
+        let csv = csv.extend(row(&[("model", "c".into()), ("found", true.into())]), &["error"]).unwrap();
+        assert_eq!(content(&csv), "model,depth,found,error\n\"a,b\",0.5,,\nc,,true,\n");
+        assert_eq!((csv.rows(), csv.columns().len()), (2, 4));
     }
 
     #[cfg(target_os = "linux")]

@@ -148,6 +148,21 @@ impl RunDirectory {
         }
     }
 
+    /// Appends a row to the CSV file `name`, which is made with these columns if there is none of this run; see [`CsvFile::extend`].
+    ///
+    /// # Errors
+    /// See [`CsvFile::extend`] and [`CsvFile::replace`].
+    pub fn extend_csv(&mut self, name: &str, columns: &[String], row: Vec<(String, Field)>, last: &[&str]) -> Result<()> {
+        let path = self.file(name)?;
+        let csv = match self.csvs.remove(name) {
+            Some(csv) => csv,
+            // One that is left of an interrupted run has rows that are measured again.
+            None => CsvFile::replace(&path, columns, [])?,
+        };
+        self.csvs.insert(name.to_owned(), csv.extend(row, last)?);
+        Ok(())
+    }
+
     /// Writes a CSV file anew, with other columns or rows than it had; rows can be added to it afterwards.
     ///
     /// # Errors

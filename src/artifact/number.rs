@@ -33,6 +33,11 @@ pub fn significant(value: f64, digits: usize) -> String {
     fixed(value, decimals)
 }
 
+/// For a reader of one value: whole numbers as they are, others with four digits.
+pub(super) fn plain(value: f64) -> String {
+    if value.fract() == 0.0 && value.abs() < 1e9 { integer(value as i64) } else { significant(value, 4) }
+}
+
 /// `value` with so many decimals, grouped by thousands from ten thousand on: `12,345.60`.
 pub fn fixed(value: f64, decimals: usize) -> String {
     if !value.is_finite() {

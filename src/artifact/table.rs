@@ -173,10 +173,22 @@ impl Table {
     /// # Errors
     /// No columns; a row with more or fewer cells than there are columns.
     pub fn text(&self, width: Option<u16>) -> Result<String> {
+        self.laid_out(width, if width.is_some() { '─' } else { '-' })
+    }
+
+    /// Plain text that is at most so many characters wide, whatever the terminal.
+    ///
+    /// # Errors
+    /// See [`Table::text`].
+    pub fn within(&self, width: u16) -> Result<String> {
+        self.laid_out(Some(width), '-')
+    }
+
+    fn laid_out(&self, width: Option<u16>, line: char) -> Result<String> {
         self.check()?;
         let mut text = match width {
             Some(width) if self.least_width() > usize::from(width) => self.blocks(),
-            _ => self.grid(width),
+            _ => self.grid(width, line),
         };
         if let Some(note) = &self.note {
             text.push_str(note.trim_end());
@@ -215,8 +227,7 @@ impl Table {
         columns.sum::<usize>() + 2 * (self.columns.len() - 1)
     }
 
-    fn grid(&self, width: Option<u16>) -> String {
-        let line = if width.is_some() { '─' } else { '-' };
+    fn grid(&self, width: Option<u16>, line: char) -> String {
         let parted = |style: LineStyle| style.fill(line).junction(line);
         let mut grid = comfy_table::Table::new();
         let lines = || ContentLineStyle::none().junction(' ');

@@ -86,6 +86,9 @@ fn rope(rope: &Rope) -> String {
         RopeScaling::Factors(_) => format!("{base} with stored factors"),
         RopeScaling::Yarn { factor, .. } => format!("{base} stretched {factor} times by YaRN"),
         RopeScaling::Dynamic { factor, .. } => format!("{base} stretched up to {factor} times with the length (dynamic NTK)"),
+        RopeScaling::PerHead(heads) => {
+            format!("RoPE of {} frequencies for each of {} key heads", heads.first().map_or(0, Vec::len), heads.len())
+        }
         RopeScaling::LongRope { original_context, .. } => format!("{base} by LongRoPE beyond {original_context} tokens"),
     }
 }

@@ -68,7 +68,7 @@ pub struct Attention {
     pub kv_heads: usize,
     /// Whether the stored tensors are `q_sem`, `k_sem`, `q_geo`, ... (`true`) or `q_proj`, `k_proj`, ... (`false`; then `sem` is 0).
     pub decoupled: bool,
-    /// Width of the semantic path, per head.
+    /// Width of the semantic path, per head; 0: there is none, and no tensors of it.
     pub sem: usize,
     /// Width of the geometric (rotated) path, per head: the head size of a standard layer. Even when rotated.
     pub geo: usize,
@@ -259,7 +259,7 @@ impl Attention {
                 within("the width of the queries' latent", rank, MAX_SIZE)?;
             }
         }
-        if self.decoupled || self.latent.is_some() {
+        if self.latent.is_some() || self.sem > MAX_WIDTH {
             within("the semantic width of a head", self.sem, MAX_WIDTH)?;
         }
         let geometric = if self.decoupled { "the geometric width of a head" } else { "the head size" };
@@ -268,6 +268,12 @@ impl Attention {
         if let Some(rope) = &self.rope {
             even_when_rotated(geometric, self.rope_width())?;
             rope.check(self.rope_width())?;
+            if let Some(heads) = rope.heads().filter(|&heads| heads != self.kv_heads) {
+                return Err(Error::new(format!(
+                    "there are frequencies of RoPE for {heads} heads, expected {} key/value heads",
+                    self.kv_heads
+                )));
+            }
             if self.rope_semantic {
                 even_when_rotated("the semantic width of a head", self.sem)?;
                 rope.check(self.sem)?;

@@ -123,8 +123,10 @@ fn attention_tensors(attention: &Attention, d_model: usize, add: &mut impl FnMut
         return add("self_attn.o_proj.weight", &[d_model, attention.out_width()]);
     }
     if attention.decoupled {
-        add("self_attn.q_sem.weight", &[heads * sem, d_model]);
-        if !attention.tie_qk {
+        if sem > 0 {
+            add("self_attn.q_sem.weight", &[heads * sem, d_model]);
+        }
+        if sem > 0 && !attention.tie_qk {
             add("self_attn.k_sem.weight", &[kv_heads * sem, d_model]);
         }
         add("self_attn.q_geo.weight", &[heads * geo, d_model]);
@@ -167,7 +169,9 @@ fn attention_tensors(attention: &Attention, d_model: usize, add: &mut impl FnMut
         add("self_attn.logit_scale", &[heads]);
     }
     if attention.null_attn {
-        add("self_attn.k_sem_null", &[heads, sem]);
+        if sem > 0 {
+            add("self_attn.k_sem_null", &[heads, sem]);
+        }
         add("self_attn.k_geo_null", &[heads, geo]);
         add("self_attn.v_null", &[heads, value]);
     }

@@ -56,6 +56,9 @@ pub enum RopeScaling {
         long: Vec<f32>,
         original_context: usize,
     },
+    /// Every key/value head (and the query heads that share it) has inverse frequencies of its own, `[kv_heads][width / 2]` in radians per
+    /// position: a student's heads, which keep different rotary pairs of their teacher. The base means nothing then.
+    PerHead(Vec<Vec<f32>>),
 }
 
 impl Rope {
@@ -125,6 +128,26 @@ impl Rope {
                 list(long)?;
                 original(*original_context)
             }
+            RopeScaling::PerHead(heads) => {
+                for (head, frequencies) in heads.iter().enumerate() {
+                    if frequencies.len() != pairs {
+                        let message = format!("{} frequencies of RoPE, expected {pairs}: half the elements of a head", frequencies.len());
+                        return Err(Error::new(message).at(format!("key/value head {head}")));
+                    }
+                    if let Some(frequency) = frequencies.iter().find(|frequency| !frequency.is_finite()) {
+                        return Err(Error::new(format!("a frequency of RoPE is {frequency}")).at(format!("key/value head {head}")));
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// How many key/value heads have frequencies of their own; `None`: all have the same.
+    pub fn heads(&self) -> Option<usize> {
+        match &self.scaling {
+            RopeScaling::PerHead(heads) => Some(heads.len()),
+            _ => None,
         }
     }
 
@@ -133,13 +156,24 @@ impl Rope {
         matches!(self.scaling, RopeScaling::Dynamic { .. } | RopeScaling::LongRope { .. })
     }
 
-    /// The `width / 2` inverse frequencies of a text within the original context, in radians per position.
+    /// The inverse frequencies of key/value head `head`, as [`Rope::inverse_frequencies_at`] gives them for all heads.
+    pub fn inverse_frequencies_of(&self, head: usize, width: usize, length: usize) -> Vec<f32> {
+        match &self.scaling {
+            RopeScaling::PerHead(heads) => heads.get(head).cloned().unwrap_or_default(),
+            _ => self.inverse_frequencies_at(width, length),
+        }
+    }
+
+    /// The `width / 2` inverse frequencies of a text within the original context, in radians per position; those of the first head where heads differ.
     pub fn inverse_frequencies(&self, width: usize) -> Vec<f32> {
         self.inverse_frequencies_at(width, 0)
     }
 
     /// As [`Rope::inverse_frequencies`], of a text of `length` tokens.
     pub fn inverse_frequencies_at(&self, width: usize, length: usize) -> Vec<f32> {
+        if let RopeScaling::PerHead(heads) = &self.scaling {
+            return heads.first().cloned().unwrap_or_default();
+        }
         let rotated = self.rotated.unwrap_or(width);
         let dimensions = rotated as f64;
         let base = match &self.scaling {
@@ -151,7 +185,7 @@ impl Rope {
         };
         let blend = self.yarn_blend(dimensions);
         let scaled = |(i, frequency): (usize, f64)| match &self.scaling {
-            RopeScaling::None | RopeScaling::Dynamic { .. } => frequency,
+            RopeScaling::None | RopeScaling::Dynamic { .. } | RopeScaling::PerHead(_) => frequency,
             RopeScaling::Linear { factor } => frequency / f64::from(*factor),
             RopeScaling::Factors(factors) => frequency / factor_of(factors, i),
             RopeScaling::LongRope { long, original_context, .. } if length > *original_context => frequency / factor_of(long, i),

@@ -73,6 +73,12 @@ impl<'a> Section<'a> {
         self.read(key, "a list of numbers", |value| value.as_array()?.iter().map(|number| Some(number.as_f64()? as f32)).collect())
     }
 
+    /// A list of lists of numbers.
+    pub fn float_lists(&self, key: &str) -> Result<Option<Vec<Vec<f32>>>> {
+        let list = |value: &Value| value.as_array()?.iter().map(|number| Some(number.as_f64()? as f32)).collect::<Option<Vec<f32>>>();
+        self.read(key, "a list of lists of numbers", |value| value.as_array()?.iter().map(list).collect())
+    }
+
     pub fn texts(&self, key: &str) -> Result<Option<Vec<&'a str>>> {
         self.read(key, "a list of texts", |value| value.as_array()?.iter().map(Value::as_str).collect())
     }

@@ -17,7 +17,37 @@ pub struct StudentOptions {
     pub gate: bool,
 }
 
+/// What is chosen about one layer of a student whose layers differ.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerPlan {
+    pub kv_heads: usize,
+    /// Widths of a head.
+    pub sem: usize,
+    pub geo: usize,
+    pub value: usize,
+    /// Radians a position, of each key/value head's rotary pairs: `[kv_heads][geo / 2]`. `None`: every n-th of the teacher's.
+    pub frequencies: Option<Vec<Vec<f32>>>,
+}
+
 impl Architecture {
+    /// A student whose layers each have their own plan (`None`: as the teacher's). Nothing but attention differs.
+    ///
+    /// # Errors
+    /// Not one plan for each layer; widths that don't fit; a teacher whose attention the decoupled form can't hold.
+    pub fn planned_student(&self, plans: &[Option<LayerPlan>], gate: bool) -> Result<Architecture> {
+        if plans.len() != self.layers.len() {
+            return Err(Error::new(format!("plans for {} layers, expected {}", plans.len(), self.layers.len())));
+        }
+        let mut student = self.clone();
+        for (index, (layer, plan)) in student.layers.iter_mut().zip(plans).enumerate() {
+            if let Some(plan) = plan {
+                layer.attention = layer.attention.planned(plan, gate).at(format!("layer {index}"))?;
+            }
+        }
+        student.check()?;
+        Ok(student)
+    }
+
     /// The student: every layer decoupled, everything else the teacher's. The width of a head's geometric path divides the teacher's head
     /// size, so that its rotary frequencies are every n-th of the teacher's (see [`kept_pairs`]).
     ///
@@ -34,7 +64,37 @@ impl Architecture {
 }
 
 impl Attention {
-    fn student(&self, options: &StudentOptions) -> Result<Attention> {
+    fn planned(&self, plan: &LayerPlan, gate: bool) -> Result<Attention> {
+        self.check_teacher(plan.frequencies.is_some())?;
+        let rope = match (&self.rope, &plan.frequencies) {
+            // What stretches the teacher's frequencies is in them, and what it multiplies queries and keys by is in the weights.
+            (Some(rope), Some(heads)) => Some(Rope::new(rope.base, RopeScaling::PerHead(heads.clone()))),
+            (Some(_), None) if !self.geo.is_multiple_of(plan.geo.max(1)) || !plan.geo.is_multiple_of(2) => {
+                return Err(Error::new(format!(
+                    "a geometric width of {}: expected an even divisor of the head size {}",
+                    plan.geo, self.geo
+                ))
+                .remedy("calibrate the student: its heads then keep the pairs that they need, as many as you like"));
+            }
+            (Some(rope), None) => Some(every_nth(rope, self.geo, self.geo / plan.geo)),
+            (None, _) => None,
+        };
+        Ok(Attention {
+            decoupled: true,
+            kv_heads: plan.kv_heads,
+            sem: plan.sem,
+            geo: plan.geo,
+            value: plan.value,
+            // What multiplies the teacher's scores is in the weights.
+            scale: None,
+            rope,
+            gate: if gate { Gate::Static } else { Gate::None },
+            ..self.clone()
+        })
+    }
+
+    /// That a decoupled layer can stand for this one; with frequencies of its own, whatever part of a head is rotated.
+    fn check_teacher(&self, own_frequencies: bool) -> Result<()> {
         let obstacle = [
             (self.decoupled, "is decoupled already", "give the teacher that it was made of"),
             (
@@ -54,7 +114,8 @@ impl Attention {
             ),
             (self.latent.is_some(), "is latent (MLA)", "choose a teacher with keys of its own for each head (Llama, Mistral, SmolLM2)"),
             (
-                self.scale.is_some() || self.score_cap.is_some(),
+                // A calibrated student has the teacher's scale in its weights.
+                (self.scale.is_some() && !own_frequencies) || self.score_cap.is_some(),
                 "scales or caps its scores in its own way",
                 "choose a teacher that multiplies them by 1/sqrt(head size) (Llama, Mistral, SmolLM2)",
             ),
@@ -64,14 +125,19 @@ impl Attention {
                 "choose a teacher whose rotation is fixed (plain, linear, llama3, yarn)",
             ),
             (
-                self.rope.as_ref().is_some_and(|rope| rope.rotated.is_some()),
+                !own_frequencies && self.rope.as_ref().is_some_and(|rope| rope.rotated.is_some()),
                 "rotates a part of each head only",
                 "choose a teacher that rotates all of it (Llama, Mistral, SmolLM2)",
             ),
         ];
-        if let Some((_, what, remedy)) = obstacle.into_iter().find(|(there, ..)| *there) {
-            return Err(Error::new(format!("the teacher's attention {what}")).remedy(remedy));
+        match obstacle.into_iter().find(|(there, ..)| *there) {
+            None => Ok(()),
+            Some((_, what, remedy)) => Err(Error::new(format!("the teacher's attention {what}")).remedy(remedy)),
         }
+    }
+
+    fn student(&self, options: &StudentOptions) -> Result<Attention> {
+        self.check_teacher(false)?;
         let per_head = |name: &str, width: usize| -> Result<usize> {
             if width == 0 || !width.is_multiple_of(self.heads) {
                 let near = (width / self.heads).max(1) * self.heads;

@@ -15,6 +15,10 @@ pub struct Block {
 pub fn encode(entry: &CacheKindEntry, values: &[f32]) -> Block {
     // The first of equals.
     let peak = values.iter().fold(0.0f32, |peak, &x| if x.abs() > peak.abs() { x } else { peak });
+    // What is no number makes the whole block none: 0 times infinity. Nothing hides it.
+    if !values.iter().map(|x| x.abs()).sum::<f32>().is_finite() {
+        return Block { scale: f16::INFINITY, codes: [0; BLOCK] };
+    }
     if peak == 0.0 {
         return Block { scale: f16::ZERO, codes: [0; BLOCK] };
     }
@@ -85,6 +89,11 @@ mod tests {
         let block = encode(CacheKind::Q8.entry(), &[127.0, -0.5, 1.5, 2.5]);
         assert_eq!((block.scale.to_f32(), &block.codes[..4]), (1.0, &[127i8, 0, 2, 2][..]));
         assert_eq!(encode(CacheKind::Q5.entry(), &[0.0; 32]), Block { scale: f16::ZERO, codes: [0; BLOCK] });
+        for entry in CACHE_KINDS.iter().filter(|entry| entry.has_scale()) {
+            for bad in [f32::NAN, f32::INFINITY] {
+                assert!(decode(&encode(entry, &[0.0, bad, 1.0])).iter().all(|x| x.is_nan()), "{} hides {bad}", entry.name);
+            }
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod fork;
 pub mod forms;
 mod generate;
 pub mod hooks;
+mod inputs;
 mod kv_cache;
 mod latent;
 mod linear;

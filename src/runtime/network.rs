@@ -209,9 +209,11 @@ impl Loader<'_> {
             // The latent and the rotated key, whose places are neighbours.
             stack.push((own("kv_a_proj_with_mqa.weight"), offsets.k_sem));
         } else if attention.decoupled {
-            stack.push((own("q_sem.weight"), 0));
+            if attention.sem > 0 {
+                stack.push((own("q_sem.weight"), 0));
+            }
             stack.push((own("q_geo.weight"), offsets.q_geo));
-            if !attention.tie_qk {
+            if attention.sem > 0 && !attention.tie_qk {
                 stack.push((own("k_sem.weight"), offsets.k_sem));
             }
             stack.push((own("k_geo.weight"), offsets.k_geo));
@@ -359,7 +361,8 @@ fn tensor<'a>(model: &'a Model, name: &str) -> Result<&'a Tensor> {
 pub(super) fn nulls(model: &Model, index: usize) -> Result<Vec<f32>> {
     let attention = &model.architecture.layers[index].attention;
     let values = |name: &str| -> Result<Vec<f32>> { Ok(tensor(model, &format!("model.layers.{index}.self_attn.{name}"))?.to_f32()) };
-    let (sem, geo, value) = (values("k_sem_null")?, values("k_geo_null")?, values("v_null")?);
+    let sem = if attention.sem > 0 { values("k_sem_null")? } else { Vec::new() };
+    let (geo, value) = (values("k_geo_null")?, values("v_null")?);
     let mut all = Vec::with_capacity(sem.len() + geo.len() + value.len());
     for head in 0..attention.heads {
         for (values, width) in [(&sem, attention.sem), (&geo, attention.geo), (&value, attention.value)] {

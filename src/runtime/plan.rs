@@ -112,7 +112,7 @@ impl Activations {
     }
 }
 
-/// Cosines and sines of all positions, for one rotation: `[context, width / 2]` pairs.
+/// Cosines and sines of all positions, for one rotation: `[context, heads, width / 2]` pairs, one head where all turn alike.
 pub(super) struct Turns {
     rope: Rope,
     width: usize,
@@ -121,13 +121,14 @@ pub(super) struct Turns {
 
 /// Cosines and sines at some positions of a text of `length` tokens.
 fn turns(rope: &Rope, width: usize, length: usize, positions: Range<usize>) -> Vec<[f32; 2]> {
-    let frequencies = rope.inverse_frequencies_at(width, length);
+    let heads = 0..rope.heads().unwrap_or(1);
+    let frequencies: Vec<f32> = heads.flat_map(|head| rope.inverse_frequencies_of(head, width, length)).collect();
     let factor = f64::from(rope.attention_factor);
     let rotated = rope.rotated.unwrap_or(width) / 2;
     // In f64: at position 100 000 an f32 angle is off by hundredths.
     let turn = |position: usize, i: usize, frequency: f32| {
         // What isn't rotated isn't multiplied either.
-        let factor = if i < rotated { factor } else { 1.0 };
+        let factor = if i % (width / 2).max(1) < rotated { factor } else { 1.0 };
         let (sine, cosine) = (position as f64 * f64::from(frequency)).sin_cos();
         [(factor * cosine) as f32, (factor * sine) as f32]
     };
@@ -522,7 +523,7 @@ impl Planner<'_> {
             "sem": attention.sem, "geo": attention.geo, "value": attention.value,
             "sem_scale": attention.scale.unwrap_or_else(|| scale(attention.sem)), "geo_scale": attention.scale.unwrap_or_else(|| scale(attention.geo)),
             "workgroup": 64,
-            "rope": turns.is_some(), "rope_binding": optional[0],
+            "rope": turns.is_some(), "rope_binding": optional[0], "rope_heads": attention.rope.as_ref().and_then(Rope::heads).unwrap_or(1),
             "rope_semantic": semantic_turns.is_some(), "rope_semantic_binding": optional[1],
             "extras_binding": optional[2],
             "qk_norm": match attention.qk_norm { QkNorm::None => "none", QkNorm::Head => "head", QkNorm::All => "all" }, "eps": self.network.model().architecture.norm_eps,

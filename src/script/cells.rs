@@ -240,10 +240,19 @@ pub(super) mod api {
         Ok(Host::of(&context)?.emit(row)?)
     }
 
-    /// What `emit` gets from here on goes to the journal of a run, as rows of the cell `key`, each with the values of `about`.
+    /// What `emit` gets from here on goes to the journal of a run, as rows of the cell `key`, each with the values of `about` (`id`, `model`,
+    /// `repeat`), and to a CSV file that has `columns` at first.
     #[rhai_fn(name = "receive", pure, return_raw, volatile)]
-    pub fn receive(context: NativeCallContext, run: &mut super::super::directory::Run, key: &str, about: Map) -> Answer<()> {
-        let sink = Sink { run: run.0.clone(), key: key.to_owned(), about, rows: Vec::new() };
+    pub fn receive(
+        context: NativeCallContext,
+        run: &mut super::super::directory::Run,
+        key: &str,
+        about: Map,
+        file: &str,
+        columns: Array,
+    ) -> Answer<()> {
+        let columns = super::super::directory::columns_of(&columns)?;
+        let sink = Sink { run: run.0.clone(), key: key.to_owned(), about, file: file.to_owned(), columns, rows: Vec::new() };
         Host::of(&context)?.receive(Some(sink));
         Ok(())
     }

@@ -193,6 +193,19 @@ pub(super) mod api {
         Ok(table.text(None)?)
     }
 
+    /// A table as plain text that is at most so many characters wide: text is broken into lines where it has to give way, numbers never are.
+    ///
+    /// # Example
+    /// ```rhai
+    /// assert(table_text(#{ columns: ["Kind", "MB"], rows: [["fp16", 22.5]] }, 80).contains("fp16  22.5"), "it fits");
+    /// ```
+    #[rhai_fn(name = "table_text", return_raw)]
+    pub fn table_text_within(table: Map, width: INT) -> Answer<String> {
+        let table: Table = described("the table", &table.into())?;
+        let width = super::super::values::count("width", width)?.min(usize::from(u16::MAX));
+        Ok(table.within(width as u16)?.trim_end().to_owned())
+    }
+
     /// With so many significant digits, grouped by thousands: `1.27`, `12,346`.
     ///
     /// # Example

@@ -22,7 +22,7 @@ impl Run {
     }
 }
 
-fn columns_of(columns: &Array) -> Result<Vec<String>> {
+pub(super) fn columns_of(columns: &Array) -> Result<Vec<String>> {
     let name = |column: &Dynamic| match column.clone().into_immutable_string() {
         Ok(name) => Ok(name.to_string()),
         Err(_) => Err(Error::new(format!("a column's name is {}: expected text", described(column)))),

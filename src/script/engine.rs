@@ -4,9 +4,9 @@ use super::host::{Host, HostTag};
 use super::meter::Meter;
 use super::modules::Resolver;
 use super::{
-    arrays, attention, bundle, cells, charts, clock, continuation, dataset, dates, device, directory, divergence, document, files, format,
-    language, matrix, model, model_file, modules, numbers, pairs, parameters, plain, progress, random, session, share, statistics, tables,
-    text, thresholds, tokens, weights,
+    arrays, attention, bundle, calibration, cells, charts, clock, continuation, dataset, dates, device, directory, divergence, document,
+    files, format, language, layer_store, matrix, model, model_file, modules, numbers, pairs, parameters, plain, progress, random, session,
+    share, statistics, tables, text, thresholds, tokens, weights,
 };
 use crate::terminal;
 use rhai::{Dynamic, Engine, Map, Module, OptimizationLevel, Scope, Token};
@@ -45,6 +45,12 @@ pub(super) const SECTIONS: &[Section] = &[
     Section { title: "Shares", about: "How often something holds.", module: share::module },
     Section { title: "Matrices", about: "Linear algebra on weights.", module: matrix::module },
     Section { title: "Weights and students", about: "A model's weights on the host, and a student made of them.", module: weights::module },
+    Section {
+        title: "Calibration",
+        about: "What a layer's attention is given and does with it, and a student's projections fitted to that.",
+        module: calibration::module,
+    },
+    Section { title: "Layers that are done", about: "Kept on the disk while the others are worked on.", module: layer_store::module },
     Section { title: "Clocks", about: "Time on the host, and repeated runs.", module: clock::module },
     Section { title: "Parameters", about: "What `--set` and manifests give to a script.", module: parameters::module },
     Section { title: "Benchmarks", about: "Scripts that measure.", module: modules::module },

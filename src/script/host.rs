@@ -6,7 +6,7 @@ use super::modules::{self, Declared};
 use super::pairs::{self, Insertion};
 use super::permissions::Permissions;
 use super::{HostOptions, Purpose, bundle, files, values};
-use crate::artifact::RunDirectory;
+use crate::artifact::{Field, RunDirectory};
 use crate::error::{At, Error, Result};
 use crate::gpu::{DeviceChoice, Gpu};
 use crate::terminal;
@@ -56,8 +56,14 @@ pub(super) struct Sink {
     pub(super) key: String,
     /// More values of each: the model's name, the number of the repetition.
     pub(super) about: Map,
+    /// The CSV file that they are added to, too, and the columns that it has at first.
+    pub(super) file: String,
+    pub(super) columns: Vec<String>,
     pub(super) rows: Vec<Map>,
 }
+
+/// The columns that every row of a benchmark has at its end.
+const LAST: [&str; 3] = ["repeat", "benchmark", "error"];
 
 /// The journal that emitted rows go to.
 pub(super) const JOURNAL: &str = "cells.jsonl";
@@ -202,7 +208,7 @@ impl Host {
         self.sink.replace(sink).map_or_else(Vec::new, |before| before.rows)
     }
 
-    /// Takes a row of the cell that is being measured: it is in the journal when this returns.
+    /// Takes a row of the cell that is being measured: it is in the journal and in its CSV file when this returns.
     ///
     /// # Errors
     /// A full disk; a value that is no data.
@@ -214,7 +220,22 @@ impl Host {
         line.insert("key".into(), sink.key.clone().into());
         line.insert("partial".into(), true.into());
         line.insert("row".into(), row.clone().into());
-        sink.run.borrow_mut().add_line(JOURNAL, &values::to_data(&line.into()).at("emit")?)?;
+        let mut run = sink.run.borrow_mut();
+        run.add_line(JOURNAL, &values::to_data(&line.into()).at("emit")?)?;
+        let about = |name: &str| sink.about.get(name).map_or(Ok(Field::Empty), values::to_field);
+        let mut fields = vec![("model".to_owned(), about("model")?)];
+        // What is no single value stands in the journal alone.
+        fields.extend(row.iter().filter_map(|(name, value)| Some((name.to_string(), values::to_field(value).ok()?))));
+        fields.retain({
+            let mut seen = BTreeSet::new();
+            move |(name, _)| !LAST.contains(&name.as_str()) && seen.insert(name.clone())
+        });
+        let error = row.get("error").map_or(Ok(Field::Empty), values::to_field)?;
+        fields.extend(
+            [("repeat", about("repeat")?), ("benchmark", about("id")?), ("error", error)].map(|(name, value)| (name.to_owned(), value)),
+        );
+        run.extend_csv(&sink.file, &sink.columns, fields, &LAST)?;
+        drop(run);
         sink.rows.push(row);
         Ok(())
     }

@@ -6,7 +6,7 @@ use super::values::{count, floats};
 use crate::error::{At, Error, Result};
 use crate::linear_algebra::{self, Svd};
 use rhai::plugin::*;
-use rhai::{Array, FLOAT, INT, Map};
+use rhai::{Array, FLOAT, FnPtr, INT, Map};
 use std::ops::{Range, RangeInclusive};
 use std::rc::Rc;
 
@@ -217,6 +217,92 @@ pub(super) mod api {
     #[rhai_fn(return_raw)]
     pub fn svd_of_product(left: Matrix, right: Matrix, rank: INT) -> Answer<Map> {
         Ok(parts(linear_algebra::svd_of_product(&left.0, &right.0, count("the rank", rank)?)?))
+    }
+
+    /// The identity, `[size, size]`.
+    #[rhai_fn(return_raw)]
+    pub fn identity(size: INT) -> Answer<Matrix> {
+        let size = count("the size", size)?;
+        Ok(linear_algebra::Matrix::from_fn(size, size, |row, column| if row == column { 1.0 } else { 0.0 })?.into())
+    }
+
+    /// The sum of the diagonal.
+    #[rhai_fn(pure, return_raw)]
+    pub fn trace(matrix: &mut Matrix) -> Answer<FLOAT> {
+        Ok(matrix.0.trace()?)
+    }
+
+    /// The lower triangle `l` with `l * l.transposed()` the matrix, which is symmetric and positive definite: its inverse whitens what has this second
+    /// moment.
+    ///
+    /// # Example
+    /// ```rhai
+    /// let c = matrix([[4, 2], [2, 3]]);
+    /// let l = c.cholesky();
+    /// assert((l * l.transposed() - c).norm() < 1e-12 && l[0][1] == 0.0, "lower triangular");
+    /// ```
+    #[rhai_fn(pure, return_raw)]
+    pub fn cholesky(matrix: &mut Matrix) -> Answer<Matrix> {
+        Ok(matrix.0.cholesky()?.into())
+    }
+
+    /// The inverse of a square matrix.
+    #[rhai_fn(pure, return_raw)]
+    pub fn inverse(matrix: &mut Matrix) -> Answer<Matrix> {
+        Ok(matrix.0.inverse()?.into())
+    }
+
+    /// `x` of `a * x = right`, for a symmetric positive definite `a`, by Cholesky: `a.solve(right)`.
+    ///
+    /// # Example
+    /// ```rhai
+    /// let x = matrix([[4, 0], [0, 2]]).solve(matrix([[8], [6]]));
+    /// assert(x[0][0] == 2.0 && x[1][0] == 3.0, "8 / 4 and 6 / 2");
+    /// ```
+    #[rhai_fn(pure, return_raw)]
+    pub fn solve(matrix: &mut Matrix, right: Matrix) -> Answer<Matrix> {
+        Ok(matrix.0.solve(&right.0)?.into())
+    }
+
+    /// As `conjugate_gradients(apply, right, start, steps, 1)`.
+    #[rhai_fn(name = "conjugate_gradients", return_raw)]
+    pub fn conjugate_gradients_plainly(
+        context: NativeCallContext,
+        apply: FnPtr,
+        right: Matrix,
+        start: Matrix,
+        steps: INT,
+    ) -> Answer<Matrix> {
+        conjugate_gradients(context, apply, right, start, steps, 1)
+    }
+
+    /// Conjugate gradients for `apply(x) = right` from `start`, so many steps, where `apply` is a function of a matrix, linear, symmetric and positive. The rows may be
+    /// `blocks` of equal size that `apply` does not mix: each then has steps of its own.
+    ///
+    /// # Example
+    /// ```rhai
+    /// let a = matrix([[4, 1], [1, 3]]);
+    /// let x = conjugate_gradients(|x| a * x, matrix([[1], [2]]), zeros(2, 1), 2);
+    /// assert((a * x - matrix([[1], [2]])).norm() < 1e-12, "two steps solve two equations");
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn conjugate_gradients(
+        context: NativeCallContext,
+        apply: FnPtr,
+        right: Matrix,
+        start: Matrix,
+        steps: INT,
+        blocks: INT,
+    ) -> Answer<Matrix> {
+        let (steps, blocks) = (count("the number of steps", steps)?, count("the number of blocks", blocks)?);
+        let call = |x: &linear_algebra::Matrix| -> Answer<linear_algebra::Matrix> {
+            let image: Dynamic = apply.call_within_context(&context, (Matrix::from(x.clone()),))?;
+            match image.try_cast::<Matrix>() {
+                Some(image) => Ok(linear_algebra::Matrix::clone(&image.0)),
+                None => Err(Error::new("the function of conjugate_gradients must return a matrix").into()),
+            }
+        };
+        Ok(linear_algebra::conjugate_gradients(call, &right.0, &start.0, steps, blocks)?.into())
     }
 
     /// A map with `q`, whose columns are orthonormal, and `r`, upper triangular: `q * r` is the matrix.

@@ -3,6 +3,7 @@
 mod arrays;
 mod attention;
 mod bundle;
+mod calibration;
 mod cases;
 mod catalog;
 mod cells;
@@ -28,6 +29,7 @@ mod hints;
 mod host;
 mod interactive;
 mod language;
+mod layer_store;
 mod matrix;
 mod meter;
 mod model;

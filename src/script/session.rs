@@ -16,7 +16,7 @@ use std::rc::Rc;
 
 /// A batch of sequences. Copies are the same session.
 #[derive(Clone)]
-pub struct Session(Rc<RefCell<runtime::Session>>, usize);
+pub struct Session(pub(super) Rc<RefCell<runtime::Session>>, usize);
 
 /// A default context: long enough for a text, and small enough to be allocated without a thought.
 const CONTEXT: usize = 2048;

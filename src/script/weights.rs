@@ -4,11 +4,11 @@ use super::failure::Answer;
 use super::host::Host;
 use super::matrix::Matrix;
 use super::numbers::Numbers;
-use super::values::{Options, count, to_data, to_field};
+use super::values::{Options, count, floats, to_data, to_field};
 use crate::artifact;
 use crate::error::{At, Error, Result, unknown};
 use crate::linear_algebra;
-use crate::model::student::{StudentOptions, kept_pairs};
+use crate::model::student::{LayerPlan, StudentOptions, kept_pairs};
 use crate::model::{self, Architecture, DataType, Model, OpenOptions, Tensor, WriteOptions};
 use crate::terminal;
 use rhai::plugin::*;
@@ -108,12 +108,33 @@ fn shape_of(architecture: &Architecture) -> Map {
         map.insert("decoupled".into(), attention.decoupled.into());
         map.insert("gate".into(), (attention.gate != model::Gate::None).into());
         let frequencies = attention.rope.as_ref().map(|rope| rope.inverse_frequencies(attention.geo));
+        map.insert("rope_factor".into(), attention.rope.as_ref().map_or(1.0, |rope| f64::from(rope.attention_factor)).into());
+        let scale = attention.scale.map_or_else(|| 1.0 / (attention.geo as f64).sqrt(), f64::from);
+        map.insert("scale".into(), scale.into());
+        map.insert("window".into(), attention.window.map_or(Dynamic::UNIT, |window| Dynamic::from(window as INT)));
         map.insert("frequencies".into(), frequencies.map_or(Dynamic::UNIT, |list| Dynamic::from(Numbers::from(list))));
         Dynamic::from_map(map)
     });
     let layers = Dynamic::from_array(layers.collect());
     put("layers", layers);
     map
+}
+
+/// One layer of a student, as a script plans it.
+fn plan(layer: &Dynamic) -> Answer<Option<LayerPlan>> {
+    let Some(map) = layer.read_lock::<Map>() else { return Err(Error::new("a layer's plan is a map").into()) };
+    let mut options = Options::new("part of a layer's plan", map.clone());
+    if options.truth("standard")?.unwrap_or(false) {
+        options.finish()?;
+        return Ok(None);
+    }
+    let mut size = |name: &'static str| options.count(name)?.ok_or_else(|| Error::new(format!("`{name}` is missing")));
+    let (kv_heads, sem, geo, value) = (size("kv_heads")?, size("sem")?, size("geo")?, size("value")?);
+    let lists = options.take("frequencies").map(|lists| lists.try_cast::<Array>().ok_or_else(|| Error::new("`frequencies` is no array")));
+    options.finish()?;
+    let list = |list: &Dynamic| -> Answer<Vec<f32>> { Ok(floats(list)?.into_iter().map(|value| value as f32).collect()) };
+    let frequencies = lists.transpose()?.map(|lists| lists.iter().map(list).collect::<Answer<Vec<_>>>()).transpose()?;
+    Ok(Some(LayerPlan { kv_heads, sem, geo, value, frequencies }))
 }
 
 #[export_module]
@@ -153,8 +174,8 @@ pub(super) mod api {
     }
 
     /// Its sizes: `family`, `d_model`, `vocab`, `context`, `tied_embeddings`, and for each of `layers`: `heads`, `kv_heads`, the widths of a
-    /// head `sem`, `geo` (the head size, of a standard layer) and `value`, `d_ff`, `decoupled`, `gate`, and the rotary `frequencies` in
-    /// radians a position (`()` where nothing is rotated).
+    /// head `sem`, `geo` (the head size, of a standard layer) and `value`, `d_ff`, `decoupled`, `gate`, the sliding `window` (or `()`), the
+    /// `scale` of the scores of a standard layer, and the    /// rotary `frequencies` in radians a position (`()` where nothing is rotated) with what rotated elements are multiplied by (`rope_factor`).
     #[rhai_fn(get = "shape", pure)]
     pub fn shape(weights: &mut Weights) -> Map {
         shape_of(&weights.0.architecture)
@@ -189,6 +210,18 @@ pub(super) mod api {
             return Err(Error::new(format!("a head of {width} is no even part of a head of {size}")).into());
         }
         Ok(kept_pairs(size, width).into_iter().map(|pair| Dynamic::from(pair as INT)).collect())
+    }
+
+    /// Begins a student whose layers differ: `layers` is an array with a map for each, of `kv_heads` and the widths of a head `sem`, `geo` and `value`, and
+    /// `frequencies` where its heads turn by lists of their own (an array of `geo / 2` numbers for each key head); or `standard: true`: as the teacher's.
+    #[rhai_fn(name = "student", pure, return_raw)]
+    pub fn planned_student(weights: &mut Weights, layers: Array, gate: bool) -> Answer<Student> {
+        let plan = |(index, layer): (usize, &Dynamic)| {
+            plan(layer).map_err(|error| super::super::failure::changed(error, |error| error.at(format!("layer {index}"))))
+        };
+        let plans: Vec<Option<LayerPlan>> = layers.iter().enumerate().map(plan).collect::<Answer<_>>()?;
+        let architecture = weights.0.architecture.planned_student(&plans, gate).at(weights.0.path.display())?;
+        Ok(Student(Rc::new(RefCell::new(Draft::new(&weights.0, architecture)))))
     }
 
     /// Begins a student with decoupled attention in every layer: a map with `sem_dim` and `geo_dim` (widths over all heads), `grouped` (key

@@ -7,6 +7,7 @@ pub mod cli;
 pub mod fixtures;
 pub mod lab;
 pub mod reference;
+pub mod runs;
 pub mod runtime;
 pub mod twins;
 

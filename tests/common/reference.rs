@@ -98,8 +98,8 @@ fn attention(weights: &Weights, a: &Attention, x: &[f32], length: usize, cache: 
     let (q_geo, k_geo, out) = if a.decoupled { ("q_geo", "k_geo", "out_proj") } else { ("q_proj", "k_proj", "o_proj") };
     let mut q_geo = weights.linear(q_geo, x); // [T, H, geo]
     let mut k_geo = weights.linear(k_geo, x); // [T, K, geo]
-    let mut q_sem = if a.decoupled { weights.linear("q_sem", x) } else { Vec::new() }; // [T, H, sem]
-    let mut k_sem = match (a.decoupled, a.tie_qk) {
+    let mut q_sem = if a.decoupled && a.sem > 0 { weights.linear("q_sem", x) } else { Vec::new() }; // [T, H, sem]
+    let mut k_sem = match (a.decoupled && a.sem > 0, a.tie_qk) {
         (false, _) => Vec::new(),
         (true, true) => q_sem.clone(),
         (true, false) => weights.linear("k_sem", x), // [T, K, sem]
@@ -281,8 +281,9 @@ fn latent_attention(weights: &Weights, a: &Attention, latent: &Latent, x: &[f32]
 
 /// Rotary embedding of x [T, heads, width]: element i is paired with i + width / 2.
 fn rotate(x: &mut [f32], heads: usize, width: usize, rope: &Rope) {
-    let frequencies = rope.inverse_frequencies(width); // [width / 2]
+    let group = heads / rope.heads().unwrap_or(1).min(heads); // query heads that turn alike
     for (index, head) in x.chunks_mut(width).enumerate() {
+        let frequencies = rope.inverse_frequencies_of(index % heads / group, width, 0); // [width / 2]
         let position = (index / heads) as f64;
         let (low, high) = head.split_at_mut(width / 2);
         for ((low, high), &frequency) in low.iter_mut().zip(high).zip(&frequencies) {

@@ -56,7 +56,7 @@ impl Box {
     ) -> Result<()> {
         let y = |value: f64| units(axis::height_of(area, mapping, value));
         let across = |reach: f64| (units(x - reach), units(x + reach));
-        let digits = |value: f64| number::significant(value, 4);
+        let digits = number::plain;
         let [first, median, third] = [self.first, self.median, self.third].map(digits);
         let said = format!("{name}: median {median}, quartiles {first} and {third}, {} samples", self.sorted.len());
         let mut group = Group::default().titled(said).with("data-name", name);

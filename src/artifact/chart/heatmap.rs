@@ -174,7 +174,7 @@ fn cells(page: &mut Page, chart: &Heatmap, layout: &Layout) -> Result<()> {
     if numbered {
         let (row_names, column_names) = (chart.y.named(rows.len()), chart.x.named(columns.len()));
         for (row, column, value) in every() {
-            let shown = number::significant(value, 4);
+            let shown = number::plain(value);
             let group = Group::crisp()
                 .titled(format!("{}, {}: {shown}", row_names[row], column_names[column]))
                 .with("data-row", &row_names[row])

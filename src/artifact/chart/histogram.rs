@@ -137,7 +137,7 @@ impl<'a> Counted<'a> {
     }
 
     fn bars(&self, page: &mut Page, frame: &Frame, edges: &[f64], alone: bool) -> Result<()> {
-        let digits = |value: f64| number::significant(value, 4);
+        let digits = number::plain;
         for (bin, height) in self.heights.iter().enumerate().filter(|(_, height)| **height > 0.0) {
             let (from, to) = (edges[bin], edges[bin + 1]);
             let name = &self.samples.name;

@@ -206,7 +206,7 @@ impl<'a> Shown<'a> {
     /// A marker's numbers, in full and for a reader.
     fn numbers(&self, point: &Point, chart: &LineChart) -> Group {
         let name = looks::name(self.series);
-        let digits = |value: f64| number::significant(value, 4);
+        let digits = number::plain;
         let interval = match (point.low, point.high) {
             (None, None) => String::new(),
             (low, high) => format!(" [{}, {}]", digits(low.unwrap_or(point.y)), digits(high.unwrap_or(point.y))),

@@ -23,6 +23,8 @@ const WIDEST: f64 = 32.0;
 /// Above and below a value.
 pub(super) const VALUE_GAP: f64 = 2.0;
 const SMALLEST: f64 = 30.0;
+/// What a bar has beside ratios at least, if that can be had.
+const NARROWEST: f64 = 13.0;
 /// The most of the plot's height that values take.
 const MOST_VALUE: f64 = 0.45;
 const BAR_WIDTH: f64 = 0.8;
@@ -46,10 +48,26 @@ pub(super) struct Layout {
     legend_top: f64,
 }
 
+/// In as many columns as were asked for; else in three, or as many as leave the bars some room.
 pub(super) fn layout(chart: &Panels) -> Result<Layout> {
     check(chart)?;
     let count = chart.panels.len();
     let columns = chart.columns.unwrap_or(3).clamp(1, count);
+    let mut laid = layout_in(chart, columns);
+    for fewer in (1..columns).rev() {
+        if laid.is_ok() || chart.columns.is_some() {
+            break;
+        }
+        // Where that does not help either, what was wrong at first is told.
+        if let Ok(found) = layout_in(chart, fewer) {
+            laid = Ok(found);
+        }
+    }
+    laid
+}
+
+fn layout_in(chart: &Panels, columns: usize) -> Result<Layout> {
+    let count = chart.panels.len();
     let rows = count.div_ceil(columns);
     let (width, height) = chart.size.points(match columns {
         1 => COLUMN,
@@ -174,7 +192,8 @@ fn lay_row(
     let mut laid = Vec::with_capacity(row.len());
     for (column, (((panel, mut part), title), note)) in row.iter().zip(parts).zip(titles).zip(notes).enumerate() {
         part.mapping = range(panel, &part.values, part.upright, plot)?;
-        part.ratio = panel.ratio.as_ref().map(|ratio| RatioPart::new(ratio, plot)).transpose()?;
+        let upright = part.ratio.as_ref().is_some_and(|ratio| ratio.upright);
+        part.ratio = panel.ratio.as_ref().map(|ratio| RatioPart::new(ratio, plot, upright)).transpose()?;
         let left = lefts(column);
         let right = left + width - part.ratio.as_ref().map_or(0.0, RatioPart::room);
         let area = Rect { left: left + part.left, top: top + above, right, bottom: top + above + plot };
@@ -213,14 +232,19 @@ impl Part {
             panel.bars.iter().map(|bar| font::elide(&value(bar), VALUE, plot * MOST_VALUE - 2.0 * VALUE_GAP)).collect();
         let mapping = range(panel, &values, false, plot)?;
         let left = axis::room_beside(&mapping, &panel.label, plot);
-        let ratio = panel.ratio.as_ref().map(|ratio| RatioPart::new(ratio, plot)).transpose()?;
-        let room = width - left - ratio.as_ref().map_or(0.0, RatioPart::room);
+        let slots = panel.slots().count() as f64;
+        let mut ratio = panel.ratio.as_ref().map(|ratio| RatioPart::new(ratio, plot, false)).transpose()?;
+        let room = |ratio: &Option<RatioPart>| width - left - ratio.as_ref().map_or(0.0, RatioPart::room);
+        if room(&ratio) < NARROWEST * slots {
+            ratio = panel.ratio.as_ref().map(|ratio| RatioPart::new(ratio, plot, true)).transpose()?;
+        }
+        let room = room(&ratio);
         if room < SMALLEST {
             let room = room.max(0.0);
             return Err(Error::new(format!("{room:.0} points of the width are left for a panel: expected {SMALLEST} or more"))
                 .remedy("raise `size.width`, or lower `columns`"));
         }
-        let slot = room / panel.slots().count() as f64;
+        let slot = room / slots;
         let upright = values.iter().any(|value| font::width(value, VALUE) > slot - 1.0);
         Ok(Part { mapping, left, slot, values, upright, ratio })
     }
@@ -353,7 +377,7 @@ fn draw_panel(page: &mut Page, panel: &Panel, laid: &PanelLayout, below: &Names,
 impl Bar {
     /// Its numbers, in full under the key `name` and for a reader.
     pub(super) fn numbers(&self, key: &str, what: &str) -> Group {
-        let digits = |value: f64| number::significant(value, 4);
+        let digits = number::plain;
         let interval = match (self.low, self.high) {
             (None, None) => String::new(),
             (low, high) => format!(" [{}, {}]", digits(low.unwrap_or(self.value)), digits(high.unwrap_or(self.value))),

@@ -6,16 +6,20 @@ use super::legend::{MARKER, draw_marker};
 use super::page::{Align, Group, Page, Text};
 use super::panels::{VALUE, VALUE_GAP};
 use super::scale::{Mapping, Role};
-use super::style::{self, GREY, INK};
-use super::{Axis, Bar, Ratio, Rect};
+use super::style::{self, GREY, INK, WHITE};
+use super::{Axis, Bar, Ratio, Rect, Scale};
 use crate::artifact::{font, number};
 use crate::error::Result;
 
 /// Between the bars and the ratios.
 const BETWEEN: f64 = 7.0;
 const SLOT: f64 = 22.0;
+/// Of one whose value runs upwards.
+const NARROW: f64 = 11.0;
 const BAR_WIDTH: f64 = 0.9;
 const CAP: f64 = 2.0;
+/// Ratios that differ by more than this factor have a logarithmic axis.
+const FAR: f64 = 3.0;
 
 /// The ratios of a panel before their place is known.
 #[derive(Debug, Clone)]
@@ -26,6 +30,8 @@ pub(super) struct RatioPart {
     /// Of its axis, right of it.
     right: f64,
     label: String,
+    /// Values run upwards, where there is no room for them side by side.
+    pub(super) upright: bool,
 }
 
 fn text(bar: &Bar) -> String {
@@ -35,19 +41,28 @@ fn text(bar: &Bar) -> String {
 }
 
 impl RatioPart {
-    pub(super) fn new(ratio: &Ratio, plot: f64) -> Result<RatioPart> {
+    pub(super) fn new(ratio: &Ratio, plot: f64, upright: bool) -> Result<RatioPart> {
         let ends =
             || ratio.points.iter().flat_map(|point| [Some(point.value), point.low, point.high]).flatten().filter(|end| end.is_finite());
         let (least, most) = (ends().fold(1.0, f64::min), ends().fold(1.0, f64::max));
         // Equal ones all the same need an axis: a hundredth to both sides.
         let span = (most - least).max(0.02);
-        let room = (VALUE * font::CAPITAL + 2.0 * VALUE_GAP) / plot;
-        let axis = Axis { from_zero: Some(false), ..Axis::default() };
-        let covered = [least - span * 0.05, most + span * room];
-        let mapping = Mapping::new("ratio", &axis, ends().chain(covered), Role::Vertical, (plot / 24.0).clamp(2.0, 5.0))?;
         let widest = ratio.points.iter().map(|point| font::width(&text(point), VALUE)).fold(0.0, f64::max);
-        let width = (widest + 3.0).max(SLOT) * ratio.points.len() as f64;
-        Ok(RatioPart { right: axis::room_beside(&mapping, &ratio.label, plot), label: ratio.label.clone(), mapping, width })
+        let taken = (2.0 * VALUE_GAP + if upright { widest } else { VALUE * font::CAPITAL }).min(plot * 0.45);
+        let room = taken / (plot - taken);
+        // Twice and half are equally far from the same: where ratios differ by much, their axis is logarithmic.
+        let far = least > 0.0 && most / least > FAR;
+        let axis = Axis { from_zero: Some(false), scale: if far { Scale::Log2 } else { Scale::Linear }, ..Axis::default() };
+        let covered = if far {
+            let per_room = (most / least).ln();
+            [least * (-per_room * 0.05).exp(), most * (per_room * room).exp()]
+        } else {
+            // There is no ratio below none.
+            [if least >= 0.0 { (least - span * 0.05).max(0.0) } else { least - span * 0.05 }, most + span * room]
+        };
+        let mapping = Mapping::new("ratio", &axis, ends().chain(covered), Role::Vertical, (plot / 24.0).clamp(2.0, 5.0))?;
+        let width = if upright { NARROW } else { (widest + 3.0).max(SLOT) } * ratio.points.len() as f64;
+        Ok(RatioPart { right: axis::room_beside(&mapping, &ratio.label, plot), label: ratio.label.clone(), mapping, width, upright })
     }
 
     /// All the width that it takes from the bars.
@@ -69,7 +84,7 @@ impl RatioPart {
             let ink = style::color(color(point));
             let at = |value: f64| height_of(area, &self.mapping, value);
             if !point.value.is_finite() {
-                page.text_on_paper((x, one - VALUE_GAP), Text::new(&text(point), VALUE, INK, Align::Center))?;
+                self.value(page, (x, one), point)?;
                 continue;
             }
             let y = at(point.value);
@@ -81,8 +96,26 @@ impl RatioPart {
                 tip = tip.min(high);
             }
             draw_marker(page, &point.numbers("data-ratio", &self.label), (x, y), (0, MARKER), ink)?;
-            page.text_on_paper((x, tip - VALUE_GAP), Text::new(&text(point), VALUE, INK, Align::Center))?;
+            self.value(page, (x, tip), point)?;
         }
         axis::base_line(page, area, area.bottom)
+    }
+
+    /// Above a place.
+    fn value(&self, page: &mut Page, (x, tip): (f64, f64), point: &Bar) -> Result<()> {
+        if !self.upright {
+            return page.text_on_paper((x, tip - VALUE_GAP), Text::new(&text(point), VALUE, INK, Align::Center));
+        }
+        let half = VALUE * font::CAPITAL / 2.0;
+        let bottom = tip - VALUE_GAP;
+        let paper = Rect {
+            left: x - half - 0.5,
+            top: bottom - font::width(&text(point), VALUE) - 0.5,
+            right: x + half + 0.5,
+            bottom: bottom + 0.5,
+        };
+        page.rectangle(&Group::default(), paper, WHITE)?;
+        page.text((x + half, bottom), Text::new(&text(point), VALUE, INK, Align::Left).turned(90.0));
+        Ok(())
     }
 }

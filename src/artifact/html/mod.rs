@@ -326,7 +326,8 @@ impl Writer<'_> {
         let most = inches.map_or(String::new(), |inches| format!(" style=\"max-width:{:.1}rem\"", inches * 12.0));
         let _ = writeln!(
             self.body,
-            "<figure>\n<div class=\"paper\"><div class=\"{}\"{most}>{svg}</div></div>",
+            "<figure>\n<div class=\"paper\" tabindex=\"0\" role=\"group\" aria-label=\"Chart: {}\"><div class=\"{}\"{most}>{svg}</div></div>",
+            escape(if caption.trim().is_empty() { label } else { caption }),
             if wide { "wide" } else { "narrow" }
         );
         if !caption.trim().is_empty() {

@@ -174,7 +174,8 @@ fn text_piece(text: &str) -> Piece {
     // `135M` and `2024-11-26` are no numbers with a tail.
     let tail_of_a_number = tail.is_empty() || tail.starts_with([' ', '%', '×', '±', '[']) || factor(tail).is_some();
     // Nor is a phrase, such as `0 of 2 failed`: units are one word.
-    let phrase = tail.contains(char::is_alphabetic) && !tail.contains('[') && tail.split_whitespace().count() > 1;
+    let unit = factor(tail).unwrap_or(tail);
+    let phrase = unit.contains(char::is_alphabetic) && !unit.contains('[') && unit.split_whitespace().count() > 1;
     if whole.is_empty() || !tail_of_a_number || phrase || (sign.is_empty() && tail.trim_start().starts_with('-')) {
         return Piece::Plain(escape(text));
     }
@@ -232,6 +233,7 @@ mod tests {
             texts(&["1.07x [1.05x, 1.09x]", "1.5x"]),
             [format!(r"1.07$\times${interval}"), format!(r"1.5$\times$\phantom{{0{interval}}}")]
         );
+        assert_eq!(texts(&["0.9858x ± 0.0075", "1.13x ± 0.16"]), [r"0.9858$\times$ $\pm$ 0.0075", r"1.13$\times$ $\pm$ 0.16\phantom{00}"]);
         assert_eq!(texts(&["-10.7 %", "+250 %"]), [r"$-$10.7 \%", r"$+$250 \%\phantom{.0}"]);
     }
 

@@ -1,15 +1,15 @@
 //! The `attention` section of our own students: which layers are decoupled, and how. A manifest's `AttentionLayer` has the same keys.
 
 use crate::error::{At, Error, Result, unknown};
-use crate::model::Rope;
 use crate::model::architecture::{Architecture, Attention, Gate, OutputGate, QkNorm};
 use crate::model::section::{Section, missing};
+use crate::model::{Rope, RopeScaling};
 use serde_json::{Map, Value};
 
 const MODES: [&str; 3] = ["standard", "gqa", "decoupled"];
 
 /// Everything that one layer's section may say; `layers` stands beside these in the whole section only.
-pub(crate) const KEYS: [&str; 19] = [
+pub(crate) const KEYS: [&str; 20] = [
     "mode",
     "n_heads",
     "n_kv_heads",
@@ -24,6 +24,7 @@ pub(crate) const KEYS: [&str; 19] = [
     "rope_enabled",
     "rope_semantic",
     "rope_base",
+    "rope_frequencies",
     "partial_rotary_factor",
     "window",
     "qk_norm",
@@ -40,8 +41,17 @@ const OUTPUT_GATES: [(&str, OutputGate); 3] =
     [("none", OutputGate::None), ("head", OutputGate::Head), ("elementwise", OutputGate::Elementwise)];
 
 /// Those that only a decoupled layer has.
-const DECOUPLED_KEYS: [&str; 8] =
-    ["sem_dim", "geo_dim", "decoupled_gate", "decoupled_gate_dynamic", "learned_temp", "tie_qk", "null_attn", "rope_semantic"];
+const DECOUPLED_KEYS: [&str; 9] = [
+    "sem_dim",
+    "geo_dim",
+    "decoupled_gate",
+    "decoupled_gate_dynamic",
+    "learned_temp",
+    "tie_qk",
+    "null_attn",
+    "rope_semantic",
+    "rope_frequencies",
+];
 
 /// Changes the layers of a configuration, all standard so far, into what its `attention` section says.
 ///
@@ -198,6 +208,11 @@ impl Options<'_> {
         let rotated = self.get(|section| section.flag("rope_enabled"))?.unwrap_or(true);
         let base = self.get(|section| section.float("rope_base"))?;
         let rope = standard.rope.as_ref().map(|rope| Rope { base: base.unwrap_or(rope.base), ..rope.clone() });
+        // As they are: whatever stretches the others does not stretch them again.
+        let rope = match (self.get(|section| section.float_lists("rope_frequencies"))?, rope) {
+            (Some(heads), Some(rope)) => Some(Rope::new(rope.base, RopeScaling::PerHead(heads))),
+            (_, rope) => rope,
+        };
         let geo = per_head("geo_dim", needed("geo_dim")?)?;
         if rotated && !geo.is_multiple_of(2) {
             return Err(Error::new(format!(

@@ -135,7 +135,7 @@ pub(crate) fn stretch(architecture: &mut Architecture, section: &Value) -> Resul
             *factor * *original_context as f32 / own as f32
         }
         RopeScaling::LongRope { .. } => section.float("factor")?.unwrap_or(1.0),
-        RopeScaling::None | RopeScaling::Factors(_) => 1.0,
+        RopeScaling::None | RopeScaling::Factors(_) | RopeScaling::PerHead(_) => 1.0,
     };
     let mut rotated = false;
     for rope in architecture.layers.iter_mut().filter_map(|layer| layer.attention.rope.as_mut()) {

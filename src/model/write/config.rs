@@ -41,7 +41,9 @@ fn compose(architecture: &Architecture, data_type: DataType, family: &str, class
     let standard = attentions.iter().find(|attention| !attention.decoupled).copied();
     let head_size = |attention: &Attention| if attention.decoupled { attention.value } else { attention.geo };
     let Some(base) = standard.or(decoupled) else { return Value::Null };
-    let rope = attentions.iter().find_map(|attention| attention.rope.as_ref());
+    // Frequencies of single heads stand with their layer.
+    let ropes = || attentions.iter().filter_map(|attention| attention.rope.as_ref());
+    let rope = ropes().find(|rope| rope.heads().is_none()).or_else(|| ropes().next());
     let mut widths: Vec<usize> = architecture.layers.iter().map(|layer| layer.d_ff).collect();
     widths.dedup();
     let float_type = match data_type {
@@ -132,14 +134,17 @@ fn options(attention: &Attention, rope: Option<&Rope>) -> Map<String, Value> {
     {
         put("rope_base", number(own.base));
     }
+    if let Some(RopeScaling::PerHead(heads)) = attention.rope.as_ref().map(|rope| &rope.scaling) {
+        put("rope_frequencies", heads.iter().map(|head| head.iter().map(|&frequency| number(frequency)).collect::<Value>()).collect());
+    }
     written
 }
 
 fn scaling(rope: &Rope) -> Value {
     let numbers = |factors: &[f32]| factors.iter().map(|&factor| number(factor)).collect::<Vec<_>>();
     let mut written = match &rope.scaling {
-        RopeScaling::None if rope.attention_factor == 1.0 => return Value::Null,
-        RopeScaling::None => json!({ "rope_type": "default" }),
+        RopeScaling::None | RopeScaling::PerHead(_) if rope.attention_factor == 1.0 => return Value::Null,
+        RopeScaling::None | RopeScaling::PerHead(_) => json!({ "rope_type": "default" }),
         RopeScaling::Linear { factor } => json!({ "rope_type": "linear", "factor": number(*factor) }),
         RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_context } => json!({
             "rope_type": "llama3",

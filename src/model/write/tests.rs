@@ -71,7 +71,7 @@ fn every_option_of_a_student_comes_back() {
     });
     round_trip(&plain);
     type Change = fn(&mut Attention);
-    let one_by_one: [Change; 7] = [
+    let one_by_one: [Change; 9] = [
         |attention| attention.gate = Gate::Static,
         |attention| attention.gate = Gate::Dynamic,
         |attention| attention.learned_temp = true,
@@ -79,6 +79,11 @@ fn every_option_of_a_student_comes_back() {
         |attention| attention.null_attn = true,
         |attention| attention.rope = None,
         |attention| (attention.kv_heads, attention.value) = (1, 5),
+        |attention| attention.sem = 0,
+        |attention| {
+            let heads = (0..4u8).map(|head| vec![0.1 + f32::from(head)]).collect();
+            attention.rope = attention.rope.take().map(|rope| Rope { scaling: RopeScaling::PerHead(heads), ..rope });
+        },
     ];
     for change in one_by_one {
         round_trip(&changed(plain.clone(), |_, attention| change(attention)));
