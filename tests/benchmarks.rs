@@ -339,9 +339,12 @@ fn right_and_wrong_are_compared_in_pairs() {
     let schema: Value = serde_json::from_str(include_str!("../docs/report.schema.json")).unwrap();
     let validator = jsonschema::validator_for(&schema).unwrap();
     // Of 8 questions that one of two answers, all by the teacher: p = 2 / 2^8. Of 4: p = 2 / 2^4.
-    for (wrong, code, verdict) in
-        [(8, 0, "worse"), (4, 0, "no difference shown"), (0, 0, "the same"), (10, 3, "quiz of student does not pass")]
-    {
+    for (wrong, code, verdict) in [
+        (8, 0, "is worse in Share"),
+        (4, 0, "in Share (p = 0.12 by\n  McNemar's test)"),
+        (0, 0, "the same in Share"),
+        (10, 3, "quiz of student does not pass"),
+    ] {
         let directory = directory(&[("quiz.rhai", QUIZ)]);
         let set = format!("wrong={wrong}");
         let arguments = ["script", "quiz.rhai", "--set", "teacher=models/austen", "--set", "student=models/austen-dba", "--set", &set];

@@ -254,8 +254,12 @@ fn attending_in_other_forms_they_say_the_same() {
         let found = run(&device);
         let used: BTreeSet<String> =
             device.variants().into_iter().map(|(template, _)| template).filter(|name| name.starts_with("attention_")).collect();
-        let asked = ["attention_merge.wgsl", "attention_shared.wgsl", "attention_tiles.wgsl"].map(str::to_owned);
-        assert_eq!(used, BTreeSet::from(asked), "{name}, {kind:?}");
+        let mut asked = BTreeSet::from(["attention_merge.wgsl", "attention_shared.wgsl", "attention_tiles.wgsl"].map(str::to_owned));
+        // Values that lie rotated in the cache are turned back.
+        if kind == CacheKind::Q4 {
+            asked.insert("attention_output.wgsl".to_owned());
+        }
+        assert_eq!(used, asked, "{name}, {kind:?}");
 
         // Sums in another order round another way, and what is rounded to 4 bits for the cache passes that on.
         let most = if kind == CacheKind::Q4 { 2e-2 } else { 2e-3 };

@@ -156,7 +156,7 @@ fn mistakes_in_a_manifest_are_shown_where_they_are() {
        |
     10 |     models: [n]
        |              ^
-      help: did you mean `m`? known are: m
+      help: known are: m
     ");
     insta::assert_snapshot!(mistake("benchmarks:\n- id: a\n  config: {type: x}"), @r"
     exit code 1

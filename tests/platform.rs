@@ -153,8 +153,10 @@ fn files_are_included() {
     let wrong = std::fs::read_to_string(directory.path().join("parts/suite.yml")).unwrap().replace("num_batches", "num_batchs");
     write("parts/suite.yml", &wrong);
     let told = shown(&caramba_in(directory.path(), &["run", "m.yml", "--dry-run"]));
-    let line = "parts/suite.yml:2:102: unknown parameter `num_batchs`\n  |\n2 |   config: {type: perplexity, dataset";
-    assert!(told.contains(line), "{told}");
+    assert!(
+        told.contains("parts/suite.yml:2:102: unknown parameter `num_batchs`\n  |\n2 | ...") && told.contains(" ^^^^^^^^^^\n"),
+        "{told}"
+    );
     write("parts/suite.yml", "!include suite.yml\n");
     let told = shown(&caramba_in(directory.path(), &["run", "m.yml", "--dry-run"]));
     assert!(told.contains("parts/suite.yml:1:1: `suite.yml` is included by itself"), "{told}");

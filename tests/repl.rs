@@ -51,8 +51,8 @@ fn a_session_at_a_terminal() {
     repl.enter("let count = 20;");
     repl.enter("fn twice(x) { x * 2 }");
     has(&repl.enter("twice(count) + 2"), "42");
-    repl.enter("import \"evidence\" as evidence;");
-    has(&repl.enter("evidence::spoken(\"token_ms\")"), "\r\n\"");
+    repl.enter("import \"words\" as words;");
+    has(&repl.enter("words::spoken(\"token_ms\")"), "\r\n\"");
 
     // Several lines, as long as a bracket is open; rows are a table.
     repl.enter("let rows = [\n#{ kind: \"fp16\", ms: 12.5 },\n#{ kind: \"q8\", ms: 7.25 }];");

@@ -35,7 +35,7 @@ fn measured_kernels_say_the_same_and_are_remembered() {
     assert!(
         shown.contains(&format!("measured, in {}", file.display()))
             && shown.contains(", 1 token ")
-            && shown.contains("attention decode f16/f16, "),
+            && shown.contains("attention decode fp16/fp16, "),
         "{shown}"
     );
     // What was measured is taken, from any place.

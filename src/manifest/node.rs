@@ -565,8 +565,8 @@ nested:
         insta::assert_snapshot!(mistake("a:\n\t- 1"), @r"
         a.yml:2:2: this is no valid YAML: tabs disallowed within this context (block indentation)
           |
-        2 |  - 1
-          |  ^
+        2 |     - 1
+          |     ^
           help: indent with spaces, not with tabs
         ");
         insta::assert_snapshot!(mistake("a: {b: ${c}}"), @r#"

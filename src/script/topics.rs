@@ -77,7 +77,7 @@ pub(super) const TOPICS: &[Topic] = &[
         names: &["import", "export", "modules", "::"],
         about: "`import \"name\" as name;` finds a script beside the one that asks, beside the main one, then inside the binary. Its functions and \
                 constants are called with `::`. `private fn` stays inside.",
-        example: "import \"evidence\" as evidence;\nprint(evidence::spoken(\"prefill_ms\"));",
+        example: "import \"words\" as words;\nprint(words::spoken(\"prefill_ms\"));",
     },
     Topic {
         names: &["try", "catch", "throw", "errors", "exceptions"],

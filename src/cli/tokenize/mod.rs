@@ -31,7 +31,7 @@ uint16 where the vocabulary allows it, else as uint32. DATA.npy.json beside a da
 
 Examples:
   caramba tokenize models/SmolLM2-135M book.txt -o book.npy
-  caramba tokenize models/SmolLM2-135M corpus/ more.jsonl --field body --split train=0.95,val=0.05 -o corpus.npy
+  caramba tokenize models/SmolLM2-135M corpus/ --split train=0.95,val=0.05 -o corpus.npy
   zcat dump.jsonl.gz | caramba tokenize models/SmolLM2-135M - --field text --shard-tokens 100000000 -o dump.bin")]
 pub struct Tokenize {
     #[command(flatten)]

@@ -340,8 +340,9 @@ impl<'a> Checker<'a> {
             }
             Some(takes) => wrong_number("function", name, &takes.iter().copied().collect::<Vec<_>>(), given),
             None => {
-                let list = functions.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-                let guess = nearest(name, functions.keys().map(String::as_str)).map(|near| format!("did you mean `{near}`? "));
+                let known = || functions.keys().map(String::as_str).filter(|name| !name.starts_with("anon$"));
+                let list = known().collect::<Vec<_>>().join(", ");
+                let guess = nearest(name, known()).map(|near| format!("did you mean `{near}`? "));
                 let error = Error::new(format!("`{root}` has no function `{name}`"));
                 error.remedy(format!("{}it has: {list}", guess.unwrap_or_default()))
             }
