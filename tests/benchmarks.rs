@@ -341,7 +341,7 @@ fn right_and_wrong_are_compared_in_pairs() {
     // Of 8 questions that one of two answers, all by the teacher: p = 2 / 2^8. Of 4: p = 2 / 2^4.
     for (wrong, code, verdict) in [
         (8, 0, "is worse in Share"),
-        (4, 0, "in Share (p = 0.12 by\n  McNemar's test)"),
+        (4, 0, "in Share (p = 0.13 by McNemar's\n  test)"),
         (0, 0, "the same in Share"),
         (10, 3, "quiz of student does not pass"),
     ] {

@@ -29,7 +29,7 @@ fn alone_it_shows_its_help() {
       generate     Continue a prompt; the text streams to standard output
       devices      List the adapters, what they can do, and which one is used
       inspect      Show a model's architecture, its tensors, and the bytes per token of each cache kind
-      tokenize     Turn a text file into a dataset of token ids (.npy)
+      tokenize     Turn texts into datasets of token ids
       defs         Write definition files for editors: completion and documentation of the script API
       schema       Print the JSON Schema of manifests, of benchmarks of prompts, or of reports
       completions  Print the completion script of a shell
@@ -298,32 +298,75 @@ fn every_verb_has_a_help() {
     ");
     insta::assert_snapshot!(caramba(&["tokenize", "--help"]), @r"
     exit code 0
-    Turn a text file into a dataset of token ids (.npy)
+    Turn texts into datasets of token ids
 
-    Usage: caramba tokenize [OPTIONS] --output <FILE.npy> <MODEL> <FILE>
+    Usage: caramba tokenize [OPTIONS] --output <FILE> <MODEL> <FILES>...
 
     Arguments:
-      <MODEL>  The model: a directory, a .gguf, .safetensors or .pt file; models/austen and models/austen-dba are
-               bundled
-      <FILE>   A UTF-8 text; `-` reads standard input
+      <MODEL>
+              The model: a directory, a .gguf, .safetensors or .pt file; models/austen and models/austen-dba are
+              bundled
+
+      <FILES>...
+              Texts in UTF-8, .jsonl and .parquet files, directories of them; `-` reads standard input
 
     Options:
-      -q, --quiet              Say nothing in passing: no notes, no progress; warnings and errors stay
-          --verbose            Say more in passing: files that are read, the device that is opened, times
-      -o, --output <FILE.npy>  Where the token ids go
-          --special            Begin with the model's begin-of-text token, if it has one
-      -h, --help               Print help
+      -q, --quiet
+              Say nothing in passing: no notes, no progress; warnings and errors stay
+
+          --verbose
+              Say more in passing: files that are read, the device that is opened, times
+
+      -o, --output <FILE>
+              Where the token ids go: a .npy file, or a .bin file of nothing but ids
+
+          --field <NAME>
+              The field of JSON lines, or the column of Parquet files, that holds the text; standard input is then
+              JSON lines [default: text]
+
+          --special
+              Begin each document with the model's begin-of-text token, if it has one
+
+          --separator <SEPARATOR>
+              What stands between documents
+
+              Possible values:
+              - eos:  The model's end-of-text token
+              - none: Nothing
+              
+              [default: eos]
+
+          --split <NAME=SHARE,...>
+              Several datasets, and their shares of the tokens: train=0.9,val=0.1 makes FILE.train.npy and
+              FILE.val.npy
+
+          --shard-tokens <TOKENS>
+              Begin a new file after so many tokens: FILE.00000.npy, FILE.00001.npy, ...
+
+      -h, --help
+              Print help (see a summary with '-h')
 
     Training checkpoints:
-          --manifest <MANIFEST>  Find the model in this manifest, by its name or path: it says what a training
-                                 checkpoint's tensors mean
-          --target <NAME>        The target of the manifest [default: as for `caramba run`]
-          --state-dict <NAME>    Take this dictionary of a checkpoint that holds several (`model`, `ema`)
+          --manifest <MANIFEST>
+              Find the model in this manifest, by its name or path: it says what a training checkpoint's tensors
+              mean
 
-    Ids are stored as uint16 where the vocabulary allows it, else as uint32.
+          --target <NAME>
+              The target of the manifest [default: as for `caramba run`]
 
-    Example:
+          --state-dict <NAME>
+              Take this dictionary of a checkpoint that holds several (`model`, `ema`)
+
+    A text file is one document, and so is each line of JSON lines (.jsonl) and each row of a Parquet file. Ids
+    are stored as
+    uint16 where the vocabulary allows it, else as uint32. DATA.npy.json beside a dataset says which tokenizer
+    made it.
+
+    Examples:
       caramba tokenize models/SmolLM2-135M book.txt -o book.npy
+      caramba tokenize models/SmolLM2-135M corpus/ --split train=0.95,val=0.05 -o corpus.npy
+      zcat dump.jsonl.gz | caramba tokenize models/SmolLM2-135M - --field text --shard-tokens 100000000 -o
+      dump.bin
     ");
     insta::assert_snapshot!(caramba(&["check", "--help"]), @r"
     exit code 0
@@ -399,9 +442,9 @@ fn mistyped_commands_are_told() {
     insta::assert_snapshot!(caramba(&["tokenize", "m.gguf", "a.txt"]), @r"
     exit code 2
     error: the following required arguments were not provided:
-      --output <FILE.npy>
+      --output <FILE>
 
-    Usage: caramba tokenize --output <FILE.npy> <MODEL> <FILE>
+    Usage: caramba tokenize --output <FILE> <MODEL> <FILES>...
 
     For more information, try '--help'.
     ");

@@ -90,7 +90,7 @@ fn hostile_files_are_refused_soon_and_in_little_memory() {
 
     std::fs::copy(hostile("nested_header.npy"), here.join("a.npy")).unwrap();
     std::fs::write(here.join("open.rhai"), "let data = dataset(\"a.npy\");").unwrap();
-    refused(here, &["script", "open.rhai"], 0, "a.npy: the array holds no integers");
+    refused(here, &["script", "open.rhai"], 0, "a.npy: its header is not that of an array of NumPy");
 
     // A configuration of 20 MB, and an index.
     let long = format!("{{\"a\": [{}0]}}", "0,".repeat(10 << 20));

@@ -195,7 +195,7 @@ fn mistakes_in_a_manifest_are_shown_where_they_are() {
       |
     8 |   - {id: a, config: {type: x, n: '${m}'}, models: [m]}
       |                                  ^^^^^^
-      help: did you mean `n`? known are: n
+      help: known are: n
     ");
     insta::assert_snapshot!(mistake("benchmarks: perplexity"), @r"
     exit code 1

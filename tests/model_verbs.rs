@@ -72,12 +72,12 @@ fn a_text_becomes_a_dataset() {
     std::fs::write(directory.path().join("empty.txt"), "").unwrap();
     insta::assert_snapshot!(run(&["latin1.txt", "-o", "x.npy"]), @r"
     exit code 1
-    error: latin1.txt: line 2 is no UTF-8 text
+    error: latin1.txt, line 2: this is no UTF-8 text
       help: convert the file to UTF-8
     ");
     insta::assert_snapshot!(run(&["empty.txt", "-o", "x.npy"]), @r"
     exit code 1
-    error: empty.txt: the text is empty
+    error: empty.txt: there is no text to make tokens of
     ");
     insta::assert_snapshot!(run(&["none.txt", "-o", "x.npy"]), @r"
     exit code 1

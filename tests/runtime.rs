@@ -4,6 +4,7 @@ mod common;
 
 use caramba::gpu::{DeviceChoice, Gpu};
 use caramba::model::Model;
+use caramba::quant::Part;
 use caramba::runtime::{CacheKind, CacheKinds, GenerateOptions, LoadOptions, Network, Seam, Session, SessionOptions, WeightKind};
 use caramba::script::Reference;
 use common::fixtures::{open, relative_error};
@@ -120,12 +121,14 @@ fn every_shader_translates() {
         parameters.as_object_mut().unwrap().extend(form.as_object().unwrap().clone());
         variants.push(("attention_shared.wgsl".into(), parameters));
     }
-    for (head, sem, kind, window) in [(64, 0, "f16", 0), (128, 0, "q8", 512), (32, 32, "q4", 0), (96, 13, "f32", 100)] {
+    for (head, sem, kind, window) in
+        [(64, 0, CacheKind::F16, 0), (128, 0, CacheKind::Q8, 512), (32, 32, CacheKind::Q4, 0), (96, 13, CacheKind::None, 100)]
+    {
         for (workgroup, tile_rows, tile_keys, keep) in [(128, 32, 32, false), (128, 64, 32, false), (256, 64, 32, true)] {
             let names = if sem > 0 { &["semantic", "geometric", "value"][..] } else { &["geometric", "value"] };
             let part = |name: &str, binding: usize| {
                 let width = if name == "semantic" { sem } else { head };
-                json!({ "kind": kind, "width": 4 * width, "head": width, "blocks": (4 * width as usize).div_ceil(32), "binding": binding })
+                Part::new(kind, 4, width, binding).parameters()
             };
             let parts: serde_json::Map<String, Value> =
                 names.iter().zip(4..).map(|(name, at)| (name.to_string(), part(name, at))).collect();

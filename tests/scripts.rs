@@ -149,6 +149,9 @@ fn a_benchmark_of_ones_own() {
     insta::assert_snapshot!(told, @r"
     exit code 1
     error: own.rhai: unknown parameter `lenghts`
+     |
+     | --set lenghts=8
+     |       ^^^^^^^
       help: did you mean `lengths`? known are: dataset, lengths
     ");
 }
@@ -254,9 +257,9 @@ paper.finish();
     exit code 1
     what was measured so far is in artifacts/RUN; go on with: caramba script broken.rhai --resume artifacts/RUN
     error: broken.rhai:7:83: nowhere.npy: No such file or directory (os error 2)
-       |
-     7 | paper.add("student", perplexity::new(#{ dataset: "nowhere.npy", block_size: 16 }).run(model));
-       |                                                                                   ^
+      |
+    7 | paper.add("student", perplexity::new(#{ dataset: "nowhere.npy", block_size: 16 }).run(model));
+      |                                                                                   ^^^
       help: check the path; it is relative to the current directory
     "#);
 }
@@ -303,17 +306,17 @@ fn a_script_gives_its_exit_status() {
     insta::assert_snapshot!(run("exit(256);"), @r"
     exit code 1
     error: a.rhai:1:1: the exit status is an integer (256): expected an integer from 0 to 255
-       |
-     1 | exit(256);
-       | ^
+      |
+    1 | exit(256);
+      | ^^^^
       help: print(...) shows a value; fail(...) ends a script with a sentence
     ");
     insta::assert_snapshot!(run("exit(\"no\");"), @r#"
     exit code 1
     error: a.rhai:1:1: the exit status is text ("no"): expected an integer from 0 to 255
-       |
-     1 | exit("no");
-       | ^
+      |
+    1 | exit("no");
+      | ^^^^
       help: print(...) shows a value; fail(...) ends a script with a sentence
     "#);
     // From within a benchmark, too; what was begun is said to be unfinished.
