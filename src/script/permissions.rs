@@ -68,7 +68,9 @@ impl Permissions {
         let mut write = options.grants.write.clone();
         write.extend(options.output.iter().chain(&options.resume).cloned());
         let named = given.iter().filter(|(name, _)| is_built_in || *name == OUTPUT);
-        write.extend(named.flat_map(|(_, texts)| texts).filter(|text| !text.is_empty()).map(PathBuf::from));
+        // What is made under a name lies beside it until it is whole.
+        let beside = |text: &String| [text.clone(), format!("{}.partial", text.trim_end_matches(['/', '\\']))];
+        write.extend(named.flat_map(|(_, texts)| texts).filter(|text| !text.is_empty()).flat_map(beside).map(PathBuf::from));
         let runs = [here].into_iter().chain(experiment.map(|experiment| folder(&experiment.directory))).collect::<Vec<_>>();
         let reals = |paths: Vec<PathBuf>| paths.iter().filter_map(|path| real(path)).collect::<Vec<_>>();
         let write = reals(write);
@@ -281,6 +283,11 @@ mod tests {
         let granted = Permissions::of(&HostOptions { grants, ..HostOptions::default() }, None, false);
         assert!(granted.write(&file, &[]).is_ok() && granted.read(&file).is_ok() && granted.run(&Command::Shell("true".into())).is_ok());
         assert!(granted.write(&directory.path().join("../b.txt"), &[]).is_err());
+        let set = vec![("student".to_owned(), directory.path().join("student").display().to_string())];
+        let built_in = Permissions::of(&HostOptions { set, ..HostOptions::default() }, None, true);
+        for (name, permitted) in [("student", true), ("student.partial", true), ("student.partial/layer", true), ("student2", false)] {
+            assert_eq!(built_in.write(&directory.path().join(name), &[]).is_ok(), permitted, "{name}");
+        }
         let all =
             Permissions::of(&HostOptions { grants: Grants { all: true, ..Grants::default() }, ..HostOptions::default() }, None, false);
         assert!(all.read(Path::new("/etc/passwd")).is_ok() && all.env("HOME").is_ok());
