@@ -41,7 +41,7 @@ if [ -z "$report" ]; then
     trap 'rm -rf "$made"' EXIT
     # The statuses of thresholds do not matter here.
     cargo run --quiet -- script full_paper.rhai --set output="$made" --set block_size=64 --set num_batches=4 --set prompt_lengths=[16,32] \
-        --set generation_lengths=[4] --set sequence_lengths=[32,64] --set timed_runs=3 --set max_runs=3 --set warmup_runs=0 >/dev/null 2>&1 || [ $? -eq 3 ]
+        --set generation_lengths=[4] --set sequence_lengths=[32,64] --set timed_runs=3 --set budget_s=5 --set warmup_runs=0 >"$made/told" 2>&1 || [ $? -eq 3 ] || { cat "$made/told" >&2; exit 1; }
     report=$(find "$made" -name report.html)
 fi
 node tools/test_page.mjs "$(browser)" "$modules/node_modules" "$report" "${2:-}"
