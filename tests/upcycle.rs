@@ -290,6 +290,8 @@ fn rivals_and_budgets_have_the_widths_that_arithmetic_gives() {
         (&[("method", "thin_keys"), ("elements", "192")], 192),
         // One key head of 32 and 32 in as many layers as it takes: 2 of 4.
         (&[("method", "gqa"), ("elements", "160")], 160),
+        // What is made of the weights alone keeps its values of 32: what is left are keys of 16.
+        (&[("method", "joint"), ("dataset", ""), ("elements", "192")], 192),
     ] {
         let report = made(set);
         assert_eq!(report["cache_elements_per_token"]["student"], 4 * elements, "{set:?}: {}", report["widths"]);
@@ -302,6 +304,8 @@ fn rivals_and_budgets_have_the_widths_that_arithmetic_gives() {
         assert_eq!(held, 4 * elements, "{set:?}");
     }
     let told = |set: &[(&str, &str)]| upcycle(&bundled(), &student, &[&small[..], set].concat()).unwrap_err().to_string();
+    let none = told(&[("method", "joint"), ("dataset", ""), ("elements", "128")]);
+    assert!(none.contains("128 elements give each of 4 key heads 32: too few for keys and values"), "{none}");
     assert!(told(&[]).contains("no widths are given"));
     assert!(told(&[("elements", "300")]).contains("more than the teacher has (256)"));
     assert!(told(&[("elements", "192"), ("sem_dim", "64")]).contains("widths are given twice"));
