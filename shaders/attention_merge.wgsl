@@ -8,8 +8,7 @@ Parameters: heads, value, split, out_stride, workgroup, seam (see attention_seam
 -#}
 {% import "attention_seam.wgsl" as seams %}
 {% set turns = (value + workgroup - 1) // workgroup %}
-// Token rows of this call; positions of a sequence; sequences times context; room for splits.
-struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
+{% include "call.wgsl" %}
 @group(0) @binding(0) var<uniform> call: Call;
 @group(0) @binding(1) var<storage, read> rows: array<vec2<u32>>;  // (sequence, position)
 @group(0) @binding(2) var<storage, read> partial: array<f32>;  // [rows, heads, splits, value + 2]

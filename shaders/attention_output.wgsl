@@ -7,8 +7,7 @@ One workgroup per row.
 Parameters: heads, value, out_stride, workgroup.
 -#}
 {% import "hadamard.wgsl" as hadamard %}
-// Token rows of this call; positions of a sequence; sequences times context; room for splits.
-struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
+{% include "call.wgsl" %}
 @group(0) @binding(0) var<uniform> call: Call;
 @group(0) @binding(1) var<storage, read_write> out: array<f32>;  // [rows, {{ out_stride }}]
 

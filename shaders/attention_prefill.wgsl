@@ -17,8 +17,7 @@ subgroup loads at once, at most), wide (load 64-bit words), ring (see cache.wgsl
 {% set most_words = load_words if subgroup else 1 %}
 {#- Sums that a score is made of: one alone would wait for itself. -#}
 {% set chains = 4 %}
-// Token rows of this call; positions of a sequence; sequences times context; room for splits.
-struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
+{% include "call.wgsl" %}
 @group(0) @binding(0) var<uniform> call: Call;
 @group(0) @binding(1) var<storage, read> rows: array<vec2<u32>>;  // (sequence, position)
 @group(0) @binding(2) var<storage, read> qkv: array<f32>;  // [rows, {{ stride }}]: q_sem, q_geo first

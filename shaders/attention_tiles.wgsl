@@ -43,8 +43,7 @@ Bytes of workgroup memory, with fours(n) = ceil(n / 4) and eights(n) = n rounded
 {% set keys_at = tile_rows * query_fours %}
 {% set values_at = keys_at if keep else 0 %}
 {% set wide = sem % 4 == 0 and geo % 4 == 0 and stride % 4 == 0 %}
-// Token rows of this call; positions of a sequence; sequences times context; room for splits.
-struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
+{% include "call.wgsl" %}
 @group(0) @binding(0) var<uniform> call: Call;
 @group(0) @binding(1) var<storage, read> rows: array<vec2<u32>>;  // (sequence, position)
 @group(0) @binding(2) var<storage, read> qkv: array<{{ "vec4<f32>" if wide else "f32" }}>;  // [rows, {{ stride }}]: q_sem, q_geo first

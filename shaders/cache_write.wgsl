@@ -24,8 +24,7 @@ learned_temp, tie_qk, latent (whether the semantic key is normalised, by the ext
 {% set k_geo = k_sem + kv_heads * sem %}
 {% set value_at = k_geo + kv_heads * geo %}
 {% set gate_at = value_at + kv_heads * value %}
-// Token rows of this call; positions of a sequence; sequences times context; room for splits.
-struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
+{% include "call.wgsl" %}
 @group(0) @binding(0) var<uniform> call: Call;
 // (sequence, position) of a row; sequence 0xffffffff: a row that is only there to fill a tile.
 @group(0) @binding(1) var<storage, read> rows: array<vec2<u32>>;

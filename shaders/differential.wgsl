@@ -6,8 +6,7 @@ Grid: (pairs, rows, 1).
 
 Parameters: pairs, value, x_stride, y_stride, eps, workgroup (a power of two).
 -#}
-// Token rows of this call; positions of a sequence; sequences times context; room for splits.
-struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
+{% include "call.wgsl" %}
 @group(0) @binding(0) var<uniform> call: Call;
 @group(0) @binding(1) var<storage, read> o: array<f32>;  // [rows, {{ x_stride }}]: [pairs, 2, value]
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;  // [rows, {{ y_stride }}]: [pairs, value]

@@ -8,8 +8,7 @@ Parameters: format, interleave, columns, first, rows (of this part), x_stride, m
 {% import "weights.wgsl" as weights %}
 {% set unit = weights.unit(format) | int %}
 {% set per_word = weights.per_word(format) | int %}
-// Token rows of this call; positions of a sequence; sequences times context; room for splits.
-struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
+{% include "call.wgsl" %}
 @group(0) @binding(0) var<uniform> call: Call;
 @group(0) @binding(1) var<storage, read> rows: array<vec2<u32>>;  // (sequence, position)
 @group(0) @binding(2) var<storage, read> history: array<u32>;  // [sequences, context + 1]: tokens

@@ -6,8 +6,7 @@ element of x and of the norm: f32, or vec4<f32> with strides in fours.
 {% set each = 2 if format.group else 1 %}
 {% set next = 3 + matrices * each %}
 {% set four = "" if x_type == "f32" else " / 4" %}
-// Token rows of this call; positions of a sequence; sequences times context; room for splits.
-struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
+{% include "call.wgsl" %}
 @group(0) @binding(0) var<uniform> call: Call;
 @group(0) @binding(1) var<storage, read> x: array<{{ x_type }}>;  // [rows, {{ x_stride }}{{ four }}]
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;  // [rows, {{ y_stride }}]

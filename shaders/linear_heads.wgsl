@@ -7,8 +7,7 @@ Grid: (outputs of all heads, token tiles, 1).
 Parameters: heads, inputs, outputs (of a head), x_stride, y_stride, y_first (where the heads begin in a row of y), half (w is half floats, two in a word; else f32),
 tokens (of a tile), workgroup.
 -#}
-// Token rows of this call; positions of a sequence; sequences times context; room for splits.
-struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
+{% include "call.wgsl" %}
 @group(0) @binding(0) var<uniform> call: Call;
 @group(0) @binding(1) var<storage, read> x: array<f32>;  // [rows, {{ x_stride }}]: [heads, inputs] first
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;  // [rows, {{ y_stride }}]: [heads, outputs] from {{ y_first }} on

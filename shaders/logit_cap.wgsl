@@ -5,8 +5,7 @@ Grid: (elements, rows, 1).
 
 Parameters: width, stride, cap, workgroup.
 -#}
-// Token rows of this call; positions of a sequence; sequences times context; room for splits.
-struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
+{% include "call.wgsl" %}
 @group(0) @binding(0) var<uniform> call: Call;
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;  // [rows, {{ stride }}]
 

@@ -6,8 +6,7 @@ Grid: (elements, rows, 1).
 
 Parameters: heads, value, stride (of qkv), out_stride, gate_at, by_head, workgroup.
 -#}
-// Token rows of this call; positions of a sequence; sequences times context; room for splits.
-struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
+{% include "call.wgsl" %}
 @group(0) @binding(0) var<uniform> call: Call;
 @group(0) @binding(1) var<storage, read> qkv: array<f32>;  // [rows, {{ stride }}]
 @group(0) @binding(2) var<storage, read_write> o: array<f32>;  // [rows, {{ out_stride }}]

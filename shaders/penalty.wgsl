@@ -12,8 +12,7 @@ struct Options { temperature: f32, top_p: f32, top_k: u32, seed_low: u32, seed_h
 @group(0) @binding(0) var<storage, read> x: array<f32>;  // [sequences, {{ stride }}]
 @group(0) @binding(1) var<storage, read> history: array<u32>;  // [sequences, context + 1]
 @group(0) @binding(2) var<storage, read> lengths: array<u32>;  // [sequences]
-// Token rows of this call; positions of a sequence; sequences times context; room for splits.
-struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
+{% include "call.wgsl" %}
 @group(0) @binding(3) var<uniform> call: Call;
 @group(0) @binding(4) var<storage, read> options: Options;
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;  // [sequences, {{ stride }}]

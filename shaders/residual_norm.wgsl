@@ -5,8 +5,7 @@ Grid: (rows, 1, 1).
 
 Parameters: width, stride (of h and x), eps, workgroup (a power of two).
 -#}
-// Token rows of this call; positions of a sequence; sequences times context; room for splits.
-struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
+{% include "call.wgsl" %}
 @group(0) @binding(0) var<uniform> call: Call;
 @group(0) @binding(1) var<storage, read> h: array<f32>;  // [rows, {{ stride }}]
 @group(0) @binding(2) var<storage, read> w: array<f32>;  // [{{ width }}]

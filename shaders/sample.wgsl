@@ -17,8 +17,7 @@ struct Options { temperature: f32, top_p: f32, top_k: u32, seed_low: u32, seed_h
 @group(0) @binding(1) var<storage, read_write> history: array<u32>;  // [sequences, context + 1]
 @group(0) @binding(2) var<storage, read_write> rows: array<vec2<u32>>;  // [sequences]: (sequence, position) of the token to come
 @group(0) @binding(3) var<storage, read_write> lengths: array<u32>;  // [sequences]
-// Token rows of this call; positions of a sequence; sequences times context; room for splits.
-struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
+{% include "call.wgsl" %}
 @group(0) @binding(4) var<uniform> call: Call;
 {% if not greedy %}
 @group(0) @binding(5) var<storage, read> options: Options;

@@ -7,8 +7,7 @@ Grid: (rows, 1, 1).
 
 Parameters: vocab, stride (of logits), workgroup.
 -#}
-// Token rows of this call; positions of a sequence; sequences times context; room for splits.
-struct Call { rows: u32, context: u32, tokens: u32, splits: u32 }
+{% include "call.wgsl" %}
 @group(0) @binding(0) var<uniform> call: Call;
 @group(0) @binding(1) var<storage, read> rows: array<vec2<u32>>;  // (sequence, position)
 @group(0) @binding(2) var<storage, read> history: array<u32>;  // [sequences, context + 1]

@@ -195,6 +195,7 @@ fn every_shader_translates() {
         "attention_fetch.wgsl",
         "attention_seam.wgsl",
         "cache.wgsl",
+        "call.wgsl",
         "gated.wgsl",
         "hadamard.wgsl",
         "linear_bindings.wgsl",
