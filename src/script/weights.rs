@@ -155,9 +155,9 @@ pub(super) mod api {
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub fn weights(context: NativeCallContext, path: &str) -> Answer<Weights> {
-        Host::of(&context)?.resolve(path)?;
-        let model = Model::open(Path::new(path), &OpenOptions::default())?;
-        model.notes.iter().for_each(|note| terminal::warn(&format!("{path}: {note}")));
+        let path = Host::of(&context)?.resolve(path)?;
+        let model = Model::open(&path, &OpenOptions::default())?;
+        model.notes.iter().for_each(|note| terminal::warn(&format!("{}: {note}", path.display())));
         Ok(Weights(Rc::new(model)))
     }
 
