@@ -257,7 +257,7 @@ fn calibration_makes_a_student_that_no_weights_alone_make() {
     assert!(!directory.path().join("calibrated.partial").exists(), "layers that were kept are gone when all are done");
     for layer in report["layers"].as_array().unwrap() {
         let of = |name: &str| layer[name].as_f64().unwrap();
-        assert!(of("score_error") < 0.9 && of("attention_kl") < 0.7 && of("output_error") < 0.7, "{layer}");
+        assert!(of("score_error") < 0.75 && of("attention_kl") < 0.55 && of("output_error") < 0.45, "{layer}");
     }
     let loss = |path: &Path| cross_entropy(path, &tokens);
     let (teacher, joint, calibrated) = (loss(&bundled()), loss(&student("joint")), loss(&student("calibrated")));
