@@ -4,9 +4,9 @@ use super::host::{Host, HostTag};
 use super::meter::Meter;
 use super::modules::Resolver;
 use super::{
-    arrays, attention, bundle, calibration, cells, charts, clock, continuation, dataset, dates, device, directory, divergence, document,
-    files, format, language, layer_store, matrix, model, model_file, modules, numbers, pairs, parameters, plain, progress, random, session,
-    share, statistics, tables, text, thresholds, tokens, weights,
+    arrays, attention, benchmark, bundle, calibration, cells, charts, clock, continuation, dataset, dates, device, directory, divergence,
+    document, files, format, language, layer_store, matrix, model, model_file, numbers, pairs, parameters, plain, progress, random,
+    session, share, statistics, tables, text, thresholds, tokens, weights,
 };
 use crate::terminal;
 use rhai::{Dynamic, Engine, Map, Module, OptimizationLevel, Scope, Token};
@@ -53,7 +53,7 @@ pub(super) const SECTIONS: &[Section] = &[
     Section { title: "Layers that are done", about: "Kept on the disk while the others are worked on.", module: layer_store::module },
     Section { title: "Clocks", about: "Time on the host, and repeated runs.", module: clock::module },
     Section { title: "Parameters", about: "What `--set` and manifests give to a script.", module: parameters::module },
-    Section { title: "Benchmarks", about: "Scripts that measure.", module: modules::module },
+    Section { title: "Benchmarks", about: "Scripts that measure.", module: benchmark::module },
     Section { title: "Cells", about: "What a run consists of, and what is known of one.", module: cells::module },
     Section { title: "Thresholds", about: "What results are held against.", module: thresholds::module },
     Section { title: "Run directories", about: "What a run leaves behind.", module: directory::module },

@@ -2,6 +2,7 @@
 
 mod arrays;
 mod attention;
+mod benchmark;
 mod bundle;
 mod calibration;
 mod cases;
