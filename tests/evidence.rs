@@ -268,8 +268,8 @@ fn mistakes_are_told_before_anything_is_measured() {
     for (text, place, named) in [
         (of(&format!("type: perplexity, {data}, block_size: 64, cache_kind: q9")), "m.yml:8:", "unknown cache kind `q9`"),
         (of("type: perplexity, dataset: nowhere.npy, block_size: 64"), "", "nowhere.npy"),
-        (of(&format!("type: perplexity, {data}, block_size: 4096")), "m.yml:8:", "longer than the context of austen-dba, 512"),
-        (of("type: latency, prompt_lengths: [510], generation_lengths: [64]"), "m.yml:8:", "more than the context of austen-dba, 512"),
+        (of(&format!("type: perplexity, {data}, block_size: 4096")), "m.yml:8:", "longer than the context of austen-dba, 2048"),
+        (of("type: latency, prompt_lengths: [2000], generation_lengths: [64]"), "m.yml:8:", "more than the context of austen-dba, 2048"),
         (of("type: latency, prompt_lengths: [], generation_lengths: [64]"), "m.yml:8:", "prompt_lengths is empty"),
         (of("type: memory, sequence_lengths: [0]"), "m.yml:8:", "a text of 0 tokens holds nothing"),
         (of("type: memory, sequence_lengths: [16], quantization_modes: [fp8]"), "m.yml:8:", "unknown cache kind `fp8`"),
