@@ -1,7 +1,7 @@
 """Distils the bundled DBA student from the bundled teacher.
 
     python distil_student.py START ../models/austen-dba [--teacher ../models/austen] [--text work]
-                             [--steps 4000] [--minutes 50] [--threads 2] [--device cpu]
+                             [--steps 150] [--minutes 50] [--threads 2] [--device cpu]
 
 START is the directory of an untrained student: `caramba script upcycle.rhai` makes it from the teacher. With --attn-dim its values are
 narrowed too, by the weights alone (one truncated SVD per key/value head): a calibrated student has narrow values already.
@@ -22,14 +22,14 @@ from torch import Tensor
 from llama import DecoupledAttention, Llama, load, save
 from training import SEED, train
 
-# Length of the sequences until which part of the training is done. A student's geometric heads turn through few frequencies: at
-# distances that it was not trained on it fails, so most of the time is spent at long contexts.
-LENGTHS = [(0.3, 512), (0.6, 1024), (1.0, 2048)]
+# The student is trained at its whole context from the first step on: its geometric heads turn through few frequencies, and shorter sequences
+# undo at long distances what calibration has done there.
+LENGTHS = [(1.0, 2048)]
 # Below the teacher's own rates: the student starts near a good place.
 MATRIX_RATE, VECTOR_RATE = 0.005, 0.002
 WARM_UP = 0.03
 KL_WEIGHT = 0.5
-DROPOUT = 0.1
+DROPOUT, WEIGHT_DECAY = 0.1, 0.05
 
 
 @torch.no_grad()
@@ -83,7 +83,7 @@ def main():
     parser.add_argument("--teacher", type=pathlib.Path, default=pathlib.Path("../models/austen"))
     parser.add_argument("--text", type=pathlib.Path, default=pathlib.Path("work"))
     parser.add_argument("--attn-dim", type=int, help="narrow the values to this width over all heads")
-    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--minutes", type=float, help="at most")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -99,8 +99,8 @@ def main():
     teacher, student = teacher.to(arguments.device), student.to(arguments.device)
     tokens, validation = numpy.load(arguments.text / "train.npy"), numpy.load(arguments.text / "validation.npy")
     curve = train(
-        student, distillation_loss(teacher, student), tokens, validation, (MATRIX_RATE, VECTOR_RATE), LENGTHS, WARM_UP,
-        arguments.steps, arguments.minutes, every=100,
+        student, distillation_loss(teacher, student), tokens, validation, (MATRIX_RATE, VECTOR_RATE), LENGTHS, WARM_UP, WEIGHT_DECAY,
+        arguments.steps, arguments.minutes, every=max(1, arguments.steps // 10),
     )  # fmt: skip
     save(student, arguments.out)
     for name in ("tokenizer.json", "tokenizer_config.json"):

@@ -1,6 +1,7 @@
 """Trains the bundled teacher from the prepared text: its tokenizer, then the model.
 
-    python train_teacher.py [--text work] [--out ../models/austen] [--steps 11000] [--minutes 55] [--threads 2] [--device cpu]
+    python train_teacher.py [--text work] [--out ../models/austen] [--steps 11000] [--dropout 0.1] [--weight-decay 0.05]
+                            [--minutes 55] [--threads 2] [--device cpu]
 
 With --minutes, a run that would take longer has its rates fall sooner. Every minute a checkpoint is written to work/teacher.pt; the same
 command goes on from it.
@@ -49,7 +50,7 @@ CONFIG = {
 LENGTHS = [(0.4, 256), (0.7, 512), (0.85, 1024), (1.0, 2048)]
 WARM_UP = 0.02
 MATRIX_RATE, VECTOR_RATE = 0.015, 0.006  # Muon's for the matrices of the blocks, Adam's for embedding and norms
-DROPOUT = 0.1
+DROPOUT, WEIGHT_DECAY = 0.1, 0.05
 
 
 def train_tokenizer(text: str) -> Tokenizer:
@@ -97,7 +98,7 @@ def prepare_tokens(text: pathlib.Path, out: pathlib.Path):
         print(f"{name}: {len(tokens):,} tokens")
 
 
-def untrained(dropout: float = DROPOUT) -> Llama:
+def untrained(dropout: float) -> Llama:
     model = Llama(CONFIG, dropout)
     for name, p in model.named_parameters():
         if p.ndim == 2:
@@ -116,6 +117,8 @@ def main():
     parser.add_argument("--text", type=pathlib.Path, default=pathlib.Path("work"))
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("../models/austen"))
     parser.add_argument("--steps", type=int, default=11000)
+    parser.add_argument("--dropout", type=float, default=DROPOUT)
+    parser.add_argument("--weight-decay", type=float, default=WEIGHT_DECAY)
     parser.add_argument("--minutes", type=float, help="at most")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -127,11 +130,11 @@ def main():
     text, out = arguments.text, arguments.out
     prepare_tokens(text, out)
 
-    model = untrained().to(arguments.device)
+    model = untrained(arguments.dropout).to(arguments.device)
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters")
     tokens, validation = numpy.load(text / "train.npy"), numpy.load(text / "validation.npy")
     train(
-        model, next_token_loss(model), tokens, validation, (MATRIX_RATE, VECTOR_RATE), LENGTHS, WARM_UP,
+        model, next_token_loss(model), tokens, validation, (MATRIX_RATE, VECTOR_RATE), LENGTHS, WARM_UP, arguments.weight_decay,
         arguments.steps, arguments.minutes, checkpoint=text / "teacher.pt",
     )  # fmt: skip
     save(model, out)

@@ -17,7 +17,6 @@ from torch import Tensor
 from llama import Llama, block_losses
 
 TOKENS_PER_STEP = 2048
-WEIGHT_DECAY = 0.05
 SEED = 1813
 
 
@@ -60,7 +59,7 @@ def orthogonal(m: Tensor) -> Tensor:
     return x.mT if tall else x
 
 
-def optimizers(model: Llama, matrix_rate: float, vector_rate: float) -> list[torch.optim.Optimizer]:
+def optimizers(model: Llama, matrix_rate: float, vector_rate: float, weight_decay: float) -> list[torch.optim.Optimizer]:
     """Muon for the matrices of the layers, Adam for the embedding and the vectors. The rates are tensors, which a recorded step reads."""
     matrices = [p for p in model.model.layers.parameters() if p.ndim == 2]
     inside = {id(p) for p in matrices}
@@ -68,7 +67,7 @@ def optimizers(model: Llama, matrix_rate: float, vector_rate: float) -> list[tor
     device = others[0].device
     on_gpu = device.type == "cuda"
     return [
-        Muon(matrices, torch.tensor(matrix_rate, device=device), weight_decay=WEIGHT_DECAY),
+        Muon(matrices, torch.tensor(matrix_rate, device=device), weight_decay=weight_decay),
         torch.optim.AdamW(
             others, torch.tensor(vector_rate, device=device), betas=(0.9, 0.95), eps=1e-10, weight_decay=0.0,
             foreach=on_gpu, capturable=on_gpu,
@@ -148,6 +147,7 @@ def train(
     rates: tuple[float, float],
     lengths: list[tuple[float, int]],
     warm_up: float,
+    weight_decay: float,
     steps: int,
     minutes: float | None = None,
     every: int = 500,
@@ -161,7 +161,7 @@ def train(
     """
     device = next(model.parameters()).device
     block = lengths[-1][1]
-    trained_by = optimizers(model, *rates)
+    trained_by = optimizers(model, *rates, weight_decay)
     batches, spent, step, curve = Batches(tokens), 0.0, 0, []
     if checkpoint and checkpoint.exists():
         state = torch.load(checkpoint)

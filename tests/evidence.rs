@@ -27,8 +27,8 @@ fn captions_say_what_was_measured() {
     let tables = std::fs::read_to_string(run.join("tables.tex")).unwrap();
     for text in [&told, &tables] {
         assert!(text.contains("q8 cache") && !text.contains("fp16") && !text.contains("q4"), "{text}");
-        // 1024 elements a token in blocks of 34 bytes for 32; what an fp16 cache would take was not measured.
-        assert!(text.contains("1088") && !text.contains("2048"), "{text}");
+        // 2048 elements a token in blocks of 34 bytes for 32; what an fp16 cache would take was not measured.
+        assert!(text.contains("2176") && !text.contains("4096"), "{text}");
     }
 }
 
@@ -211,7 +211,7 @@ fn results_name_what_measured_them() {
     let measured = &of("p")["subjects"]["teacher"];
     let files: Vec<&str> = measured["files"].as_array().unwrap().iter().map(|file| file["sha256"].as_str().unwrap()).collect();
     assert!(files.contains(&sha256(teacher).as_str()), "{measured}");
-    assert_eq!(measured["bytes_per_token"]["fp16"], 2048);
+    assert_eq!(measured["bytes_per_token"]["fp16"], 4096);
     // The dataset, too, and the script.
     assert!(of("p")["opened"][0]["path"].as_str().unwrap().ends_with("heldout.npy"), "{}", of("p")["opened"]);
     let script = &of("l")["script"];
@@ -330,7 +330,7 @@ fn the_status_says_how_it_ended() {
     // `../shared/cases/evidence/verify_only.yml`
     let verify = manifest("verify:\n- {type: kvcache, min_reduction_ratio: 1.5}");
     assert_eq!(status(&[("m.yml", &verify)], &["m.yml"]).0, 0);
-    assert_eq!(status(&[("m.yml", &verify.replace("1.5", "2.5"))], &["m.yml"]).0, 3);
+    assert_eq!(status(&[("m.yml", &verify.replace("1.5", "3.5"))], &["m.yml"]).0, 3);
     let threshold =
         |text: &str| manifest(&format!("benchmarks: [{{id: own, config: {{type: own}}, models: [student]}}]\nthresholds: [\"{text}\"]"));
     assert_eq!(status(&[own[0], ("m.yml", &threshold("student.score < 3.5"))], &["m.yml"]).0, 0);
