@@ -109,6 +109,8 @@ fn every_shader_translates() {
     }
     variants.push(("sample.wgsl".into(), json!({ "greedy": false, "vocab": 97, "stride": 128, "workgroup": 256, "ways": 7 })));
     for (width, kind) in [(1, "f32"), (4, "f32"), (1, "f16"), (4, "f16")] {
+        let size = if kind == "f32" { 8 } else { 16 };
+        variants.push(("probe_matrices.wgsl".into(), json!({ "size": size, "lanes": 32, "workgroup": 128, "turns": 64 })));
         variants.push(("probe_arithmetic.wgsl".into(), json!({ "type": kind, "width": width, "workgroup": 256, "turns": 64 })));
     }
     variants.push(("probe_nothing.wgsl".into(), json!({})));
@@ -117,7 +119,7 @@ fn every_shader_translates() {
     let decoded: Vec<Value> =
         variants.iter().filter(|(template, _)| template == "attention_decode.wgsl").map(|(_, parameters)| parameters.clone()).collect();
     for mut parameters in decoded {
-        let form = json!({ "lanes": 8, "workgroup": 128, "keys": 2, "load_words": 4, "wide": false });
+        let form = json!({ "lanes": 8, "neighbours": 32, "workgroup": 128, "keys": 2, "load_words": 4, "wide": false });
         parameters.as_object_mut().unwrap().extend(form.as_object().unwrap().clone());
         variants.push(("attention_shared.wgsl".into(), parameters));
     }
@@ -180,7 +182,7 @@ fn every_shader_translates() {
                 let parameters = json!({
                     "format": format_parameters(format), "interleave": 1, "columns": 2048, "rows": 8192, "first": 0, "tokens": tokens, "lane_rows": 2, "workgroup": workgroup,
                     "subgroup": subgroup, "subgroups": subgroups, "wide": template == "linear_lanes.wgsl" && tokens == 8, "lanes": if subgroup > 0 { subgroup } else { workgroup }, "x_stride": 2048, "y_stride": 8192,
-                    "size": if tokens == 1 { 16 } else { 8 }, "epilogue": epilogue, "bias": epilogue == "store", "norm": epilogue != "add", "norm_width": 2048, "eps": 1e-5, "unroll": true,
+                    "size": if tokens == 1 { 16 } else { 8 }, "packed": tokens == 1, "epilogue": epilogue, "bias": epilogue == "store", "norm": epilogue != "add", "norm_width": 2048, "eps": 1e-5, "unroll": true,
                 });
                 variants.push((template.to_owned(), parameters));
             }

@@ -42,6 +42,7 @@ pub const SHADERS: &[(&str, &str)] = &[
     ("output_gate.wgsl", include_str!("../../shaders/output_gate.wgsl")),
     ("penalty.wgsl", include_str!("../../shaders/penalty.wgsl")),
     ("probe_arithmetic.wgsl", include_str!("../../shaders/probe_arithmetic.wgsl")),
+    ("probe_matrices.wgsl", include_str!("../../shaders/probe_matrices.wgsl")),
     ("probe_nothing.wgsl", include_str!("../../shaders/probe_nothing.wgsl")),
     ("probe_read.wgsl", include_str!("../../shaders/probe_read.wgsl")),
     ("residual_norm.wgsl", include_str!("../../shaders/residual_norm.wgsl")),

@@ -112,8 +112,7 @@ impl Attend<'_> {
                 self.decode(gpu, "attention_decode.wgsl", &parameters, form)
             }
             Way::Shared => {
-                let parameters =
-                    json!({ "workgroup": form.workgroup, "lanes": form.lanes, "keys": form.keys, "load_words": 4, "wide": false });
+                let parameters = json!({ "workgroup": form.workgroup, "lanes": form.lanes, "neighbours": gpu.least_subgroup().max(form.lanes), "keys": form.keys, "load_words": 4, "wide": false });
                 self.decode(gpu, "attention_shared.wgsl", &parameters, form)
             }
         }

@@ -37,7 +37,7 @@ impl Job {
     }
 
     fn tokens_class(self) -> usize {
-        self.tokens.next_power_of_two().min(128)
+        self.tokens.next_power_of_two().min(2048)
     }
 }
 
@@ -49,7 +49,7 @@ pub fn measured(memo: &Memo) -> Vec<(String, Measured<Form>)> {
 /// The forms that are worth trying for a job on this device, the likeliest first.
 pub fn candidates(gpu: &Gpu, job: Job) -> Vec<Form> {
     let form = |shape| move |tokens, lane_rows, workgroup| Form { shape, tokens, lane_rows, workgroup };
-    let (lanes, shared, tiles) = (form(Shape::Lanes), form(Shape::Shared), form(Shape::Tiles));
+    let (lanes, shared, together, tiles) = (form(Shape::Lanes), form(Shape::Shared), form(Shape::Together), form(Shape::Tiles));
     let tokens = job.tokens.next_power_of_two().min(8) as u32;
     if gpu.summary().software {
         // Without subgroups every lane loads all activations: a larger tile only takes longer to compile.
@@ -84,12 +84,25 @@ pub fn candidates(gpu: &Gpu, job: Job) -> Vec<Form> {
         // Behind the others: it is taken where it was measured to be faster, and its results to be right.
         let matrices = form(Shape::Matrices);
         let across = if job.dual { 1 } else { 2 };
-        forms.extend([
-            matrices(2, across, 4 * lanes),
-            matrices(1, across, 4 * lanes),
-            matrices(2, 2 * across, 4 * lanes),
-            matrices(1, across, 8 * lanes),
-        ]);
+        forms.extend([matrices(2, across, 4 * lanes), matrices(1, across, 4 * lanes), matrices(2, 2 * across, 4 * lanes)]);
+        if job.tokens > 64 {
+            forms.extend([
+                matrices(2, across, 8 * lanes),
+                matrices(2, 2 * across, 8 * lanes),
+                matrices(4, across, 4 * lanes),
+                matrices(4, 2 * across, 4 * lanes),
+                matrices(4, 2 * across, 8 * lanes),
+            ]);
+        } else {
+            forms.push(matrices(1, 2 * across, 4 * lanes));
+        }
+    }
+    // Of long rows a subgroup alone has too little on its way from memory.
+    if tokens <= 8 && job.tokens <= 16 && job.columns >= 1024 {
+        forms.extend([together(tokens, 1, 4 * subgroup), together(tokens, 2, 4 * subgroup), together(tokens, 2, 8 * subgroup)]);
+        if tokens == 1 {
+            forms.extend([together(1, 1, 2 * subgroup), together(1, 4, 4 * subgroup)]);
+        }
     }
     let limits = gpu.limits();
     let fits = |form: &Form| {
@@ -152,6 +165,11 @@ impl Contest for Trial<'_> {
         let call = [self.tokens as u32, 0, 0, 1];
         self.gpu.write(self.product.call, 0, bytemuck::cast_slice(&call));
         self.write_input(|index| tuning::noise(index) as f32 / 1024.0 - 1.0);
+    }
+
+    // The weights of a model do not stay in a cache from one token to the next.
+    fn is_cold(&self) -> bool {
+        self.tokens <= 16
     }
 
     fn clear(&self) {

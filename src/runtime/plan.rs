@@ -517,12 +517,16 @@ impl Planner<'_> {
             }
             None => 0,
         });
+        // A graphics card's lanes wait for memory: the fewer turns each of them takes, the better.
+        let pairs = (attention.heads + attention.kv_heads) * attention.key() / 2;
+        let most = self.gpu().limits().max_compute_invocations_per_workgroup.min(512);
+        let workgroup = if self.gpu().summary().software { 64 } else { (pairs as u32).next_power_of_two().clamp(64, most) };
         let parameters = json!({
             "stride": qkv_stride,
             "heads": attention.heads, "kv_heads": attention.kv_heads,
             "sem": attention.sem, "geo": attention.geo, "value": attention.value,
             "sem_scale": attention.scale.unwrap_or_else(|| scale(attention.sem)), "geo_scale": attention.scale.unwrap_or_else(|| scale(attention.geo)),
-            "workgroup": 64,
+            "workgroup": workgroup,
             "rope": turns.is_some(), "rope_binding": optional[0], "rope_heads": attention.rope.as_ref().and_then(Rope::heads).unwrap_or(1),
             "rope_semantic": semantic_turns.is_some(), "rope_semantic_binding": optional[1],
             "extras_binding": optional[2],
