@@ -130,6 +130,8 @@ impl Gpu {
 
     /// Compiles one WGSL source with one entry point, `main`.
     fn compile(&self, name: &str, source: &str, of_script: bool) -> Result<Kernel> {
+        // What a driver does not compile is an internal error to wgpu.
+        let internal = self.device().push_error_scope(wgpu::ErrorFilter::Internal);
         let scope = self.device().push_error_scope(wgpu::ErrorFilter::Validation);
         let descriptor = wgpu::ShaderModuleDescriptor { label: Some(name), source: wgpu::ShaderSource::Wgsl(source.into()) };
         let module = if self.checked {
@@ -152,7 +154,8 @@ impl Gpu {
             compilation_options: wgpu::PipelineCompilationOptions { constants: &[], zero_initialize_workgroup_memory: false },
             cache: self.pipelines.cache(),
         });
-        if let Some(error) = pollster::block_on(scope.pop()) {
+        let refused = pollster::block_on(scope.pop());
+        if let Some(error) = pollster::block_on(internal.pop()).or(refused) {
             return Err(Error::new(format!("the shader was refused: {error}"))
                 .remedy("this is a fault of caramba or of the driver: please report it, with the output of `caramba devices`")
                 .at(name));

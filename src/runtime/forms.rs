@@ -75,7 +75,13 @@ pub fn candidates(gpu: &Gpu, job: Job) -> Vec<Form> {
     // Where subgroups may be of any size, all lanes of a workgroup share a row.
     let subgroup = gpu.subgroup_size().unwrap_or(gpu.least_subgroup()).max(32);
     let mut forms = match (tokens, job.tokens) {
-        (1, _) => vec![shared(1, 2, 2 * subgroup), shared(1, 1, 4 * subgroup), shared(1, 4, subgroup), shared(1, 2, 4 * subgroup)],
+        (1, _) => vec![
+            shared(1, 2, 2 * subgroup),
+            shared(1, 1, 4 * subgroup),
+            shared(1, 4, subgroup),
+            shared(1, 2, 4 * subgroup),
+            shared(1, 4, 2 * subgroup),
+        ],
         (2 | 4, _) => vec![shared(tokens, 2, 2 * subgroup), shared(tokens, 1, 2 * subgroup), shared(tokens, 4, 2 * subgroup)],
         (_, 8..=16) => vec![shared(8, 2, 2 * subgroup), shared(4, 2, 2 * subgroup), tiles(1, 4, 256), tiles(2, 4, 128)],
         _ => vec![tiles(4, 4, 256), tiles(8, 4, 128), tiles(8, 4, 256), tiles(4, 8, 256), tiles(2, 4, 256), shared(8, 2, 2 * subgroup)],
@@ -101,7 +107,7 @@ pub fn candidates(gpu: &Gpu, job: Job) -> Vec<Form> {
     if tokens <= 8 && job.tokens <= 16 && job.columns >= 1024 {
         forms.extend([together(tokens, 1, 4 * subgroup), together(tokens, 2, 4 * subgroup), together(tokens, 2, 8 * subgroup)]);
         if tokens == 1 {
-            forms.extend([together(1, 1, 2 * subgroup), together(1, 4, 4 * subgroup)]);
+            forms.extend([together(1, 1, 2 * subgroup), together(1, 4, 2 * subgroup), together(1, 4, 4 * subgroup)]);
         }
     }
     let limits = gpu.limits();
