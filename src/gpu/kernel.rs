@@ -6,9 +6,11 @@
 
 use super::Gpu;
 use crate::error::{Error, Result};
+use crate::terminal;
 use minijinja::Environment;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 /// Every template: `{% import %}` and `{% include %}` find each other by these names.
 pub const SHADERS: &[(&str, &str)] = &[
@@ -57,6 +59,9 @@ pub struct Kernel {
     pipeline: wgpu::ComputePipeline,
     layout: wgpu::BindGroupLayout,
 }
+
+/// Whoever waits for so many seconds wants to know for what.
+const SLOW_S: f64 = 1.0;
 
 /// The templates, and every variant made so far.
 pub(super) struct Kernels {
@@ -123,7 +128,12 @@ impl Gpu {
             return Ok(kernel.clone());
         }
         let source = render_with(&self.kernels.templates, template, parameters)?;
+        let begun = Instant::now();
         let kernel = Arc::new(self.compile(template.trim_end_matches(".wgsl"), &source, of_script)?);
+        let seconds = begun.elapsed().as_secs_f64();
+        if seconds >= SLOW_S {
+            terminal::detail(|| format!("{} took the driver {seconds:.1} s to compile", kernel.name));
+        }
         made.insert(key, kernel.clone());
         Ok(kernel)
     }
