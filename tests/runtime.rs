@@ -45,8 +45,12 @@ fn tokens(vocab: usize, count: usize) -> Vec<u32> {
 #[test]
 fn the_gl_backend_agrees_with_vulkan() {
     let vulkan = gpu(&DeviceChoice { backend: Some("vulkan".into()), ..DeviceChoice::default() });
-    let gl = Gpu::open(&DeviceChoice { backend: Some("gl".into()), ..DeviceChoice::default() })
-        .unwrap_or_else(|error| panic!("no GL adapter (Debian and Ubuntu: apt install libegl1 libgl1-mesa-dri): {error}"));
+    let gl = match Gpu::open(&DeviceChoice { backend: Some("gl".into()), ..DeviceChoice::default() }) {
+        Ok(gl) => gl,
+        // Mesa's do; a context of OpenGL 3.3, which some drivers give, has no compute shaders that wgpu can write.
+        Err(error) if !vulkan.summary().software && error.to_string().contains("compute shaders") => return println!("{error}"),
+        Err(error) => panic!("no GL adapter (Debian and Ubuntu: apt install libegl1 libgl1-mesa-dri): {error}"),
+    };
     assert_eq!(gl.summary().backend, "gl");
     // One model, with everything in it: GL drivers take long to compile.
     let (path, weights, kind) = ("decoupled/everything_grouped", WeightKind::Q8, CacheKind::Q4);
@@ -254,11 +258,11 @@ fn a_model_may_be_larger_than_a_binding() {
     let whole = gpu(&DeviceChoice::default());
     // A graphics card's rows come in tiles of 64: there must be room for those.
     let software = whole.summary().software;
-    let limit = if software { 64 << 10 } else { 256 << 10 };
+    let limit = if software { 64 << 10 } else { 512 << 10 };
     let small = gpu(&DeviceChoice { max_binding_bytes: Some(limit), ..DeviceChoice::default() });
     assert_eq!(small.summary().max_binding_bytes, limit);
     let kinds = [WeightKind::F32, WeightKind::F16, WeightKind::Q8, WeightKind::Q4];
-    for weights in if software { &kinds[..] } else { &kinds[..2] }.iter().copied() {
+    for weights in if software { &kinds[..] } else { &kinds[..1] }.iter().copied() {
         let on = |gpu: &Arc<Gpu>| {
             let before = gpu.memory().allocations();
             let network = network(gpu, austen(), weights);

@@ -1,6 +1,6 @@
 //! What a device can do at best, measured through wgpu like everything else: the roofs of a roofline.
 
-use super::{Count, Counts, Gpu, Purpose, Step, Usage};
+use super::{Buffer, Count, Counts, Gpu, Purpose, Step, Usage};
 use crate::error::{Error, Result};
 use crate::interrupt;
 use serde_json::json;
@@ -30,6 +30,12 @@ pub struct Probed {
     pub ms: Vec<f64>,
     /// What one run does: bytes or multiply-adds; 0 where there is nothing to count.
     pub work: u64,
+}
+
+/// A step that leaves nothing else in the device's caches, and what it reads: a buffer is gone when it is dropped.
+pub struct Flush {
+    pub step: Step,
+    _buffers: [Buffer; 2],
 }
 
 /// A sample takes at least so long: what submitting it costs is then lost in it.
@@ -89,11 +95,11 @@ impl Gpu {
     ///
     /// # Errors
     /// No room for it on the device.
-    pub fn flush_caches(&self) -> Result<Step> {
+    pub fn flush_caches(&self) -> Result<Flush> {
         let most = self.limits().max_storage_buffer_binding_size.min(self.limits().max_buffer_size);
-        let (workgroup, workgroups) = (256, 1024);
+        let (workgroup, workgroups, wanted) = if self.summary().software { (16, 64, 32 << 20) } else { (256, 1024, FLUSH_BYTES) };
         let piece = 64 * workgroup * workgroups;
-        let bytes = (FLUSH_BYTES.min(most) / piece).max(1) * piece;
+        let bytes = (wanted.min(most) / piece).max(1) * piece;
         let data = self.buffer("what flushes caches", bytes, Purpose::Scratch, Usage::Storage)?;
         let sums = self.buffer("the flush's sums", workgroup * workgroups * 4, Purpose::Scratch, Usage::Storage)?;
         // Memory that was never written may not even be there.
@@ -104,7 +110,8 @@ impl Gpu {
         }
         let kernel = self.kernel("probe_read.wgsl", &json!({ "workgroup": workgroup, "workgroups": workgroups, "units": bytes / 16 }))?;
         let grid = [Count::Of(workgroups as u32), Count::Of(1), Count::Of(1)];
-        self.step("flush", &kernel, vec![data.binding(), sums.binding()], grid)
+        let step = self.step("flush", &kernel, vec![data.binding(), sums.binding()], grid)?;
+        Ok(Flush { step, _buffers: [data, sums] })
     }
 
     fn probe_arithmetic(&self, kind: &str, samples: usize) -> Result<Probed> {

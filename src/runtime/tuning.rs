@@ -100,8 +100,12 @@ fn measure<C: Contest>(gpu: &Gpu, contest: &C, candidates: &[C::Form]) -> Result
     contest.begin();
     let counts = contest.counts();
     // Without room for it, what is measured is a little less like what will be.
-    let flush = if contest.is_cold() && !gpu.summary().software { gpu.flush_caches().ok() } else { None };
-    let flush = flush.as_ref();
+    let flush = if contest.is_cold() { gpu.flush_caches().ok() } else { None };
+    let flush = flush.as_ref().map(|flush| &flush.step);
+    let flush_ms = match flush {
+        Some(_) => time(gpu, flush, &[], 4, counts)?,
+        None => 0.0,
+    };
     let mut contestants: Vec<(C::Form, Vec<Step>, usize, f64)> = Vec::new();
     let mut right: Option<Vec<f32>> = None;
     for &form in candidates {
@@ -121,14 +125,14 @@ fn measure<C: Contest>(gpu: &Gpu, contest: &C, candidates: &[C::Form]) -> Result
             Some(_) => {}
         }
         let ms = time(gpu, None, &steps, 1, counts)?;
-        let repeats = ((ROUND_MS / ms.max(1e-3)) as usize).clamp(1, MOST_REPEATS);
+        let repeats = ((ROUND_MS / (ms + flush_ms).max(1e-3)) as usize).clamp(1, MOST_REPEATS);
         contestants.push((form, steps, repeats, f64::MAX));
     }
     // In turns: what disturbs the machine for a while disturbs all of them.
     let mut flushing = f64::MAX;
     for _ in 0..ROUNDS {
         if flush.is_some() {
-            flushing = flushing.min(time(gpu, flush, &[], MOST_REPEATS, counts)?);
+            flushing = flushing.min(time(gpu, flush, &[], ((ROUND_MS / flush_ms.max(1e-3)) as usize).clamp(1, MOST_REPEATS), counts)?);
         }
         for (_, steps, repeats, best) in &mut contestants {
             interrupt::check()?;
