@@ -1,7 +1,7 @@
 """Distils the bundled DBA student from the bundled teacher.
 
     python distil_student.py START ../models/austen-dba [--teacher ../models/austen] [--text work]
-                             [--steps 150] [--minutes 50] [--threads 2] [--device cpu]
+                             [--steps 450] [--minutes 50] [--threads 2] [--device cpu]
 
 START is the directory of an untrained student: `caramba script upcycle.rhai` makes it from the teacher. With --attn-dim its values are
 narrowed too, by the weights alone (one truncated SVD per key/value head): a calibrated student has narrow values already.
@@ -83,7 +83,7 @@ def main():
     parser.add_argument("--teacher", type=pathlib.Path, default=pathlib.Path("../models/austen"))
     parser.add_argument("--text", type=pathlib.Path, default=pathlib.Path("work"))
     parser.add_argument("--attn-dim", type=int, help="narrow the values to this width over all heads")
-    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--steps", type=int, default=450)
     parser.add_argument("--minutes", type=float, help="at most")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")

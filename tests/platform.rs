@@ -72,8 +72,8 @@ fn several_checkpoints_are_compared() {
     assert_eq!(report(made)["summary"]["reference"].as_str().or(report(made)["reference"].as_str()).unwrap_or("baseline"), "baseline");
     let found = perplexities(made, "perplexity.csv");
     // Those of the models that the checkpoints were made of, on the first four blocks of 64 tokens.
-    assert!(found[0].0 == "baseline" && (found[0].1 - 22.13).abs() < 0.02, "{found:?}");
-    assert!(found[1].0 == "sem8" && (found[1].1 - 22.58).abs() < 0.02, "{found:?}");
+    assert!(found[0].0 == "baseline" && (found[0].1 - 25.25).abs() < 0.02, "{found:?}");
+    assert!(found[1].0 == "sem8" && (found[1].1 - 31.25).abs() < 0.02, "{found:?}");
     assert_eq!((rows(made, "latency.csv").len(), rows(made, "memory.csv").len(), rows(made, "context.csv").len()), (6, 4, 2));
     assert!(told.contains("downstream_accuracy of sem8 was not measured: the questions of winogrande are"), "{told}");
 }
@@ -89,7 +89,7 @@ fn an_upcycle_is_verified_and_measured() {
     assert_eq!(told.matches("has no tokenizer of its own").count(), 1, "{told}");
     let made = std::fs::read_dir(directory.path().join("research/upcycle")).unwrap().next().unwrap().unwrap().path();
     let found = perplexities(&made, "perplexity.csv");
-    assert!(found.len() == 2 && found[1].0 == "student" && (found[1].1 - 22.58).abs() < 0.02, "{found:?}");
+    assert!(found.len() == 2 && found[1].0 == "student" && (found[1].1 - 31.25).abs() < 0.02, "{found:?}");
     let report = report(&made);
     let checks: Vec<_> = report["verification"].as_array().unwrap().iter().map(|check| check["benchmark_id"].as_str().unwrap()).collect();
     assert_eq!(checks, ["compare", "eval"]);
@@ -113,7 +113,7 @@ fn decoupled_checkpoints_with_all_heads_load() {
     assert!(told.contains("keys and values for every head, and not the 2 key/value heads that n_kv_heads says"), "{told}");
     let made = std::fs::read_dir(directory.path().join("research/small")).unwrap().next().unwrap().unwrap().path();
     let found = perplexities(&made, "perplexity.csv");
-    assert!((found[1].1 - 22.58).abs() < 0.02, "{found:?}");
+    assert!((found[1].1 - 31.25).abs() < 0.02, "{found:?}");
     // The keys and values of all heads are in the cache.
     let bytes: Vec<String> = rows(&made, "memory.csv").iter().map(|row| row["bytes_per_token"].clone()).collect();
     assert_eq!(bytes, ["4096", "4096", "3072", "3072"]);

@@ -286,7 +286,7 @@ fn rivals_and_budgets_have_the_widths_that_arithmetic_gives() {
     for (set, elements) in [
         (&[("elements", "384")][..], 384),
         (&[("bytes", "3072")], 384),
-        (&[("elements", "260")], 256),
+        (&[("elements", "259")], 256),
         (&[("method", "thin_keys"), ("elements", "384")], 384),
         // One key head of 64 and 64 in as many layers as it takes: 2 of 4.
         (&[("method", "gqa"), ("elements", "320")], 320),
