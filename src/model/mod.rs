@@ -9,7 +9,7 @@ mod file;
 mod gguf;
 mod hashes;
 mod hub;
-pub(crate) use hub::cache as hub_cache;
+pub(crate) use hub::{cache as hub_cache, would_fetch};
 mod huggingface;
 mod inventory;
 mod names;

@@ -29,7 +29,7 @@ impl ModelFile {
         let path = source.remove("path").and_then(|path| path.into_immutable_string().ok());
         let path = path.ok_or_else(|| Error::new("a model's map has no `path`").remedy("write #{ path: \"...\", weights: \"f16\" }"))?;
         let choice = LoadChoice::of(context, source)?;
-        let model = Arc::new(crate::model::Model::open(&Host::of(context)?.resolve(&path)?, &choice.open)?);
+        let model = Arc::new(crate::model::Model::open(&Host::of(context)?.resolve_model(&path)?, &choice.open)?);
         // A model is read to check a plan, and again to be loaded.
         let host = Host::of(context)?;
         let notes = model.notes.iter().map(|note| format!("{path}: {note}"));

@@ -107,6 +107,11 @@ pub fn locate(path: &Path) -> Result<PathBuf> {
     fetch::fetch(&name, cache().as_deref(), path)
 }
 
+/// Whether opening `path` would fetch something.
+pub(crate) fn would_fetch(path: &Path) -> bool {
+    find_in(path, cache().as_deref()).is_err_and(|name| !name.may_be_a_path())
+}
+
 /// Whether `path` names a model on the hub, written so that it can be nothing else or found in the cache.
 pub fn is_hub_name(path: &Path) -> bool {
     !path.exists() && Name::parse(path).is_some_and(|name| name.explicit || cache().is_some_and(|cache| name.find(&cache).is_some()))
