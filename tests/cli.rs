@@ -475,6 +475,28 @@ fn an_adapter_that_there_is_not_is_told() {
     assert!(told.starts_with("exit code 1\n0  ") && told.contains("error: no adapter `Voodoo 2`\n  help: there are 0: "), "{told}");
 }
 
+/// A device that nobody meant, and a driver that is not there: both are said.
+#[test]
+fn a_device_without_a_name_and_a_driver_that_is_not_there_are_told() {
+    for arguments in [&["--device", ""][..], &["--device="], &["--device", "  "]] {
+        let told = caramba(&[&["-e", "print(device().name)"], arguments].concat());
+        assert!(
+            told.starts_with("exit code 1")
+                && told.contains("--device: the name of the adapter is empty")
+                && told.contains("there are 0: "),
+            "{told}"
+        );
+    }
+    for variable in ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut command = assert_cmd::Command::cargo_bin("caramba").unwrap();
+        let output =
+            command.current_dir(directory.path()).env(variable, "/no/such/icd.json").args(["-e", "print(device().name)"]).output().unwrap();
+        let told = common::cli::shown(&output);
+        assert!(told.contains(&format!("{variable} names the driver /no/such/icd.json, and nothing is there")), "{told}");
+    }
+}
+
 #[test]
 fn the_script_api_is_at_hand() {
     assert_eq!(caramba(&["api"]), format!("exit code 0\n{}", include_str!("../docs/script-api.md").trim_end()));

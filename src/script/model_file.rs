@@ -64,6 +64,16 @@ pub(super) mod api {
         of_map(context, Map::from_iter([("path".into(), path.to_owned().into())]))
     }
 
+    /// What the model at a path is called where it has no other name: that of its file or directory, or of its repository on the hub.
+    ///
+    /// # Example
+    /// ```rhai
+    /// assert(model_name("models/SmolLM2.Q8_0.gguf") == "SmolLM2.Q8_0" && model_name("hf://someone/tiny@v2") == "tiny", "by their files");
+    /// ```
+    pub fn model_name(path: &str) -> String {
+        crate::model::name_of(std::path::Path::new(path))
+    }
+
     /// Loads it on the device.
     #[rhai_fn(name = "load", return_raw, volatile)]
     pub fn load(context: NativeCallContext, file: ModelFile) -> Answer<Model> {
