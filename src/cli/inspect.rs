@@ -13,7 +13,7 @@ use crate::terminal;
 use clap::Args;
 use serde_json::{Value, json};
 
-/// Show a model's architecture, its tensors, and the bytes per token of each cache kind; or what a dataset holds
+/// Show a model's architecture, tensors and bytes per token of each cache kind, or what a dataset holds
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -30,7 +30,7 @@ pub struct Inspect {
     /// One JSON object in place of the text
     #[arg(long)]
     json: bool,
-    /// How the token ids of a dataset are stored that doesn't say it itself (.bin): uint16, uint32, ...
+    /// How the ids of a dataset are stored that doesn't say it itself (.bin): uint16, uint32
     #[arg(long, value_name = "TYPE")]
     dtype: Option<String>,
 }

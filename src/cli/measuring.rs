@@ -18,7 +18,7 @@ pub struct Measuring {
     /// The directory above the run's [default: artifacts]
     #[arg(long, short, value_name = "DIR", env = "CARAMBA_OUTPUT", hide_env_values = true)]
     output: Option<PathBuf>,
-    /// How token ids are stored in files that don't say it themselves (.bin): uint16, uint32, ...
+    /// How token ids are stored in files that don't say it themselves (.bin): uint16, uint32
     #[arg(long, value_name = "TYPE", help_heading = "Data")]
     dtype: Option<String>,
     /// List the cells that would be measured, but measure none

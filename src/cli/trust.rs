@@ -22,7 +22,7 @@ pub struct Trust {
     /// Let the script read environment variables
     #[arg(long)]
     allow_env: bool,
-    /// Let the script fetch models from the hub that you have not named (those on the command line and in the manifest it may)
+    /// Let the script fetch models from the hub that neither you nor your manifest have named
     #[arg(long)]
     allow_net: bool,
     /// Let the script do everything: for work that you trust

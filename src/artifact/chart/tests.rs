@@ -272,7 +272,7 @@ fn mistakes_say_where() {
             Err(error) => error.to_string(),
         }
     };
-    insta::assert_snapshot!(line(|chart| chart["serie"] = json!([])), @"unknown field `serie`, expected one of `title`, `x`, `y`, `series`, `size`");
+    insta::assert_snapshot!(line(|chart| chart["serie"] = json!([])), @"unknown field `serie`, expected one of `title`, `x`, `y`, `series`, `size`, `panels`");
     insta::assert_snapshot!(line(|chart| chart["series"][1]["colour"] = json!(1)), @"series[1]: unknown field `colour`, expected one of `name`, `group`, `kind`, `points`, `line`, `markers`, `band`, `color`, `marker`, `dash`");
     insta::assert_snapshot!(line(|chart| chart["series"][1]["points"][2] = json!([1, 2, 3])), @"series[1]: points[2]: invalid length 3, expected a point: [x, y], [x, y, low, high], or a map with x, y and, if there is an interval, low and high");
     insta::assert_snapshot!(line(|chart| chart["series"][0]["points"][0] = json!({ "x": 1, "y": "fast" })), @r#"series[0]: points[0]: invalid type: string "fast", expected a number, or nothing where it is missing"#);

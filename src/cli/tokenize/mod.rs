@@ -32,7 +32,7 @@ uint16 where the vocabulary allows it, else as uint32. DATA.npy.json beside a da
 Examples:
   caramba tokenize models/SmolLM2-135M book.txt -o book.npy
   caramba tokenize models/SmolLM2-135M corpus/ --split train=0.95,val=0.05 -o corpus.npy
-  caramba tokenize models/SmolLM2-135M dump.jsonl.zst --field text --shard-tokens 100000000 -o dump.bin")]
+  caramba tokenize models/SmolLM2-135M dump.jsonl.zst --shard-tokens 100000000 -o dump.npy")]
 pub struct Tokenize {
     #[command(flatten)]
     model: ModelArgument,
