@@ -11,7 +11,13 @@ use std::rc::Rc;
 
 #[export_module]
 pub(super) mod api {
-    /// What went wrong: what `catch (error)` holds when a function of caramba failed.
+    /// What went wrong: what `catch (error)` holds, whether a function of caramba has failed or the language itself. `${error}` is all of it.
+    ///
+    /// # Example
+    /// ```rhai
+    /// try { [1, 2][7] } catch (error) { print(`${error.at}: ${error.message}`); }
+    /// try { 1 / 0 } catch (error) { assert(error.help.contains("floats"), error.help); }
+    /// ```
     pub type Error = crate::error::Error;
 
     /// The sentence that says what is wrong.
@@ -24,6 +30,14 @@ pub(super) mod api {
     #[rhai_fn(get = "help", pure)]
     pub fn help(error: &mut Error) -> Dynamic {
         error.help().map_or(Dynamic::UNIT, |help| help.to_owned().into())
+    }
+
+    /// Where: the place in a script, a file, a key; or `()`.
+    #[rhai_fn(get = "at", pure)]
+    pub fn place(error: &mut Error) -> Dynamic {
+        let mut places: Vec<&str> = error.places().collect();
+        places.reverse();
+        if places.is_empty() { Dynamic::UNIT } else { places.join(": ").into() }
     }
 
     /// Everything about it.

@@ -6,7 +6,7 @@ use super::failure::Answer;
 use super::host::Host;
 use super::parameters::Parameters;
 use super::tokens::hex;
-use super::{check, engine, pairs};
+use super::{check, engine, rewrite};
 use crate::assets::SCRIPTS;
 use crate::error::{At, Error, Result, unknown};
 use crate::terminal;
@@ -68,7 +68,7 @@ impl Script {
         let written = readable(&self.text);
         host.add_source(&self.name, &written, Vec::new());
         let mut ast = parse(&written)?;
-        let (text, insertions) = pairs::rewrite(&ast, &written);
+        let (text, insertions) = rewrite::rewrite(&ast, &written);
         if !insertions.is_empty() {
             host.add_source(&self.name, &written, insertions);
             ast = parse(&text)?;

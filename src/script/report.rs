@@ -81,6 +81,19 @@ pub(super) fn report(engine: &Engine, host: &Host, main: &str, error: EvalAltRes
     told(host, said, &source, position, &calls)
 }
 
+/// An error of the engine that a script has caught, as one for it to ask: with the place, and without the lines that a person would be shown.
+pub(super) fn caught(engine: &Engine, host: &Host, source: &str, error: EvalAltResult) -> Error {
+    let known = host.source(source);
+    let text = known.as_ref().map_or("", |known| &known.text);
+    let position = known.as_ref().map_or(error.position(), |known| known.place(error.position()));
+    let said = said(engine, &error, text, position);
+    let error = Error::new(said.message).at(located(source, said.place.or_else(|| place_of(position))));
+    match said.help {
+        Some(help) => error.remedy(help),
+        None => error,
+    }
+}
+
 /// What is said, at a place of a script, with who called it.
 fn told(host: &Host, said: Said, source: &str, position: Position, calls: &[Call]) -> Error {
     let seen = |source: &str, position: Position| match host.source(source) {

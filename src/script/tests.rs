@@ -477,7 +477,22 @@ fn errors_can_be_caught_and_asked() {
     run(r#"
         try { tokens([-1]); assert(false, "not reached"); }
         catch (error) { assert(error.message.contains("token 0") && error.help == (), `${error}`); }
-        try { fail("a", "b"); } catch (error) { assert(error.message == "a" && error.help == "b", "both"); }
+        try { fail("a", "b"); } catch (error) { assert(error.message == "a" && error.help == "b" && error.at == (), "both"); }
+        // The engine's own, as they would be shown.
+        fn f(x) { x.push(2) }
+        fn g(x) { f(x) }
+        try { f(5); } catch (error) { assert(error.message.contains("`push`") && error.at.contains(":6:"), `${error}`); }
+        try { g(5); } catch (error) { assert(error.message.contains("`push`") && error.at.contains(":6:"), `${error}`); }
+        try { [1, 2][7] } catch (error) { assert(error.message.contains("out of bounds") && error.at.contains(":10:"), `${error}`); }
+        try { 1 / 0 } catch (error) { assert(error.help.contains("infinity"), `${error}`); }
+        let m = #{ a: 1 };
+        try { m.b } catch (error) { assert(error.message == "the map has no `b`" && error.help.contains("map.get"), `${error}`); }
+        try { [1].map(|x| x + m) } catch (error) { assert(error.message.contains("+") && error.at.contains(":14:"), `${error}`); }
+        // What a script has thrown is what it has thrown.
+        try { throw "x"; } catch (error) { assert(error == "x", `${error}`); }
+        try { throw #{ code: 5 }; } catch (error) { assert(error.code == 5, `${error}`); }
+        try { throw 7; } catch { }
+        for (name, value) in m { try { value.push(1) } catch (e) { assert(e.at.contains(":19:46"), `${e}`); } }
     "#)
     .unwrap();
 }
@@ -521,4 +536,27 @@ fn clocks_and_warm_up() {
     "#)
     .unwrap();
     assert!(error("settle(#{ mots: 6 }, || 1);").contains("did you mean `most`?"));
+}
+
+#[test]
+fn parquet_files_are_read() {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/parquet");
+    run(&format!(
+        r#"
+        const HERE = "{directory}";
+        let about = parquet_columns(HERE + "/none.parquet");
+        assert(about.columns == ["id", "text", "tags"] && about.rows == 20, `${{about}}`);
+        for name in ["none", "snappy", "gzip", "lz4"] {{
+            let rows = read_parquet(HERE + `/${{name}}.parquet`);
+            assert(rows.len == 20 && rows[19] == #{{ id: 19, text: "naïve 東京", tags: ["a"] }}, `${{rows[19]}}`);
+            assert(rows[2].text == () && rows[1].text == "", "what is missing is not what is empty");
+        }}
+        assert(read_parquet(HERE + "/snappy.parquet", "id").sum() == 190, "a column");
+        assert(read_parquet(HERE + "/snappy.parquet", #{{ columns: ["tags", "id"], rows: 2 }}) == [#{{ id: 0, tags: ["a"] }}, #{{ id: 1, tags: ["a"] }}], "some of it");
+        try {{ read_parquet(HERE + "/none.parquet", "txt") }}
+        catch (error) {{ assert(error.message.contains("`txt`") && error.help.contains("id, text, tags") && error.at.ends_with("none.parquet"), `${{error}}`); }}
+        try {{ read_parquet(HERE + "/zstd.parquet") }} catch (error) {{ assert(error.help.contains("snappy"), `${{error}}`); }}
+    "#
+    ))
+    .unwrap();
 }
