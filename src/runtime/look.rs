@@ -40,6 +40,9 @@ pub struct Looked<'a> {
     pub queries: Option<&'a [Vec<usize>]>,
 }
 
+/// What is done where a pass has been stopped: the place, the rows of the pass, where each list begins.
+type Visit<'a> = dyn FnMut(&Session, Place, &[Row], &[usize]) -> Result<()> + 'a;
+
 /// Bytes of weights that are on the device at once.
 const BATCH_BYTES: usize = 16 << 20;
 
@@ -166,12 +169,7 @@ impl Session {
         result
     }
 
-    fn stopping_at(
-        &self,
-        starts: &[usize],
-        is_wanted: impl Fn(Place) -> bool,
-        visit: &mut dyn FnMut(&Session, Place, &[Row], &[usize]) -> Result<()>,
-    ) -> Result<()> {
+    fn stopping_at(&self, starts: &[usize], is_wanted: impl Fn(Place) -> bool, visit: &mut Visit) -> Result<()> {
         let steps: Vec<_> = self.prefill.plan.steps(1).collect();
         let mut places = Vec::new();
         let mut layers = 0;

@@ -89,13 +89,16 @@ pub fn check(device: usize, checks: impl IntoIterator<Item = (String, String, &'
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
+/// Compares what was found with what is expected, within a tolerance; `what` names it.
+type Near<'a> = dyn Fn(&str, &[f32], &[f32], f32) + 'a;
+
 /// Looks into the second pieces of two texts: hidden states and attention weights beside those of the oracle.
 fn look(
     what: &str,
     session: &mut Session,
     texts: &[Vec<u32>; 2],
     passes: &[super::reference::Pass; 2],
-    near: &dyn Fn(&str, &[f32], &[f32], f32),
+    near: &Near,
     (on_states, on_weights): (f32, f32),
 ) {
     let architecture = session.network().model().architecture.clone();
