@@ -6,7 +6,7 @@ use super::report;
 use crate::error::Error;
 use regex::Regex;
 use rhai::plugin::*;
-use rhai::{EvalAltResult, Map};
+use rhai::{EvalAltResult, INT, Map};
 use std::sync::LazyLock;
 
 /// A sentence of the engine with its place: `Variable not found: x @ 'a.rhai' (line 3, position 5)`, before what called it.
@@ -47,6 +47,8 @@ fn kind_of(sentence: &str, position: Position) -> EvalAltResult {
         E::ErrorDataRace(String::new(), position)
     } else if sentence.starts_with("Unknown property ") {
         E::ErrorDotExpr(sentence.to_owned(), position)
+    } else if let Some((is_text, index, length)) = bounds(sentence) {
+        if is_text { E::ErrorStringBounds(length, index, position) } else { E::ErrorArrayBounds(length, index, position) }
     } else if sentence == "For loop expects iterable type" {
         E::ErrorFor(position)
     } else if sentence == "'this' not bound" {
@@ -58,6 +60,14 @@ fn kind_of(sentence: &str, position: Position) -> EvalAltResult {
     } else {
         E::ErrorArithmetic(sentence.to_owned(), position)
     }
+}
+
+/// `Array index 5 out of bounds: only 2 elements in array`: whether it is of a text, the index, how many there are.
+fn bounds(sentence: &str) -> Option<(bool, INT, usize)> {
+    let (what, rest) = sentence.split_once(" index ")?;
+    let (index, held) = rest.split_once(" out of bounds: ")?;
+    let held = held.strip_prefix("only ").and_then(|held| held.split(' ').next()).map_or(Some(0), |held| held.parse().ok())?;
+    Some((what == "String", index.parse().ok()?, held)).filter(|_| what == "Array" || what == "String")
 }
 
 /// The map that the engine makes of an error of its own, as an error; `None`: it is something else.

@@ -17,6 +17,20 @@ fn draw<T: Chart + DeserializeOwned>(run: &Run, name: &str, chart: Map) -> Answe
     Ok(())
 }
 
+/// Whether a map describes the chart that this function draws.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn fits(function: &str, chart: Map) -> Result<()> {
+    let map = chart.into();
+    match function {
+        "line_chart" => described::<LineChart>(function, &map).map(drop),
+        "histogram" => described::<Histogram>(function, &map).map(drop),
+        "heatmap" => described::<Heatmap>(function, &map).map(drop),
+        _ => Ok(()),
+    }
+}
+
 fn number_of(value: &Dynamic) -> Result<f64> {
     let number = value.as_float().ok().or_else(|| value.as_int().ok().map(|value| value as FLOAT));
     number.ok_or_else(|| Error::new(format!("expected a number, and got {}", super::values::described(value))))

@@ -83,6 +83,17 @@ pub(super) mod api {
         Ok(json_of(path, &text_up_to(&context, path, MAX_JSON)?, 1)?)
     }
 
+    /// What a text of JSON says.
+    ///
+    /// # Example
+    /// ```rhai
+    /// assert(parse_json("{\"a\": [1, 2.5, null]}").a == [1, 2.5, ()], "any value");
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn parse_json(text: &str) -> Answer<Dynamic> {
+        Ok(json_of("the text", text, 1)?)
+    }
+
     /// What a file of JSON lines holds: an array of one value for each line that is not empty.
     #[rhai_fn(return_raw, volatile)]
     pub fn read_jsonl(context: NativeCallContext, path: &str) -> Answer<Array> {

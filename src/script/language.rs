@@ -105,6 +105,28 @@ pub(super) mod api {
         if condition { Ok(()) } else { Err(Error::new(format!("not as it should be: {message}")).into()) }
     }
 
+    /// The same, without saying more.
+    #[rhai_fn(name = "assert", return_raw, volatile)]
+    pub fn assert_silently(condition: bool) -> Answer<()> {
+        if condition {
+            return Ok(());
+        }
+        Err(Error::new("what is asserted here does not hold").remedy("assert(condition, `${value}`) shows a value with it").into())
+    }
+
+    /// The integers from 0 up to `end`, which is not one of them: `0..end`.
+    ///
+    /// # Example
+    /// ```rhai
+    /// let total = 0;
+    /// for index in range(4) { total += index; }
+    /// assert(total == 6, "0, 1, 2, 3");
+    /// ```
+    #[rhai_fn(name = "range")]
+    pub fn range_to(end: INT) -> std::ops::Range<INT> {
+        0..end
+    }
+
     /// Says something in passing, on standard error.
     #[rhai_fn(volatile)]
     pub fn note(text: &str) {

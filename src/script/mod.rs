@@ -27,6 +27,7 @@ mod failure;
 mod files;
 mod format;
 mod generation;
+mod habits;
 mod hints;
 mod host;
 mod interactive;

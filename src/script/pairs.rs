@@ -25,6 +25,18 @@ pub(super) mod api {
     /// ```
     pub type Entry = super::Entry;
 
+    /// What stands under a name, or `otherwise` where there is nothing.
+    ///
+    /// # Example
+    /// ```rhai
+    /// let options = #{ context: 512 };
+    /// assert(options.get("context", 1024) == 512 && options.get("seed", 1) == 1, "given, and not");
+    /// ```
+    #[rhai_fn(name = "get", pure)]
+    pub fn get_or(map: &mut Map, name: &str, otherwise: Dynamic) -> Dynamic {
+        map.get(name).cloned().unwrap_or(otherwise)
+    }
+
     /// Its name.
     #[rhai_fn(get = "name", pure)]
     pub fn name(entry: &mut Entry) -> String {

@@ -1,6 +1,7 @@
 //! From a script's values to plain data and back: JSON, YAML, CSV fields, options given as a map.
 
 use super::failure::Answer;
+use super::habits;
 use super::numbers::Numbers;
 use super::tokens::Tokens;
 use crate::artifact::Field;
@@ -233,7 +234,10 @@ impl Options {
     pub(super) fn finish(self) -> Result<()> {
         match self.map.keys().next() {
             None => Ok(()),
-            Some(key) => Err(unknown(self.what, key, self.known.iter().copied())),
+            Some(key) => Err(match habits::option(key, self.known.iter().copied()) {
+                Some(meant) => Error::new(format!("unknown {} `{key}`", self.what)).remedy(format!("did you mean `{meant}`?")),
+                None => unknown(self.what, key, self.known.iter().copied()),
+            }),
         }
     }
 }
