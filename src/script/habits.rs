@@ -54,8 +54,8 @@ pub(super) const WORDS: &[(&str, &str)] = &[
     ("std", "write `print(value)`"),
 ];
 
-/// Functions and methods of other languages, and what scripts call instead.
-pub(super) const FUNCTIONS: &[(&str, &str)] = &[
+/// Functions, methods and properties of other languages, and what scripts call instead; `!` before what is a sentence of its own.
+const FUNCTIONS: &[(&str, &str)] = &[
     ("append", "values.push(value)"),
     ("add", "values.push(value)"),
     ("extend", "values.append(others), or values += others"),
@@ -118,8 +118,8 @@ pub(super) const FUNCTIONS: &[(&str, &str)] = &[
     ("reshape", "numbers.rows(width)"),
     ("astype", "tokens(values), numbers(values)"),
     ("generate", "let session = model.session(); session.prefill(model.tokenize(text)); session.generate(#{ max_tokens: 64 })"),
-    ("to", "a model lies on the device that --device chooses"),
-    ("cuda", "a model lies on the device that --device chooses"),
+    ("to", "!a model lies on the device that --device chooses"),
+    ("cuda", "!a model lies on the device that --device chooses"),
     ("n_layers", "model.layers"),
     ("num_layers", "model.layers"),
     ("num_hidden_layers", "model.layers"),
@@ -132,8 +132,8 @@ pub(super) const FUNCTIONS: &[(&str, &str)] = &[
     ("device", "device()"),
     ("Error", "fail(\"what is wrong\", \"what to do\")"),
     ("Exception", "fail(\"what is wrong\", \"what to do\")"),
-    ("request", "read_text(path) of a file: scripts reach no network"),
-    ("fetch", "read_text(path) of a file: scripts reach no network"),
+    ("request", "!scripts reach no network: read_text(path) reads a file"),
+    ("fetch", "!scripts reach no network: read_text(path) reads a file"),
     ("hidden_state", "session.hidden_states(tokens, #{ layers: 5 })"),
     ("attentions", "session.attention_weights(tokens, #{ layers: 5 })"),
     ("read_parquet_file", "read_parquet(path)"),
@@ -180,6 +180,12 @@ const OPTIONS: &[(&str, &str)] = &[
     ("head", "heads"),
     ("query", "queries"),
 ];
+
+/// What scripts have instead of a function, method or property of another language.
+pub(super) fn instead(name: &str) -> Option<String> {
+    let (_, help) = FUNCTIONS.iter().find(|(other, _)| *other == name)?;
+    Some(help.strip_prefix('!').map_or_else(|| format!("write {help}"), str::to_owned))
+}
 
 /// The option that another program calls `name`, if it is one of `known`.
 pub(super) fn option<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {

@@ -1,7 +1,7 @@
 //! What to do about a mistake: the names that were meant, the bracket that is missing, the types that fit.
 
 use super::catalog::{Catalog, Form, nearest, plain_type};
-use super::habits::{FUNCTIONS, WORDS, foreign};
+use super::habits::{WORDS, foreign, instead};
 use crate::diagnostics::Place;
 use crate::error::Error;
 use regex::Regex;
@@ -101,8 +101,8 @@ pub(super) fn syntax(catalog: &Catalog, kind: &ParseErrorType, text: &str, place
         ParseErrorType::PropertyExpected if word_at(text, place) == "eval" => {
             Said::with("there is no `eval`", "a model computes and does not learn: leave it out")
         }
-        ParseErrorType::PropertyExpected if let Some((name, help)) = FUNCTIONS.iter().find(|(name, _)| *name == word_at(text, place)) => {
-            Said::with(format!("there is no `{name}`"), format!("write {help}"))
+        ParseErrorType::PropertyExpected if let Some(help) = instead(&word_at(text, place)) => {
+            Said::with(format!("there is no `{}`", word_at(text, place)), help)
         }
         ParseErrorType::Reserved(name) => {
             Said::with(format!("`{name}` is a word of the language"), format!("choose another name, such as `{name}_`"))
@@ -306,8 +306,8 @@ fn declared(text: &str) -> Vec<&str> {
 /// A function or method that there is not. `known` are those that could be meant; `otherwise` is said where none is near.
 pub(super) fn no_function<'a>(message: &str, name: &str, known: impl Iterator<Item = &'a str>, otherwise: &str) -> Error {
     let known: Vec<&str> = known.collect();
-    let help = match (FUNCTIONS.iter().find(|(word, _)| *word == name), nearest(name, known.into_iter())) {
-        (Some((_, help)), _) => format!("write {help}"),
+    let help = match (instead(name), nearest(name, known.into_iter())) {
+        (Some(help), _) => help,
         (None, Some(near)) => format!("did you mean `{near}`?"),
         (None, None) => otherwise.to_owned(),
     };
@@ -333,8 +333,8 @@ pub(super) fn no_property(catalog: &Catalog, kind: &str, property: &str, written
     if catalog.methods(kind).any(|name| name == property) {
         return error.remedy(format!("it is a method: write {property}()"));
     }
-    if let Some((_, help)) = FUNCTIONS.iter().find(|(name, _)| *name == property) {
-        return error.remedy(format!("write {help}"));
+    if let Some(help) = instead(property) {
+        return error.remedy(help);
     }
     let method = nearest(property, catalog.methods(kind)).map(|near| format!("did you mean `{near}()`? "));
     match (nearest(property, known.iter().copied()).map(|near| format!("did you mean `{near}`? ")).or(method), known.is_empty()) {

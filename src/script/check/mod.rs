@@ -305,6 +305,12 @@ impl<'a> Checker<'a> {
         if same_number.is_empty() || self.own.contains_key(call.name.as_str()) {
             return;
         }
+        let is_text = |at: &usize| given[*at].as_deref() == Some("text");
+        let of_tokens = |at: &usize| same_number.iter().all(|form| form.parameter(*at) == Some("tokens"));
+        if (0..given.len()).filter(is_text).any(|at| of_tokens(&at)) {
+            let error = Error::new(format!("`{}` takes tokens, and is given text", call.name));
+            return self.mistake(error.remedy("model.tokenize(text) makes tokens of text"), position);
+        }
         if !same_number.iter().any(|form| form.takes(given)) && given.iter().all(Option::is_some) {
             let kinds: Vec<String> = given.iter().flatten().cloned().collect();
             return self.mistake(hints::wrong_types(self.catalog, &call.name, &kinds), position);
