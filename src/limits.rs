@@ -93,12 +93,13 @@ pub fn device_room(what: &str, bytes: u64) -> Result<()> {
     .remedy("take a smaller model, context or cache kind, or raise --memory-limit"))
 }
 
-/// `200 MB`
+/// `200 MB`, `64 KB`
 pub fn shown(bytes: u64) -> String {
     match bytes {
         bytes if bytes >= 10 << 30 => format!("{:.0} GB", bytes as f64 / f64::from(1 << 30)),
         bytes if bytes >= 1 << 30 => format!("{:.1} GB", bytes as f64 / f64::from(1 << 30)),
-        bytes => format!("{} MB", bytes.div_ceil(1 << 20)),
+        bytes if bytes >= 1 << 20 => format!("{} MB", bytes.div_ceil(1 << 20)),
+        bytes => format!("{} KB", bytes.div_ceil(1 << 10)),
     }
 }
 

@@ -118,12 +118,15 @@ fn decode_with_shared_positions_attends_as_its_twin() {
         // Teams of a part of a subgroup and of all of it; one position at a time and several; one subgroup and more.
         let [lanes, workgroup, keys] = [[4, 16, 2], [8, 8, 1], [8, 32, 1], [2, 8, 3], [1, 4, 2]][index % 5];
         let load_words = [4, 2, 1, 4][index % 4];
-        let parameters = json!({ "lanes": lanes, "workgroup": workgroup, "keys": keys, "load_words": load_words, "wide": false });
+        // Teams of a subgroup come together by its operations, or all through workgroup memory.
+        let neighbours = if index % 2 == 0 { full.subgroup().max(lanes) } else { lanes };
+        let parameters = json!({ "lanes": lanes, "neighbours": neighbours, "workgroup": workgroup, "keys": keys, "load_words": load_words, "wide": false });
         check_decode(&full, "attention_shared.wgsl", *layer, *tile_heads, &parameters, cuts(index));
     }
     let without = without_everything().into_iter().filter(|feature| feature != "subgroups").collect();
     let checked = Lab::open("checked with subgroups", DeviceChoice { without, checked: true, ..DeviceChoice::default() });
-    let parameters = json!({ "lanes": 4, "workgroup": 16, "keys": 2, "load_words": 4, "wide": false });
+    let parameters =
+        json!({ "lanes": 4, "neighbours": checked.subgroup().max(4), "workgroup": 16, "keys": 2, "load_words": 4, "wide": false });
     check_decode(&checked, "attention_shared.wgsl", ATTENDED[3].0, ATTENDED[3].1, &parameters, cuts(3));
 }
 

@@ -6,7 +6,7 @@
 use super::attention_forms::{AttentionForm, Way};
 use super::hooks::{LayerHooks, LayerMap, Reach, literal};
 use super::kv_cache::LayerCache;
-use super::plan::{Mode, When};
+use super::plan::{Mode, When, row_workgroup};
 use super::seam::Seam;
 use crate::error::Result;
 use crate::gpu::{Buffer, Count, Gpu, Step};
@@ -85,7 +85,8 @@ impl Attend<'_> {
             return Ok(None);
         }
         let Attention { heads, value, .. } = *self.attention;
-        let parameters = json!({ "heads": heads, "value": value, "out_stride": self.out_stride, "workgroup": 64 });
+        let workgroup = row_workgroup(gpu, heads * value / 8);
+        let parameters = json!({ "heads": heads, "value": value, "out_stride": self.out_stride, "workgroup": workgroup });
         let kernel = gpu.kernel("attention_output.wgsl", &parameters)?;
         let bindings = vec![self.call.binding(), self.out.binding()];
         gpu.step("values turned back", &kernel, bindings, [Count::Rows(1), Count::Of(1), Count::Of(1)]).map(Some)
@@ -121,8 +122,7 @@ impl Attend<'_> {
                 self.decode(gpu, "attention_decode.wgsl", &parameters, form)
             }
             Way::Shared => {
-                let parameters =
-                    json!({ "workgroup": form.workgroup, "lanes": form.lanes, "keys": form.keys, "load_words": 4, "wide": false });
+                let parameters = json!({ "workgroup": form.workgroup, "lanes": form.lanes, "neighbours": gpu.least_subgroup().max(form.lanes), "keys": form.keys, "load_words": 4, "wide": false });
                 self.decode(gpu, "attention_shared.wgsl", &parameters, form)
             }
         }

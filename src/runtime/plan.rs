@@ -522,12 +522,13 @@ impl Planner<'_> {
             }
             None => 0,
         });
+        let workgroup = row_workgroup(self.gpu(), (attention.heads + attention.kv_heads) * attention.key() / 2);
         let parameters = json!({
             "stride": qkv_stride,
             "heads": attention.heads, "kv_heads": attention.kv_heads,
             "sem": attention.sem, "geo": attention.geo, "value": attention.value,
             "sem_scale": attention.scale.unwrap_or_else(|| scale(attention.sem)), "geo_scale": attention.scale.unwrap_or_else(|| scale(attention.geo)),
-            "workgroup": 64,
+            "workgroup": workgroup,
             "rope": turns.is_some(), "rope_binding": optional[0], "rope_heads": attention.rope.as_ref().and_then(Rope::heads).unwrap_or(1),
             "rope_semantic": semantic_turns.is_some(), "rope_semantic_binding": optional[1],
             "extras_binding": optional[2],
@@ -539,6 +540,12 @@ impl Planner<'_> {
         let kernel = self.gpu().kernel("cache_write.wgsl", &parameters)?;
         self.gpu().step("rope and cache", &kernel, bindings, [Count::Rows(1), Count::Of(1), Count::Of(1)])
     }
+}
+
+/// Lanes of a workgroup that does so many pieces of work for a row. A graphics card's lanes wait for memory: the fewer turns each of them takes, the better.
+pub(super) fn row_workgroup(gpu: &Gpu, pieces: usize) -> u32 {
+    let most = gpu.limits().max_compute_invocations_per_workgroup.min(512);
+    if gpu.summary().software { 64 } else { (pieces as u32).next_power_of_two().max(64).min(most) }
 }
 
 fn scale(width: usize) -> f32 {
