@@ -8,6 +8,7 @@ Parameters: heads, value, split, out_stride, workgroup, seam (see attention_seam
 -#}
 {% import "attention_seam.wgsl" as seams %}
 {% set turns = (value + workgroup - 1) // workgroup %}
+{% set at_once = 8 if turns == 1 else 4 %}
 {% include "call.wgsl" %}
 @group(0) @binding(0) var<uniform> call: Call;
 @group(0) @binding(1) var<storage, read> rows: array<vec2<u32>>;  // (sequence, position)
@@ -44,12 +45,23 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             shared_value[local] = fade_of(partial[start + (first + local) * {{ value + 2 }}u + {{ value }}u], most);
         }
         workgroupBarrier();
-        for (var i = 0u; i < count; i++) {
-            let weight = shared_value[i];
-            let at = start + (first + i) * {{ value + 2 }}u;
-            total += weight * partial[at + {{ value + 1 }}u];
+        // Some at a time: what they load is on its way together. Beyond the last one, that one again, and for nothing. What weighs nothing may be left from
+        // an earlier pass: a split whose keys are all too old has no sums.
+        for (var i = 0u; i < count; i += {{ at_once }}u) {
+{% for n in range(at_once) %}
+            let split{{ n }} = min(i + {{ n }}u, count - 1u);
+            let at{{ n }} = start + (first + split{{ n }}) * {{ value + 2 }}u;
+            let weight{{ n }} = select(0.0, shared_value[split{{ n }}], i + {{ n }}u < count);
+            let total{{ n }} = partial[at{{ n }} + {{ value + 1 }}u];
 {% for turn in range(turns) %}
-            sum{{ turn }} += weight * partial[at + min({{ turn * workgroup }}u + local, {{ value - 1 }}u)];
+            let value{{ n }}_{{ turn }} = partial[at{{ n }} + min({{ turn * workgroup }}u + local, {{ value - 1 }}u)];
+{% endfor %}
+{% endfor %}
+{% for n in range(at_once) %}
+            total += select(weight{{ n }} * total{{ n }}, 0.0, weight{{ n }} == 0.0);
+{% for turn in range(turns) %}
+            sum{{ turn }} += select(weight{{ n }} * value{{ n }}_{{ turn }}, 0.0, weight{{ n }} == 0.0);
+{% endfor %}
 {% endfor %}
         }
     }

@@ -3,11 +3,12 @@ attention_shared: as attention_decode, {{ lanes }} lanes sharing a position: the
 subgroup operations.
 
 For graphics cards: neighbouring lanes read neighbouring words, queries stay in registers, and every such team of lanes runs a softmax of its own over every
-{{ workgroup // lanes }}th position, {{ keys }} at a time. In the end the workgroup's teams come together through its memory.
+{{ workgroup // lanes }}th position, {{ keys }} at a time, whose keys and values are asked for before any is needed. In the end teams of a subgroup come together by subgroup
+operations, and then the workgroup's through its memory.
 
 Grid: (kv_heads * head tiles, rows, splits), with and without attention_merge behind it as attention_decode.
 
-Parameters: as attention_decode; lanes (of a team: a power of two, at most a subgroup), keys (positions of a team at once). Workgroup memory: teams * (value + 2 * tile_heads) words.
+Parameters: as attention_decode; lanes (of a team: a power of two), neighbours (lanes that are certainly in one subgroup: a power of two, `lanes` or more), keys (positions of a team at once). Workgroup memory: workgroup / neighbours * (value + 2 * tile_heads) words.
 -#}
 {% import "cache.wgsl" as cache %}
 {% import "attention_seam.wgsl" as seams %}
@@ -16,10 +17,13 @@ Parameters: as attention_decode; lanes (of a team: a power of two, at most a sub
 {% set most_words = load_words %}
 {% set teams = workgroup // lanes %}
 {% set shifts = [1, 2, 4, 8, 16, 32] %}
+{#- Neighbouring lanes that leave one result. -#}
+{% set crowd = [neighbours, workgroup] | min %}
+{% set crowds = workgroup // crowd %}
 {% include "attention_decode_bindings.wgsl" %}
-var<workgroup> team_most: array<f32, {{ teams * tile_heads }}>;  // [teams, tile_heads]
-var<workgroup> team_total: array<f32, {{ teams * tile_heads }}>;
-var<workgroup> team_sum: array<f32, {{ teams * value }}>;  // [teams, value], of one head at a time
+var<workgroup> crowd_most: array<f32, {{ crowds * tile_heads }}>;  // [crowds, tile_heads]
+var<workgroup> crowd_total: array<f32, {{ crowds * tile_heads }}>;
+var<workgroup> crowd_sum: array<f32, {{ crowds * value }}>;  // [crowds, value], of one head at a time
 {#- Elements of a unit, turns of the lanes over a head's units. -#}
 {% macro each(part) %}{{ [cache.each(part, most_words) | int, 1] | max }}{% endmacro %}
 {% macro turns(part) %}{{ (part.head // (each(part) | int) + lanes - 1) // lanes }}{% endmacro %}
@@ -40,14 +44,12 @@ var<workgroup> team_sum: array<f32, {{ teams * value }}>;  // [teams, value], of
 {% macro add_scores(name, part, n) %}
 {% set run = run(part) | int %}
 {% for turn in range(turns(part) | int) %}
-        {
-{{ load(name, part, turn, "token" ~ n, "k") }}
-{%- for h in range(tile_heads) %}
+{% set k = name ~ n ~ "_" ~ turn %}
+{% for h in range(tile_heads) %}
 {% for first in range(0, each(part) | int, run or (each(part) | int)) %}
-            score{{ n }}_{{ h }} += {{ "k_scale" ~ first ~ " * " if run }}({% for e in range(first, first + (run or (each(part) | int))) %}{{ " + " if e > first }}{{ name }}_query{{ h }}_{{ turn }}_{{ e }} * k_{{ e }}{% endfor %});
+            score{{ n }}_{{ h }} += {{ k ~ "_scale" ~ first ~ " * " if run }}({% for e in range(first, first + (run or (each(part) | int))) %}{{ " + " if e > first }}{{ name }}_query{{ h }}_{{ turn }}_{{ e }} * {{ k }}_{{ e }}{% endfor %});
 {% endfor %}
 {% endfor %}
-        }
 {% endfor %}
 {% endmacro %}
 {% set key_parts = [["semantic", 0], ["geometric", sem]] if sem > 0 else [["geometric", 0]] %}
@@ -101,6 +103,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {% for n in range(keys) %}
         let key{{ n }} = tile + {{ n * teams }}u + team;
         let token{{ n }} = token_of(sequence, min(key{{ n }}, end - 1u));
+{% for name, part in parts | items %}{% for turn in range(turns(part) | int) %}
+{{ load(name, part, turn, "token" ~ n, name ~ n ~ "_" ~ turn) }}
+{%- endfor %}{% endfor %}
+{% endfor %}
+{% for n in range(keys) %}
 {% for h in range(tile_heads) %}
         var score{{ n }}_{{ h }} = 0.0;
 {% endfor %}
@@ -130,38 +137,60 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         total{{ h }} += weight{{ n }}_{{ h }};
 {% endfor %}
 {% for turn in range(v_turns) %}
-        {
-{{ load("value", parts.value, turn, "token" ~ n, "v") }}
-{%- set run = run(parts.value) | int %}
+{% set v = "value" ~ n ~ "_" ~ turn %}
+{% set run = run(parts.value) | int %}
 {% for h in range(tile_heads) %}{% for e in range(v_each) %}
-            sum{{ h }}_{{ turn }}_{{ e }} = fma(weight{{ n }}_{{ h }}{{ " * v_scale" ~ e // run * run if run }}, v_{{ e }}, sum{{ h }}_{{ turn }}_{{ e }});
+        sum{{ h }}_{{ turn }}_{{ e }} = fma(weight{{ n }}_{{ h }}{{ " * " ~ v ~ "_scale" ~ e // run * run if run }}, {{ v }}_{{ e }}, sum{{ h }}_{{ turn }}_{{ e }});
 {% endfor %}{% endfor %}
-        }
 {% endfor %}
 {% endfor %}
     }
-    if (lane == 0u) {
+    // Teams of neighbours first: one look for the largest score, then all sums.
+    let crowd = local / {{ crowd }}u;
 {% for h in range(tile_heads) %}
-        team_most[team * {{ tile_heads }}u + {{ h }}u] = most{{ h }};
-        team_total[team * {{ tile_heads }}u + {{ h }}u] = total{{ h }};
+    var nearby{{ h }} = most{{ h }};
+{% for shift in shifts %}{% if shift >= lanes and shift < crowd %}
+    nearby{{ h }} = max(nearby{{ h }}, subgroupShuffleXor(nearby{{ h }}, {{ shift }}u));
+{% endif %}{% endfor %}
+{% if crowd > lanes %}
+    {
+        let fade = fade_of(most{{ h }}, nearby{{ h }});
+        most{{ h }} = nearby{{ h }};
+        total{{ h }} *= fade;
+{% for turn in range(v_turns) %}{% for e in range(v_each) %}
+        sum{{ h }}_{{ turn }}_{{ e }} *= fade;
+{% endfor %}{% endfor %}
+    }
+{% for shift in shifts %}{% if shift >= lanes and shift < crowd %}
+    total{{ h }} += subgroupShuffleXor(total{{ h }}, {{ shift }}u);
+{% for turn in range(v_turns) %}{% for e in range(v_each) %}
+    sum{{ h }}_{{ turn }}_{{ e }} += subgroupShuffleXor(sum{{ h }}_{{ turn }}_{{ e }}, {{ shift }}u);
+{% endfor %}{% endfor %}
+{% endif %}{% endfor %}
+{% endif %}
+{% endfor %}
+    if (local % {{ crowd }}u == 0u) {
+{% for h in range(tile_heads) %}
+        crowd_most[crowd * {{ tile_heads }}u + {{ h }}u] = most{{ h }};
+        crowd_total[crowd * {{ tile_heads }}u + {{ h }}u] = total{{ h }};
 {% endfor %}
     }
 {% for h in range(tile_heads) %}
     workgroupBarrier();
     var peak{{ h }} = most{{ h }};
-    for (var i = 0u; i < {{ teams }}u; i++) {
-        peak{{ h }} = max(peak{{ h }}, team_most[i * {{ tile_heads }}u + {{ h }}u]);
+    for (var i = 0u; i < {{ crowds }}u; i++) {
+        peak{{ h }} = max(peak{{ h }}, crowd_most[i * {{ tile_heads }}u + {{ h }}u]);
     }
     var all{{ h }} = 0.0;
-    for (var i = 0u; i < {{ teams }}u; i++) {
-        all{{ h }} += fade_of(team_most[i * {{ tile_heads }}u + {{ h }}u], peak{{ h }}) * team_total[i * {{ tile_heads }}u + {{ h }}u];
+    for (var i = 0u; i < {{ crowds }}u; i++) {
+        all{{ h }} += fade_of(crowd_most[i * {{ tile_heads }}u + {{ h }}u], peak{{ h }}) * crowd_total[i * {{ tile_heads }}u + {{ h }}u];
     }
     let part{{ h }} = fade_of(most{{ h }}, peak{{ h }});{{ "" if split > 0 else "
     let divisor" ~ h ~ " = divisor_of(all" ~ h ~ ", peak" ~ h ~ ", head + " ~ h ~ "u);" }}
 {% for turn in range(v_turns) %}
-    if ({{ turn * lanes }}u + lane < {{ v_units }}u) {
+    if (local % {{ crowd }}u < {{ lanes }}u && {{ turn * lanes }}u + lane < {{ v_units }}u) {
 {% for e in range(v_each) %}
-        team_sum[team * {{ value }}u + value_lane{{ turn }} * {{ v_each }}u + {{ e }}u] = sum{{ h }}_{{ turn }}_{{ e }} * part{{ h }};
+        crowd_sum[crowd * {{ value }}u + value_lane{{ turn }} * {{ v_each }}u + {{ e }}u] = sum{{ h }}_{{ turn }}_{{ e }} * part{{ h }};
 {% endfor %}
     }
 {% endfor %}
@@ -169,8 +198,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {% set to = "((row * " ~ heads ~ "u + head + " ~ h ~ "u) * call.splits + group.z) * " ~ (value + 2) ~ "u" if split > 0 else "row * " ~ out_stride ~ "u + (head + " ~ h ~ "u) * " ~ value ~ "u" %}
     for (var e = local; e < {{ value }}u; e += {{ workgroup }}u) {
         var sum = 0.0;
-        for (var i = 0u; i < {{ teams }}u; i++) {
-            sum += team_sum[i * {{ value }}u + e];
+        for (var i = 0u; i < {{ crowds }}u; i++) {
+            sum += crowd_sum[i * {{ value }}u + e];
         }
         out[{{ to }} + e] = sum{{ "" if split > 0 else " / divisor" ~ h }};
     }

@@ -68,29 +68,40 @@ fn query_factor(head: u32, row_at: u32) -> vec2<f32> {
 }
 {% endif %}
 {% macro factor(path) %}{{ " * query_factor(head, row_at)." ~ path if gate != "none" or learned_temp else "" }}{% endmacro %}
-{#- Writes the blocks of one part: a thread takes a block of 32 elements at a time. -#}
+{#- An element of the block: of a graphics card's registers, or of the buffer again. -#}
+{% macro of_block(i) %}{{ "kept[" ~ i ~ "]" if unroll else "qkv[start + " ~ i ~ "]" }}{% endmacro %}
+{#- Writes the blocks of one part: a thread takes a word of floats, or a block of 32 elements that share a scale, at a time. -#}
 {% macro write(name, part, start) %}
 {% set words = cache.block_words(part) | int %}
+{% if words == 32 %}
+    for (var i = local; i < {{ part.blocks * 32 }}u; i += {{ workgroup }}u) {
+        {{ name }}_cache[token * {{ part.blocks * 32 }}u + i] = select(0u, bitcast<u32>(qkv[row_at + {{ start }}u + min(i, {{ part.width - 1 }}u)]), i < {{ part.width }}u);
+    }
+{% elif words == 16 %}
+    for (var i = local; i < {{ part.blocks * 16 }}u; i += {{ workgroup }}u) {
+        let at = row_at + {{ start }}u;
+        let low = select(0.0, qkv[at + min(2u * i, {{ part.width - 1 }}u)], 2u * i < {{ part.width }}u);
+        let high = select(0.0, qkv[at + min(2u * i + 1u, {{ part.width - 1 }}u)], 2u * i + 1u < {{ part.width }}u);
+        {{ name }}_cache[token * {{ part.blocks * 16 }}u + i] = pack2x16float(vec2<f32>(low, high));
+    }
+{% else %}
     for (var block = local; block < {{ part.blocks }}u; block += {{ workgroup }}u) {
         let start = row_at + {{ start }}u + block * 32u;
         let count = min({{ loops.bound(32, unroll) }}, {{ part.width }}u - block * 32u);
         let block_at = token * {{ part.blocks }}u + block;
-{% if words == 32 %}
-        for (var i = 0u; i < {{ loops.bound(32, unroll) }}; i++) {
-            {{ name }}_cache[block_at * 32u + i] = select(0u, bitcast<u32>(qkv[start + min(i, count - 1u)]), i < count);
+{% set length = "32u" if unroll else "count" %}
+{% if unroll %}
+        // What fills up a block is zero, and changes nothing.
+        var kept = array<f32, 32>();
+        for (var i = 0u; i < 32u; i++) {
+            kept[i] = select(0.0, qkv[start + min(i, count - 1u)], i < count);
         }
-{% elif words == 16 %}
-        for (var i = 0u; i < {{ loops.bound(16, unroll) }}; i++) {
-            let low = select(0.0, qkv[start + min(2u * i, count - 1u)], 2u * i < count);
-            let high = select(0.0, qkv[start + min(2u * i + 1u, count - 1u)], 2u * i + 1u < count);
-            {{ name }}_cache[block_at * 16u + i] = pack2x16float(vec2<f32>(low, high));
-        }
-{% else %}
+{% endif %}
         // The element of largest magnitude, the first of equals. What is no number makes the sum none, and then the whole block: nothing hides it.
         var peak = 0.0;
         var sum = 0.0;
-        for (var i = 0u; i < count; i++) {
-            let x = qkv[start + i];
+        for (var i = 0u; i < {{ length }}; i++) {
+            let x = {{ of_block("i") }};
             peak = select(peak, x, abs(x) > abs(peak));
             sum += abs(x);
         }
@@ -109,8 +120,8 @@ fn query_factor(head: u32, row_at: u32) -> vec2<f32> {
                 let tried = first_inverse * factors[trial];
                 var products = 0.0;
                 var squares = 0.0;
-                for (var i = 0u; i < count; i++) {
-                    let x = qkv[start + i];
+                for (var i = 0u; i < {{ length }}; i++) {
+                    let x = {{ of_block("i") }};
                     let code = clamp(round(x * tried), {{ part.lowest }}.0, {{ part.highest }}.0);
                     products += code * x;
                     squares += code * code;
@@ -132,7 +143,7 @@ fn query_factor(head: u32, row_at: u32) -> vec2<f32> {
             var four = 0u;
             for (var i = 0u; i < {{ loops.bound(4, unroll) }}; i++) {
                 let e = group * 4u + i;
-                let exact = select(0.0, qkv[start + min(e, count - 1u)], e < count);
+                let exact = {{ "kept[e]" if unroll else "select(0.0, qkv[start + min(e, count - 1u)], e < count)" }};
                 let code = i32(select(0.0, clamp(round(exact * inverse_scale), {{ part.lowest }}.0, {{ part.highest }}.0), is_finite));
                 four |= (u32(code) & 0xffu) << (8u * i);
             }
@@ -158,8 +169,8 @@ fn query_factor(head: u32, row_at: u32) -> vec2<f32> {
         let shift = 16u * (half_word & 1u);
         atomicAnd(&{{ name }}_cache[half_word / 2u], ~(0xffffu << shift));
         atomicOr(&{{ name }}_cache[half_word / 2u], select(0x7c00u, pack2x16float(vec2<f32>(scale, 0.0)) & 0xffffu, is_finite) << shift);
-{% endif %}
     }
+{% endif %}
 {% endmacro %}
 
 @compute @workgroup_size({{ workgroup }})

@@ -75,7 +75,13 @@ fn main(
     var sum{{ m }}_{{ t }}_{{ r }} = 0.0;
 {% endfor %}{% endfor %}
 {% endfor %}
+{% if units % lanes == 0 %}
+    // As often for every lane: drivers that know it have the loads of several turns under way.
+    for (var turn = 0u; turn < {{ units // lanes }}u; turn++) {
+        let u = turn * {{ lanes }}u + lane;
+{% else %}
     for (var u = lane; u < {{ units }}u; u += {{ lanes }}u) {
+{% endif %}
 {% for m in range(matrices) %}{% for r in range(lane_rows) %}
         let v{{ m }}_{{ r }} = codes{{ m }}[at{{ r }} + u * {{ interleave }}u];
 {% if quantised %}

@@ -94,24 +94,37 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let start = sequence * {{ stride }}u;
     var most = -3.0e38;
     var best = 0u;
-    for (var i = local; i < {{ vocab }}u; i += {{ workgroup }}u) {
-        let logit = logits[start + i];
-        if (logit > most) {
-            most = logit;
-            best = i;
+    for (var first = local; first < {{ vocab }}u; first += {{ 8 * workgroup }}u) {
+        // Eight on their way together; beyond the last one, that one again.
+{% for n in range(8) %}
+        let i{{ n }} = min(first + {{ n * workgroup }}u, {{ vocab - 1 }}u);
+        let logit{{ n }} = logits[start + i{{ n }}];
+{% endfor %}
+{% for n in range(8) %}
+        if (logit{{ n }} > most) {
+            most = logit{{ n }};
+            best = i{{ n }};
         }
+{% endfor %}
     }
     all_value[local] = most;
     all_index[local] = best;
     workgroupBarrier();
 {% if greedy %}
-    if (local == 0u) {
-        for (var i = 1u; i < {{ workgroup }}u; i++) {
-            if (all_value[i] > most || (all_value[i] == most && all_index[i] < best)) {
-                most = all_value[i];
-                best = all_index[i];
+    for (var half = {{ workgroup // 2 }}u; half > 0u; half /= 2u) {
+        if (local < half) {
+            let value = all_value[local + half];
+            let index = all_index[local + half];
+            if (value > most || (value == most && index < best)) {
+                most = value;
+                best = index;
+                all_value[local] = value;
+                all_index[local] = index;
             }
         }
+        workgroupBarrier();
+    }
+    if (local == 0u) {
 {% else %}
     for (var i = 0u; i < {{ workgroup }}u; i++) {
         most = max(most, all_value[i]);

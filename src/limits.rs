@@ -73,7 +73,7 @@ pub fn room(what: &str, bytes: u64) -> Result<()> {
 /// The error for more memory than there may be.
 pub fn beyond(what: String) -> Error {
     Error::new(format!("{what}, and the limit of memory is {} (--memory-limit)", shown(host_memory())))
-        .remedy("keep less at a time (tokens and numbers are packed), or raise --memory-limit")
+        .remedy("is something filled in a loop without end? keep less at a time (tokens and numbers are packed), or raise --memory-limit")
 }
 
 /// An error where so many bytes are beyond the limit of the device.
@@ -93,12 +93,13 @@ pub fn device_room(what: &str, bytes: u64) -> Result<()> {
     .remedy("take a smaller model, context or cache kind, or raise --memory-limit"))
 }
 
-/// `200 MB`
+/// `200 MB`, `64 KB`
 pub fn shown(bytes: u64) -> String {
     match bytes {
         bytes if bytes >= 10 << 30 => format!("{:.0} GB", bytes as f64 / f64::from(1 << 30)),
         bytes if bytes >= 1 << 30 => format!("{:.1} GB", bytes as f64 / f64::from(1 << 30)),
-        bytes => format!("{} MB", bytes.div_ceil(1 << 20)),
+        bytes if bytes >= 1 << 20 => format!("{} MB", bytes.div_ceil(1 << 20)),
+        bytes => format!("{} KB", bytes.div_ceil(1 << 10)),
     }
 }
 

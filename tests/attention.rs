@@ -3,7 +3,7 @@
 mod common;
 
 use caramba::gpu::DeviceChoice;
-use common::attention::{Attention, check_decode, tiled_rows};
+use common::attention::{Attention, DECODED, check_decode, tiled_rows};
 use common::lab::{Lab, without_everything};
 use common::twins::Layer;
 use serde_json::json;
@@ -118,12 +118,15 @@ fn decode_with_shared_positions_attends_as_its_twin() {
         // Teams of a part of a subgroup and of all of it; one position at a time and several; one subgroup and more.
         let [lanes, workgroup, keys] = [[4, 16, 2], [8, 8, 1], [8, 32, 1], [2, 8, 3], [1, 4, 2]][index % 5];
         let load_words = [4, 2, 1, 4][index % 4];
-        let parameters = json!({ "lanes": lanes, "workgroup": workgroup, "keys": keys, "load_words": load_words, "wide": false });
+        // Teams of a subgroup come together by its operations, or all through workgroup memory.
+        let neighbours = if index % 2 == 0 { full.subgroup().max(lanes) } else { lanes };
+        let parameters = json!({ "lanes": lanes, "neighbours": neighbours, "workgroup": workgroup, "keys": keys, "load_words": load_words, "wide": false });
         check_decode(&full, "attention_shared.wgsl", *layer, *tile_heads, &parameters, cuts(index));
     }
     let without = without_everything().into_iter().filter(|feature| feature != "subgroups").collect();
     let checked = Lab::open("checked with subgroups", DeviceChoice { without, checked: true, ..DeviceChoice::default() });
-    let parameters = json!({ "lanes": 4, "workgroup": 16, "keys": 2, "load_words": 4, "wide": false });
+    let parameters =
+        json!({ "lanes": 4, "neighbours": checked.subgroup().max(4), "workgroup": 16, "keys": 2, "load_words": 4, "wide": false });
     check_decode(&checked, "attention_shared.wgsl", ATTENDED[3].0, ATTENDED[3].1, &parameters, cuts(3));
 }
 
@@ -133,5 +136,14 @@ fn cuts(index: usize) -> &'static [usize] {
         3 => &[0, 16],
         _ if index.is_multiple_of(2) => &[16],
         _ => &[0],
+    }
+}
+
+#[test]
+fn weights_are_those_of_their_twin() {
+    for lab in &Lab::all() {
+        for (layer, _) in ATTENDED.iter().filter(|(layer, _)| lab.name == "full" || layer.null_attn) {
+            Attention::new(*layer, DECODED.len()).check_weights(lab, &DECODED);
+        }
     }
 }

@@ -348,7 +348,7 @@ fn every_verb_has_a_help() {
               Possible values:
               - eos:  The model's end-of-text token
               - none: Nothing
-
+              
               [default: eos]
 
           --split <NAME=SHARE,...>

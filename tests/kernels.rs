@@ -182,7 +182,7 @@ fn check_product(lab: &Lab, product: Product, format: &str, interleave: usize, s
         for (part, weights) in product.parts.iter().zip(&weights) {
             let parameters = json!({
                 "format": twins::format_parameters(format), "interleave": interleave, "columns": columns, "rows": part, "first": first, "tokens": tokens, "lane_rows": lane_rows,
-                "workgroup": workgroup, "subgroup": subgroup, "subgroups": subgroups, "unroll": product.bias, "wide": product.template == LANES && lab.has_wide_loads(), "lanes": lanes, "size": size, "x_stride": x_stride, "y_stride": y_stride,
+                "workgroup": workgroup, "subgroup": subgroup, "subgroups": subgroups, "unroll": product.bias, "wide": product.template == LANES && lab.has_wide_loads(), "lanes": lanes, "size": size, "packed": product.norm, "x_stride": x_stride, "y_stride": y_stride,
                 "epilogue": product.epilogue, "bias": product.bias, "norm": product.norm, "norm_width": width, "eps": EPS,
             });
             let buffers: Vec<_> = weights
@@ -201,7 +201,13 @@ fn check_product(lab: &Lab, product: Product, format: &str, interleave: usize, s
                 MATRICES => [2 * size * lane_rows, workgroup / lanes / 2 * size * tokens],
                 _ => [16 * lane_rows, workgroup / 16 * tokens],
             };
-            lab.run(product.template, &parameters, &bindings, [part.div_ceil(tile_rows), call_rows.div_ceil(tile_tokens), 1]);
+            let [across, along] = [part.div_ceil(tile_rows), call_rows.div_ceil(tile_tokens)];
+            lab.run(
+                product.template,
+                &parameters,
+                &bindings,
+                if product.template == MATRICES { [along, across, 1] } else { [across, along, 1] },
+            );
             first += part;
         }
         let found: Vec<f32> = lab.read(&y);

@@ -45,8 +45,12 @@ fn tokens(vocab: usize, count: usize) -> Vec<u32> {
 #[test]
 fn the_gl_backend_agrees_with_vulkan() {
     let vulkan = gpu(&DeviceChoice { backend: Some("vulkan".into()), ..DeviceChoice::default() });
-    let gl = Gpu::open(&DeviceChoice { backend: Some("gl".into()), ..DeviceChoice::default() })
-        .unwrap_or_else(|error| panic!("no GL adapter (Debian and Ubuntu: apt install libegl1 libgl1-mesa-dri): {error}"));
+    let gl = match Gpu::open(&DeviceChoice { backend: Some("gl".into()), ..DeviceChoice::default() }) {
+        Ok(gl) => gl,
+        // Mesa's do; a context of OpenGL 3.3, which some drivers give, has no compute shaders that wgpu can write.
+        Err(error) if !vulkan.summary().software && error.to_string().contains("compute shaders") => return println!("{error}"),
+        Err(error) => panic!("no GL adapter (Debian and Ubuntu: apt install libegl1 libgl1-mesa-dri): {error}"),
+    };
     assert_eq!(gl.summary().backend, "gl");
     // One model, with everything in it: GL drivers take long to compile.
     let (path, weights, kind) = ("decoupled/everything_grouped", WeightKind::Q8, CacheKind::Q4);
@@ -109,15 +113,23 @@ fn every_shader_translates() {
     }
     variants.push(("sample.wgsl".into(), json!({ "greedy": false, "vocab": 97, "stride": 128, "workgroup": 256, "ways": 7 })));
     for (width, kind) in [(1, "f32"), (4, "f32"), (1, "f16"), (4, "f16")] {
+        let size = if kind == "f32" { 8 } else { 16 };
+        variants.push(("probe_matrices.wgsl".into(), json!({ "size": size, "lanes": 32, "workgroup": 128, "turns": 64 })));
         variants.push(("probe_arithmetic.wgsl".into(), json!({ "type": kind, "width": width, "workgroup": 256, "turns": 64 })));
     }
     variants.push(("probe_nothing.wgsl".into(), json!({})));
     variants.push(("probe_read.wgsl".into(), json!({ "workgroup": 256, "workgroups": 1024, "units": 4 << 20 })));
+    let tiled: Vec<Value> =
+        variants.iter().filter(|(template, _)| template == "attention_prefill.wgsl").map(|(_, parameters)| parameters.clone()).collect();
+    for mut parameters in tiled {
+        parameters["workgroup"] = json!(64);
+        variants.push(("attention_weights.wgsl".into(), parameters));
+    }
     // Graphics cards get other forms of attention.
     let decoded: Vec<Value> =
         variants.iter().filter(|(template, _)| template == "attention_decode.wgsl").map(|(_, parameters)| parameters.clone()).collect();
     for mut parameters in decoded {
-        let form = json!({ "lanes": 8, "workgroup": 128, "keys": 2, "load_words": 4, "wide": false });
+        let form = json!({ "lanes": 8, "neighbours": 32, "workgroup": 128, "keys": 2, "load_words": 4, "wide": false });
         parameters.as_object_mut().unwrap().extend(form.as_object().unwrap().clone());
         variants.push(("attention_shared.wgsl".into(), parameters));
     }
@@ -180,7 +192,7 @@ fn every_shader_translates() {
                 let parameters = json!({
                     "format": format_parameters(format), "interleave": 1, "columns": 2048, "rows": 8192, "first": 0, "tokens": tokens, "lane_rows": 2, "workgroup": workgroup,
                     "subgroup": subgroup, "subgroups": subgroups, "wide": template == "linear_lanes.wgsl" && tokens == 8, "lanes": if subgroup > 0 { subgroup } else { workgroup }, "x_stride": 2048, "y_stride": 8192,
-                    "size": if tokens == 1 { 16 } else { 8 }, "epilogue": epilogue, "bias": epilogue == "store", "norm": epilogue != "add", "norm_width": 2048, "eps": 1e-5, "unroll": true,
+                    "size": if tokens == 1 { 16 } else { 8 }, "packed": tokens == 1, "epilogue": epilogue, "bias": epilogue == "store", "norm": epilogue != "add", "norm_width": 2048, "eps": 1e-5, "unroll": true,
                 });
                 variants.push((template.to_owned(), parameters));
             }
@@ -250,10 +262,13 @@ fn translate(source: &str) -> Result<(), String> {
 #[test]
 fn a_model_may_be_larger_than_a_binding() {
     let whole = gpu(&DeviceChoice::default());
-    let limit = 64 << 10;
+    // A graphics card's rows come in tiles of 64: there must be room for those.
+    let software = whole.summary().software;
+    let limit = if software { 64 << 10 } else { 512 << 10 };
     let small = gpu(&DeviceChoice { max_binding_bytes: Some(limit), ..DeviceChoice::default() });
     assert_eq!(small.summary().max_binding_bytes, limit);
-    for weights in [WeightKind::F32, WeightKind::F16, WeightKind::Q8, WeightKind::Q4] {
+    let kinds = [WeightKind::F32, WeightKind::F16, WeightKind::Q8, WeightKind::Q4];
+    for weights in if software { &kinds[..] } else { &kinds[..1] }.iter().copied() {
         let on = |gpu: &Arc<Gpu>| {
             let before = gpu.memory().allocations();
             let network = network(gpu, austen(), weights);
@@ -276,7 +291,7 @@ fn a_model_may_be_larger_than_a_binding() {
     }
     // What can't be split says so.
     let network = network(&small, austen(), WeightKind::F16);
-    let options = SessionOptions { context: 512, sequences: 1, cache: CacheKinds::uniform(CacheKind::F16), chunk: Some(8) };
+    let options = SessionOptions { context: 512, sequences: 8, cache: CacheKinds::uniform(CacheKind::F16), chunk: Some(8) };
     let error = Session::new(&network, &options).err().unwrap().to_string();
     assert!(error.contains("layer 0: the cache of keys needs") && error.contains("smaller `context`"), "{error}");
 }

@@ -143,10 +143,23 @@ fn tiles_and_shared_positions() {
             attention.check_tiled(lab, "attention_tiles.wgsl", parameters, 16, &rows);
         }
         if lab.subgroup() > 0 && (is_all || index % 2 == 1) {
-            let form = json!({ "lanes": 4, "workgroup": 16, "keys": 2, "load_words": 4, "wide": false });
+            let form =
+                json!({ "lanes": 4, "neighbours": lab.subgroup().max(4), "workgroup": 16, "keys": 2, "load_words": 4, "wide": false });
             let cuts: &[usize] = if index % 4 == 1 { &[0] } else { &[16] };
             let attention = Attention::new(layer(index, kind), DECODED.len()).with(script);
             check_decoded(lab, "attention_shared.wgsl", &attention, &DECODED, 2, &form, cuts);
+        }
+    }
+}
+
+/// What a script can read of the weights: by every variant's functions as Rhai computes them.
+#[test]
+fn weights() {
+    let scripts = scripts();
+    for lab in &Lab::all() {
+        for (index, kind) in turns(lab, "weights") {
+            eprintln!("{} as {kind}", VARIANTS[index].0);
+            Attention::new(layer(index, kind), DECODED.len()).with(&scripts[index]).check_weights(lab, &DECODED);
         }
     }
 }

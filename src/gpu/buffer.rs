@@ -64,10 +64,10 @@ impl Gpu {
         };
         if bytes > limit {
             return Err(Error::new(format!(
-                "{label} needs {} MB in one buffer, and {} allows {} MB",
-                bytes >> 20,
+                "{label} needs {} in one buffer, and {} allows {}",
+                limits::shown(bytes),
                 self.summary().name,
-                limit >> 20
+                limits::shown(limit)
             )));
         }
         limits::device_room(label, self.memory().live().total.saturating_add(bytes))?;
@@ -87,11 +87,16 @@ impl Gpu {
         let failure = pollster::block_on(other_errors.pop());
         if let Some(error) = pollster::block_on(memory_errors.pop()).or(failure) {
             let live = self.memory().live();
-            return Err(Error::new(format!("no room for {label} ({} MB) on {}: {}", bytes >> 20, self.summary().name, first_line(&error)))
-                .remedy(format!(
-                    "{} MB are in use already; take a smaller model, context or batch, or a smaller cache kind",
-                    live.total >> 20
-                )));
+            return Err(Error::new(format!(
+                "no room for {label} ({}) on {}: {}",
+                limits::shown(bytes),
+                self.summary().name,
+                first_line(&error)
+            ))
+            .remedy(format!(
+                "{} MB are in use already; take a smaller model, context or batch, or a smaller cache kind",
+                live.total >> 20
+            )));
         }
         self.memory.add(purpose, bytes);
         Ok(Buffer { raw, bytes, purpose, memory: self.memory.clone() })

@@ -6,9 +6,11 @@
 
 use super::Gpu;
 use crate::error::{Error, Result};
+use crate::terminal;
 use minijinja::Environment;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 /// Every template: `{% import %}` and `{% include %}` find each other by these names.
 pub const SHADERS: &[(&str, &str)] = &[
@@ -22,6 +24,7 @@ pub const SHADERS: &[(&str, &str)] = &[
     ("attention_seam.wgsl", include_str!("../../shaders/attention_seam.wgsl")),
     ("attention_shared.wgsl", include_str!("../../shaders/attention_shared.wgsl")),
     ("attention_tiles.wgsl", include_str!("../../shaders/attention_tiles.wgsl")),
+    ("attention_weights.wgsl", include_str!("../../shaders/attention_weights.wgsl")),
     ("cache.wgsl", include_str!("../../shaders/cache.wgsl")),
     ("cache_write.wgsl", include_str!("../../shaders/cache_write.wgsl")),
     ("call.wgsl", include_str!("../../shaders/call.wgsl")),
@@ -42,6 +45,7 @@ pub const SHADERS: &[(&str, &str)] = &[
     ("output_gate.wgsl", include_str!("../../shaders/output_gate.wgsl")),
     ("penalty.wgsl", include_str!("../../shaders/penalty.wgsl")),
     ("probe_arithmetic.wgsl", include_str!("../../shaders/probe_arithmetic.wgsl")),
+    ("probe_matrices.wgsl", include_str!("../../shaders/probe_matrices.wgsl")),
     ("probe_nothing.wgsl", include_str!("../../shaders/probe_nothing.wgsl")),
     ("probe_read.wgsl", include_str!("../../shaders/probe_read.wgsl")),
     ("residual_norm.wgsl", include_str!("../../shaders/residual_norm.wgsl")),
@@ -56,6 +60,9 @@ pub struct Kernel {
     pipeline: wgpu::ComputePipeline,
     layout: wgpu::BindGroupLayout,
 }
+
+/// Whoever waits for so many seconds wants to know for what.
+const SLOW_S: f64 = 1.0;
 
 /// The templates, and every variant made so far.
 pub(super) struct Kernels {
@@ -122,13 +129,20 @@ impl Gpu {
             return Ok(kernel.clone());
         }
         let source = render_with(&self.kernels.templates, template, parameters)?;
+        let begun = Instant::now();
         let kernel = Arc::new(self.compile(template.trim_end_matches(".wgsl"), &source, of_script)?);
+        let seconds = begun.elapsed().as_secs_f64();
+        if seconds >= SLOW_S {
+            terminal::detail(|| format!("{} took the driver {seconds:.1} s to compile", kernel.name));
+        }
         made.insert(key, kernel.clone());
         Ok(kernel)
     }
 
     /// Compiles one WGSL source with one entry point, `main`.
     fn compile(&self, name: &str, source: &str, of_script: bool) -> Result<Kernel> {
+        // What a driver does not compile is an internal error to wgpu.
+        let internal = self.device().push_error_scope(wgpu::ErrorFilter::Internal);
         let scope = self.device().push_error_scope(wgpu::ErrorFilter::Validation);
         let descriptor = wgpu::ShaderModuleDescriptor { label: Some(name), source: wgpu::ShaderSource::Wgsl(source.into()) };
         let module = if self.checked {
@@ -151,7 +165,8 @@ impl Gpu {
             compilation_options: wgpu::PipelineCompilationOptions { constants: &[], zero_initialize_workgroup_memory: false },
             cache: self.pipelines.cache(),
         });
-        if let Some(error) = pollster::block_on(scope.pop()) {
+        let refused = pollster::block_on(scope.pop());
+        if let Some(error) = pollster::block_on(internal.pop()).or(refused) {
             return Err(Error::new(format!("the shader was refused: {error}"))
                 .remedy("this is a fault of caramba or of the driver: please report it, with the output of `caramba devices`")
                 .at(name));

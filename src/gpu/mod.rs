@@ -153,19 +153,16 @@ impl Gpu {
         let matrix_size = adapter::matrix_size(&adapter).filter(|_| features.contains(adapter::MATRIX_FEATURES));
         let pipelines = pipelines::Pipelines::open(&device, &adapter.get_info());
         let tuning = choice.tuning.clone();
-        Ok(Arc::new(Gpu {
-            summary,
-            memory,
-            device,
-            queue,
-            checked: choice.checked,
-            kernels,
-            pipelines,
-            tuning,
-            memo,
-            matrix_size,
-            failure,
-        }))
+        let gpu = Gpu { summary, memory, device, queue, checked: choice.checked, kernels, pipelines, tuning, memo, matrix_size, failure };
+        // A GL driver may say that it has compute shaders, and open a context of a version in which wgpu cannot write them.
+        if gpu.summary.backend == "gl"
+            && let Err(error) = gpu.kernel("probe_nothing.wgsl", &serde_json::json!({}))
+        {
+            let Gpu { summary, .. } = &gpu;
+            return Err(Error::new(format!("the OpenGL of {} ({}) takes no compute shaders: {error}", summary.name, summary.driver))
+                .remedy("reach the card by --backend vulkan (or metal, dx12), or install a newer driver"));
+        }
+        Ok(Arc::new(gpu))
     }
 
     pub fn summary(&self) -> &AdapterSummary {

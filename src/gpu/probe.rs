@@ -1,6 +1,6 @@
 //! What a device can do at best, measured through wgpu like everything else: the roofs of a roofline.
 
-use super::{Count, Counts, Gpu, Purpose, Step, Usage};
+use super::{Buffer, Count, Counts, Gpu, Purpose, Step, Usage};
 use crate::error::{Error, Result};
 use crate::interrupt;
 use serde_json::json;
@@ -15,6 +15,8 @@ pub enum Probe {
     F32,
     /// Multiply-adds of 16-bit floats in registers.
     F16,
+    /// Multiply-adds of cooperative matrices: half floats, added up in f32.
+    Matrices,
     /// A dispatch that does nothing, within a submission.
     Dispatch,
     /// A submission that does nothing, until the host knows that it is done.
@@ -30,10 +32,19 @@ pub struct Probed {
     pub work: u64,
 }
 
+/// A step that leaves nothing else in the device's caches, and what it reads: a buffer is gone when it is dropped.
+pub struct Flush {
+    pub step: Step,
+    _buffers: [Buffer; 2],
+}
+
 /// A sample takes at least so long: what submitting it costs is then lost in it.
 const SAMPLE_MS: f64 = 20.0;
 
 const DISPATCHES: usize = 256;
+
+/// More than the caches of most devices hold.
+const FLUSH_BYTES: u64 = 128 << 20;
 
 /// So much is written at a time.
 const FILL_BYTES: usize = 4 << 20;
@@ -49,6 +60,7 @@ impl Gpu {
             Probe::F32 => self.probe_arithmetic("f32", samples),
             Probe::F16 if !self.has(wgpu::Features::SHADER_F16) => Err(Error::new("the device has no 16-bit floats in shaders")),
             Probe::F16 => self.probe_arithmetic("f16", samples),
+            Probe::Matrices => self.probe_matrices(samples),
             Probe::Dispatch => self.probe_dispatch(samples),
             Probe::Submit => self.probe_submit(samples),
         }
@@ -79,6 +91,29 @@ impl Gpu {
         self.fastest(shapes.into_iter().map(step), samples)
     }
 
+    /// A step that reads so much that nothing else is left in the device's caches.
+    ///
+    /// # Errors
+    /// No room for it on the device.
+    pub fn flush_caches(&self) -> Result<Flush> {
+        let most = self.limits().max_storage_buffer_binding_size.min(self.limits().max_buffer_size);
+        let (workgroup, workgroups, wanted) = if self.summary().software { (16, 64, 32 << 20) } else { (256, 1024, FLUSH_BYTES) };
+        let piece = 64 * workgroup * workgroups;
+        let bytes = (wanted.min(most) / piece).max(1) * piece;
+        let data = self.buffer("what flushes caches", bytes, Purpose::Scratch, Usage::Storage)?;
+        let sums = self.buffer("the flush's sums", workgroup * workgroups * 4, Purpose::Scratch, Usage::Storage)?;
+        // Memory that was never written may not even be there.
+        let zeros = vec![0; FILL_BYTES];
+        for start in (0..bytes).step_by(FILL_BYTES) {
+            self.write(&data, start, &zeros[..FILL_BYTES.min((bytes - start) as usize)]);
+            self.flush()?;
+        }
+        let kernel = self.kernel("probe_read.wgsl", &json!({ "workgroup": workgroup, "workgroups": workgroups, "units": bytes / 16 }))?;
+        let grid = [Count::Of(workgroups as u32), Count::Of(1), Count::Of(1)];
+        let step = self.step("flush", &kernel, vec![data.binding(), sums.binding()], grid)?;
+        Ok(Flush { step, _buffers: [data, sums] })
+    }
+
     fn probe_arithmetic(&self, kind: &str, samples: usize) -> Result<Probed> {
         let (workgroup, workgroups, turns) = if self.summary().software { (16u64, 64u64, 2048u64) } else { (256, 2048, 256) };
         let results = self.buffer("the probe's results", (workgroup * workgroups + 1) * 4, Purpose::Scratch, Usage::Storage)?;
@@ -91,6 +126,22 @@ impl Gpu {
             Ok((step, workgroup * workgroups * turns * 32 * width))
         };
         self.fastest([1, 4].into_iter().map(step), samples)
+    }
+
+    fn probe_matrices(&self, samples: usize) -> Result<Probed> {
+        let (Some(size), Some(lanes)) = (self.matrix_size(), self.subgroup_size()) else {
+            return Err(Error::new("the device has no cooperative matrices of half floats in shaders"));
+        };
+        let (workgroups, turns) = if self.summary().software { (4u64, 256u64) } else { (2048, 256) };
+        let results = self.buffer("the probe's results", (workgroups + 1) * 4, Purpose::Scratch, Usage::Storage)?;
+        self.write(&results, 0, bytemuck::bytes_of(&0.5f32));
+        let step = |subgroups: u32| {
+            let parameters = json!({ "size": size, "lanes": lanes, "workgroup": subgroups * lanes, "turns": turns });
+            let grid = [Count::Of(workgroups as u32), Count::Of(1), Count::Of(1)];
+            let step = self.step("probe", &self.kernel("probe_matrices.wgsl", &parameters)?, vec![results.binding()], grid)?;
+            Ok((step, workgroups * u64::from(subgroups) * turns * 8 * u64::from(size).pow(3)))
+        };
+        self.fastest([4, 8].into_iter().map(step), samples)
     }
 
     /// Samples of the one of some steps that does most in a second; each comes with its work.

@@ -6,7 +6,7 @@
 use super::attention_forms::{AttentionForm, Way};
 use super::hooks::{LayerHooks, LayerMap, Reach, literal};
 use super::kv_cache::LayerCache;
-use super::plan::{Mode, When};
+use super::plan::{Mode, When, row_workgroup};
 use super::seam::Seam;
 use crate::error::Result;
 use crate::gpu::{Buffer, Count, Gpu, Step};
@@ -70,13 +70,23 @@ impl Attend<'_> {
         Ok(steps)
     }
 
+    /// A step that stores what keys weigh for the queries in `looked` (see `attention_weights.wgsl`).
+    ///
+    /// # Errors
+    /// A shader that the device refuses.
+    pub fn weights(&self, gpu: &Gpu, looked: &Buffer, out: &Buffer) -> Result<Step> {
+        let grid = [Count::Rows(1), Count::Of(1), Count::Of(1)];
+        Attend { rows: looked, ..*self }.step(gpu, "attention_weights.wgsl", json!({ "workgroup": 64 }), out, grid)
+    }
+
     /// Turns outputs back where values are stored transformed.
     fn turned_back(&self, gpu: &Gpu) -> Result<Option<Step>> {
         if !self.cache.values().is_some_and(|values| values.part.rotated) {
             return Ok(None);
         }
         let Attention { heads, value, .. } = *self.attention;
-        let parameters = json!({ "heads": heads, "value": value, "out_stride": self.out_stride, "workgroup": 64 });
+        let workgroup = row_workgroup(gpu, heads * value / 8);
+        let parameters = json!({ "heads": heads, "value": value, "out_stride": self.out_stride, "workgroup": workgroup });
         let kernel = gpu.kernel("attention_output.wgsl", &parameters)?;
         let bindings = vec![self.call.binding(), self.out.binding()];
         gpu.step("values turned back", &kernel, bindings, [Count::Rows(1), Count::Of(1), Count::Of(1)]).map(Some)
@@ -112,8 +122,7 @@ impl Attend<'_> {
                 self.decode(gpu, "attention_decode.wgsl", &parameters, form)
             }
             Way::Shared => {
-                let parameters =
-                    json!({ "workgroup": form.workgroup, "lanes": form.lanes, "keys": form.keys, "load_words": 4, "wide": false });
+                let parameters = json!({ "workgroup": form.workgroup, "lanes": form.lanes, "neighbours": gpu.least_subgroup().max(form.lanes), "keys": form.keys, "load_words": 4, "wide": false });
                 self.decode(gpu, "attention_shared.wgsl", &parameters, form)
             }
         }

@@ -92,7 +92,12 @@ impl AttentionForm {
         match self.way {
             Way::Rows | Way::Positions => 0,
             Way::Tiles => self.tile_bytes(attention, self.keeps_queries(gpu, attention)),
-            Way::Shared => self.workgroup / self.lanes * (attention.value + 2 * self.tile_heads(attention)) as u32 * 4,
+            // A result of the lanes that are certainly in one subgroup.
+            Way::Shared => {
+                self.workgroup / gpu.least_subgroup().max(self.lanes).min(self.workgroup)
+                    * (attention.value + 2 * self.tile_heads(attention)) as u32
+                    * 4
+            }
         }
     }
 
@@ -254,6 +259,11 @@ impl Contest for Trial<'_> {
         let queries: Vec<f32> = (0..rows * attend.stride).map(|index| tuning::noise(index) as f32 / 1024.0 - 1.0).collect();
         gpu.write(attend.qkv, 0, bytemuck::cast_slice(&queries));
         attend.cache.fill(gpu);
+    }
+
+    // Nor does a layer's cache stay in one of the device's, while the other layers have their turn.
+    fn is_cold(&self) -> bool {
+        self.attend.mode == Mode::Decode
     }
 
     fn clear(&self) {

@@ -37,7 +37,7 @@ impl Job {
     }
 
     fn tokens_class(self) -> usize {
-        self.tokens.next_power_of_two().min(128)
+        self.tokens.next_power_of_two().min(2048)
     }
 }
 
@@ -49,7 +49,7 @@ pub fn measured(memo: &Memo) -> Vec<(String, Measured<Form>)> {
 /// The forms that are worth trying for a job on this device, the likeliest first.
 pub fn candidates(gpu: &Gpu, job: Job) -> Vec<Form> {
     let form = |shape| move |tokens, lane_rows, workgroup| Form { shape, tokens, lane_rows, workgroup };
-    let (lanes, shared, tiles) = (form(Shape::Lanes), form(Shape::Shared), form(Shape::Tiles));
+    let (lanes, shared, together, tiles) = (form(Shape::Lanes), form(Shape::Shared), form(Shape::Together), form(Shape::Tiles));
     let tokens = job.tokens.next_power_of_two().min(8) as u32;
     if gpu.summary().software {
         // Without subgroups every lane loads all activations: a larger tile only takes longer to compile.
@@ -75,7 +75,13 @@ pub fn candidates(gpu: &Gpu, job: Job) -> Vec<Form> {
     // Where subgroups may be of any size, all lanes of a workgroup share a row.
     let subgroup = gpu.subgroup_size().unwrap_or(gpu.least_subgroup()).max(32);
     let mut forms = match (tokens, job.tokens) {
-        (1, _) => vec![shared(1, 2, 2 * subgroup), shared(1, 1, 4 * subgroup), shared(1, 4, subgroup), shared(1, 2, 4 * subgroup)],
+        (1, _) => vec![
+            shared(1, 2, 2 * subgroup),
+            shared(1, 1, 4 * subgroup),
+            shared(1, 4, subgroup),
+            shared(1, 2, 4 * subgroup),
+            shared(1, 4, 2 * subgroup),
+        ],
         (2 | 4, _) => vec![shared(tokens, 2, 2 * subgroup), shared(tokens, 1, 2 * subgroup), shared(tokens, 4, 2 * subgroup)],
         (_, 8..=16) => vec![shared(8, 2, 2 * subgroup), shared(4, 2, 2 * subgroup), tiles(1, 4, 256), tiles(2, 4, 128)],
         _ => vec![tiles(4, 4, 256), tiles(8, 4, 128), tiles(8, 4, 256), tiles(4, 8, 256), tiles(2, 4, 256), shared(8, 2, 2 * subgroup)],
@@ -84,12 +90,25 @@ pub fn candidates(gpu: &Gpu, job: Job) -> Vec<Form> {
         // Behind the others: it is taken where it was measured to be faster, and its results to be right.
         let matrices = form(Shape::Matrices);
         let across = if job.dual { 1 } else { 2 };
-        forms.extend([
-            matrices(2, across, 4 * lanes),
-            matrices(1, across, 4 * lanes),
-            matrices(2, 2 * across, 4 * lanes),
-            matrices(1, across, 8 * lanes),
-        ]);
+        forms.extend([matrices(2, across, 4 * lanes), matrices(1, across, 4 * lanes), matrices(2, 2 * across, 4 * lanes)]);
+        if job.tokens > 64 {
+            forms.extend([
+                matrices(2, across, 8 * lanes),
+                matrices(2, 2 * across, 8 * lanes),
+                matrices(4, across, 4 * lanes),
+                matrices(4, 2 * across, 4 * lanes),
+                matrices(4, 2 * across, 8 * lanes),
+            ]);
+        } else {
+            forms.push(matrices(1, 2 * across, 4 * lanes));
+        }
+    }
+    // Of long rows a subgroup alone has too little on its way from memory.
+    if tokens <= 8 && job.tokens <= 16 && job.columns >= 1024 {
+        forms.extend([together(tokens, 1, 4 * subgroup), together(tokens, 2, 4 * subgroup), together(tokens, 2, 8 * subgroup)]);
+        if tokens == 1 {
+            forms.extend([together(1, 1, 2 * subgroup), together(1, 4, 2 * subgroup), together(1, 4, 4 * subgroup)]);
+        }
     }
     let limits = gpu.limits();
     let fits = |form: &Form| {
@@ -152,6 +171,11 @@ impl Contest for Trial<'_> {
         let call = [self.tokens as u32, 0, 0, 1];
         self.gpu.write(self.product.call, 0, bytemuck::cast_slice(&call));
         self.write_input(|index| tuning::noise(index) as f32 / 1024.0 - 1.0);
+    }
+
+    // The weights of a model do not stay in a cache from one token to the next.
+    fn is_cold(&self) -> bool {
+        self.tokens <= 16
     }
 
     fn clear(&self) {

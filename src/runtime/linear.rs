@@ -15,8 +15,10 @@ use serde_json::json;
 pub enum Shape {
     /// A lane owns rows: `linear_lanes.wgsl`.
     Lanes,
-    /// Lanes share rows: `linear_shared.wgsl`.
+    /// Subgroups share rows: `linear_shared.wgsl`.
     Shared,
+    /// All lanes of a workgroup share its rows: `linear_shared.wgsl` too. For long rows, of which there are few.
+    Together,
     /// Tiles of tokens and rows go through workgroup memory: `linear_tiles.wgsl`.
     Tiles,
     /// As tiles, multiplied as cooperative matrices of half floats: `linear_matrices.wgsl`.
@@ -40,6 +42,7 @@ impl std::fmt::Display for Form {
         let name = match self.shape {
             Shape::Lanes => "lanes",
             Shape::Shared => "shared",
+            Shape::Together => "together",
             Shape::Tiles => "tiles",
             Shape::Matrices => "matrices",
         };
@@ -52,15 +55,17 @@ impl Form {
     fn subgroup(self, gpu: &Gpu) -> u32 {
         match gpu.subgroup_size() {
             // Lanes that own rows hand a block round: more of them than it has columns cannot.
+            Some(_) if self.shape == Shape::Together => 0,
             Some(size) if (self.shape != Shape::Lanes || size as usize <= BLOCK) && self.workgroup.is_multiple_of(size) => size,
             _ => 0,
         }
     }
 
-    /// Subgroups that a workgroup has at most, if their size isn't known and they add up nevertheless; else 0.
+    /// Subgroups that a workgroup has at most, if they add up though a row is not one subgroup's (or their size isn't known); else 0.
     fn subgroups(self, gpu: &Gpu) -> u32 {
         let [least, _] = gpu.summary().subgroup_sizes;
-        let any_size = self.shape == Shape::Shared && self.subgroup(gpu) == 0 && gpu.has(wgpu::Features::SUBGROUP);
+        let adds_up = matches!(self.shape, Shape::Shared | Shape::Together);
+        let any_size = adds_up && self.subgroup(gpu) == 0 && gpu.has(wgpu::Features::SUBGROUP);
         if any_size { self.workgroup.div_ceil(least.max(1)) } else { 0 }
     }
 
@@ -69,7 +74,7 @@ impl Form {
         let Form { tokens, lane_rows, workgroup, .. } = self;
         match self.shape {
             Shape::Lanes => [workgroup * lane_rows, tokens],
-            Shape::Shared => [workgroup / self.lanes(gpu) * lane_rows, tokens],
+            Shape::Shared | Shape::Together => [workgroup / self.lanes(gpu) * lane_rows, tokens],
             Shape::Tiles => [16 * lane_rows, workgroup / 16 * tokens],
             Shape::Matrices => {
                 let size = gpu.matrix_size().unwrap_or(16);
@@ -92,7 +97,7 @@ impl Form {
         match self.shape {
             Shape::Lanes => 0,
             // A sum of each lane; or all sums of each subgroup, of squares too.
-            Shape::Shared => match self.subgroups(gpu) {
+            Shape::Shared | Shape::Together => match self.subgroups(gpu) {
                 0 => self.workgroup * 4,
                 subgroups => subgroups * self.tokens * (self.lane_rows * matrices + 1) * 4,
             },
@@ -100,8 +105,9 @@ impl Form {
             Shape::Tiles => (self.tokens * self.workgroup / 16 + self.lane_rows * 16 * matrices) * BLOCK as u32 * 4,
             Shape::Matrices => {
                 let [rows, tokens] = self.tile(gpu);
-                // Both tiles in half floats, sums and the squares of a norm in f32.
-                (tokens + rows * matrices) * BLOCK as u32 * 2 + (tokens * rows * matrices + tokens * 8) * 4
+                let (size, subgroups) = (gpu.matrix_size().unwrap_or(16), self.workgroup / self.lanes(gpu));
+                // Both tiles in half floats, rows apart; a matrix of sums of each subgroup, and the squares of a norm, in f32.
+                (tokens + rows * matrices) * (BLOCK as u32 + 8) * 2 + (subgroups * matrices * size * size + tokens * 8) * 4
             }
         }
     }
@@ -115,7 +121,7 @@ impl Form {
             && self.workgroup_bytes(gpu, dual) <= limits.max_compute_workgroup_storage_size
             && match self.shape {
                 Shape::Lanes => true,
-                Shape::Shared => self.workgroup.is_power_of_two(),
+                Shape::Shared | Shape::Together => self.workgroup.is_power_of_two(),
                 Shape::Tiles => self.workgroup.is_multiple_of(16),
                 // Two subgroups lie side by side.
                 Shape::Matrices => {
@@ -202,6 +208,8 @@ impl Product<'_> {
             "wide": form.shape == Shape::Lanes && loads_wide(gpu),
             "unroll": !gpu.summary().software,
             "size": gpu.matrix_size().unwrap_or(0),
+            // Metal, which has small ones, loads them from scalars only.
+            "packed": gpu.matrix_size() == Some(16),
             "x_stride": self.x_stride,
             "y_stride": self.y_stride,
             "epilogue": match self.epilogue { Epilogue::Store => "store", Epilogue::Add => "add", Epilogue::Gated(activation, _) => activation.unit() },
@@ -212,7 +220,7 @@ impl Product<'_> {
         });
         let template = match form.shape {
             Shape::Lanes => "linear_lanes.wgsl",
-            Shape::Shared => "linear_shared.wgsl",
+            Shape::Shared | Shape::Together => "linear_shared.wgsl",
             Shape::Tiles => "linear_tiles.wgsl",
             Shape::Matrices => "linear_matrices.wgsl",
         };
@@ -226,7 +234,10 @@ impl Product<'_> {
         bindings.extend(self.norm.map(|norm| norm.weight.binding()));
         bindings.extend(self.bias.map(Buffer::binding));
         let tiles = (part.rows as u32).div_ceil(tile_rows);
-        let grid = [Count::Of(tiles), Count::Rows(tile_tokens), Count::Of(1)];
+        let grid = match form.shape {
+            Shape::Matrices => [Count::Rows(tile_tokens), Count::Of(tiles), Count::Of(1)],
+            _ => [Count::Of(tiles), Count::Rows(tile_tokens), Count::Of(1)],
+        };
         let matrices = if up.is_some() { 2 } else { 1 };
         let step = gpu.step(self.label, &kernel, bindings, grid)?;
         Ok(step.work(part.bytes() + up.map_or(0, Part::bytes), (part.rows * self.matrix.columns * matrices) as u64))

@@ -303,28 +303,7 @@ impl Planner<'_> {
             self.latent_queries(attention, latent, weights, before, steps)?;
         }
         steps.push((When::Always, self.cache_write(index, attention, weights, qkv_stride)?));
-        let cache = &self.caches[index];
-        let attend = Attend {
-            mode: self.mode,
-            attention,
-            cache,
-            nulls: cache.nulls.as_ref().or(weights.nulls.as_ref()),
-            hooks: self.network.hooks(index),
-            map: self.maps[index].as_ref(),
-            reach: self.reaches[index],
-            call: self.call,
-            rows: self.rows,
-            qkv,
-            stride: qkv_stride,
-            out: attended,
-            out_stride: attended_stride,
-            partial: self.partial,
-            typical_rows: self.typical_rows,
-            context: self.context,
-            sequences: self.sequences,
-            is_fresh: self.is_fresh,
-        };
-        steps.extend(attend.steps(self.gpu())?);
+        steps.extend(self.attend(index).steps(self.gpu())?);
         if attention.output_gate != OutputGate::None {
             steps.push(self.output_gate(attention, qkv_stride, attended_stride)?);
         }
@@ -367,6 +346,32 @@ impl Planner<'_> {
             self.product(steps, out(&captures[index], Epilogue::Store))?;
         }
         self.residual(steps, after, out)
+    }
+
+    /// The attention of a layer, over queries, keys and values that are there.
+    pub fn attend(&self, index: usize) -> Attend<'_> {
+        let attention = &self.network.model().architecture.layers[index].attention;
+        let cache = &self.caches[index];
+        Attend {
+            mode: self.mode,
+            attention,
+            cache,
+            nulls: cache.nulls.as_ref().or(self.network.layers[index].nulls.as_ref()),
+            hooks: self.network.hooks(index),
+            map: self.maps[index].as_ref(),
+            reach: self.reaches[index],
+            call: self.call,
+            rows: self.rows,
+            qkv: &self.activations.qkv,
+            stride: padded(Offsets::of(attention).width),
+            out: &self.activations.attention,
+            out_stride: padded(attention.heads * attention.value),
+            partial: self.partial,
+            typical_rows: self.typical_rows,
+            context: self.context,
+            sequences: self.sequences,
+            is_fresh: self.is_fresh,
+        }
     }
 
     /// The queries of latent attention in a row of `qkv`: what is rotated as it is, what isn't through each head's own matrix to the latent.
@@ -517,12 +522,13 @@ impl Planner<'_> {
             }
             None => 0,
         });
+        let workgroup = row_workgroup(self.gpu(), (attention.heads + attention.kv_heads) * attention.key() / 2);
         let parameters = json!({
             "stride": qkv_stride,
             "heads": attention.heads, "kv_heads": attention.kv_heads,
             "sem": attention.sem, "geo": attention.geo, "value": attention.value,
             "sem_scale": attention.scale.unwrap_or_else(|| scale(attention.sem)), "geo_scale": attention.scale.unwrap_or_else(|| scale(attention.geo)),
-            "workgroup": 64,
+            "workgroup": workgroup,
             "rope": turns.is_some(), "rope_binding": optional[0], "rope_heads": attention.rope.as_ref().and_then(Rope::heads).unwrap_or(1),
             "rope_semantic": semantic_turns.is_some(), "rope_semantic_binding": optional[1],
             "extras_binding": optional[2],
@@ -534,6 +540,12 @@ impl Planner<'_> {
         let kernel = self.gpu().kernel("cache_write.wgsl", &parameters)?;
         self.gpu().step("rope and cache", &kernel, bindings, [Count::Rows(1), Count::Of(1), Count::Of(1)])
     }
+}
+
+/// Lanes of a workgroup that does so many pieces of work for a row. A graphics card's lanes wait for memory: the fewer turns each of them takes, the better.
+pub(super) fn row_workgroup(gpu: &Gpu, pieces: usize) -> u32 {
+    let most = gpu.limits().max_compute_invocations_per_workgroup.min(512);
+    if gpu.summary().software { 64 } else { (pieces as u32).next_power_of_two().max(64).min(most) }
 }
 
 fn scale(width: usize) -> f32 {

@@ -84,8 +84,11 @@ impl Session {
     /// A step that chooses from `logits`: the largest one where there are no options.
     pub(super) fn chooser(&self, logits: &Buffer, options: Option<&Buffer>) -> Result<Step> {
         let gpu = self.gpu();
+        // The largest of many thousands: as many lanes as there are, on a graphics card. What sampling keeps of each lane has less room.
+        let most = gpu.limits().max_compute_invocations_per_workgroup.min(1024);
+        let workgroup = if options.is_some() || gpu.summary().software { 256 } else { 1 << most.ilog2() };
         let parameters = json!({
-            "greedy": options.is_none(), "vocab": self.architecture().vocab, "stride": logits_stride(self.network()), "workgroup": 256, "ways": 7,
+            "greedy": options.is_none(), "vocab": self.architecture().vocab, "stride": logits_stride(self.network()), "workgroup": workgroup, "ways": 7,
         });
         let pass = self.decode.as_ref().unwrap_or(&self.prefill);
         let mut bindings =

@@ -35,7 +35,7 @@ pub(super) fn described(summary: &AdapterSummary) -> Answer<Map> {
 }
 
 /// Probes by the names that scripts have for them.
-const PROBES: [&str; 5] = ["read", "f32", "f16", "dispatch", "submit"];
+const PROBES: [&str; 6] = ["read", "f32", "f16", "matrices", "dispatch", "submit"];
 
 /// Bytes read by a probe: more than the caches of most devices hold.
 const PROBE_BYTES: usize = 256 << 20;
@@ -49,6 +49,7 @@ fn probe(device: &Device, what: &str, options: Map) -> Result<Map> {
         "read" => Probe::Read { bytes: read_bytes as u64 },
         "f32" => Probe::F32,
         "f16" => Probe::F16,
+        "matrices" => Probe::Matrices,
         "dispatch" => Probe::Dispatch,
         "submit" => Probe::Submit,
         other => return Err(unknown("probe", other, PROBES)),
@@ -155,7 +156,7 @@ pub(super) mod api {
     }
 
     /// What the device can do at best, measured now: `probe("read")` reads memory as a stream, `"f32"` and `"f16"` do multiply-adds in registers,
-    /// `"dispatch"` and `"submit"` do nothing. Returns `ms` (numbers: a sample each, of one run) and `work` (bytes or multiply-adds of a run).
+    /// `"matrices"` does those of half floats in the units for cooperative matrices (where `gpu.features` has them), `"dispatch"` and `"submit"` do nothing. Returns `ms` (numbers: a sample each, of one run) and `work` (bytes or multiply-adds of a run).
     ///
     /// # Example
     /// ```rhai,no_run

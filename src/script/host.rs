@@ -3,8 +3,8 @@
 
 use super::failure::Answer;
 use super::modules::{self, Declared};
-use super::pairs::{self, Insertion};
 use super::permissions::Permissions;
+use super::rewrite::{self, Insertion};
 use super::{HostOptions, Purpose, bundle, files, token_dataset, values};
 use crate::artifact::{Field, RunDirectory};
 use crate::error::{At, Error, Result};
@@ -99,7 +99,7 @@ pub(super) struct Source {
 impl Source {
     /// Where the author finds what the engine places at `position`.
     pub(super) fn place(&self, position: Position) -> Position {
-        pairs::original(position, &self.insertions)
+        rewrite::original(position, &self.insertions)
     }
 }
 
