@@ -119,6 +119,12 @@ fn every_shader_translates() {
     }
     variants.push(("probe_nothing.wgsl".into(), json!({})));
     variants.push(("probe_read.wgsl".into(), json!({ "workgroup": 256, "workgroups": 1024, "units": 4 << 20 })));
+    let tiled: Vec<Value> =
+        variants.iter().filter(|(template, _)| template == "attention_prefill.wgsl").map(|(_, parameters)| parameters.clone()).collect();
+    for mut parameters in tiled {
+        parameters["workgroup"] = json!(64);
+        variants.push(("attention_weights.wgsl".into(), parameters));
+    }
     // Graphics cards get other forms of attention.
     let decoded: Vec<Value> =
         variants.iter().filter(|(template, _)| template == "attention_decode.wgsl").map(|(_, parameters)| parameters.clone()).collect();

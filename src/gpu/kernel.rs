@@ -24,6 +24,7 @@ pub const SHADERS: &[(&str, &str)] = &[
     ("attention_seam.wgsl", include_str!("../../shaders/attention_seam.wgsl")),
     ("attention_shared.wgsl", include_str!("../../shaders/attention_shared.wgsl")),
     ("attention_tiles.wgsl", include_str!("../../shaders/attention_tiles.wgsl")),
+    ("attention_weights.wgsl", include_str!("../../shaders/attention_weights.wgsl")),
     ("cache.wgsl", include_str!("../../shaders/cache.wgsl")),
     ("cache_write.wgsl", include_str!("../../shaders/cache_write.wgsl")),
     ("call.wgsl", include_str!("../../shaders/call.wgsl")),
