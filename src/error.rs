@@ -177,6 +177,7 @@ pub fn unknown<'a>(what: &str, name: &str, known: impl IntoIterator<Item = &'a s
 /// assert_eq!(nearest("laod", ["load", "log"]), Some("load"));
 /// assert_eq!(nearest("join", ["asin", "min"]), None);
 /// assert_eq!(nearest("y", ["x"]), None);
+/// assert_eq!(nearest("update", ["date"]), None);
 /// assert_eq!(nearest("length", ["len", "push"]), Some("len"));
 /// ```
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
@@ -192,7 +193,7 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         let longer = a.chars().count().max(b.chars().count());
         let allowed = if longer > 3 { longer / 3 } else { usize::from(letters(&a) == letters(&b)) };
         // A name that begins or ends otherwise is another one, however short the way is: `plot` is not `slot`.
-        let same_begin = a.chars().next() == b.chars().next() || letters(&a) == letters(&b) || longer > 5;
+        let same_begin = a.chars().next() == b.chars().next() || letters(&a) == letters(&b) || longer > 5 && distance == 1;
         (distance <= allowed && same_begin).then_some(distance)
     };
     let nearest = known.iter().filter_map(|candidate| Some((near(candidate)?, *candidate)));

@@ -10,7 +10,7 @@
 //! linear_algebra
 //! model
 //! gpu
-//! error     diagnostics source     interrupt   terminal   progress   mapped   yaml
+//! error     diagnostics source     interrupt   terminal   progress   mapped   yaml   parquet_file
 //! ```
 
 pub mod diagnostics;
@@ -19,6 +19,7 @@ pub mod guard;
 pub mod interrupt;
 pub mod limits;
 pub mod mapped;
+pub mod parquet_file;
 pub mod progress;
 pub mod source;
 pub mod terminal;

@@ -73,7 +73,7 @@ pub fn room(what: &str, bytes: u64) -> Result<()> {
 /// The error for more memory than there may be.
 pub fn beyond(what: String) -> Error {
     Error::new(format!("{what}, and the limit of memory is {} (--memory-limit)", shown(host_memory())))
-        .remedy("keep less at a time (tokens and numbers are packed), or raise --memory-limit")
+        .remedy("is something filled in a loop without end? keep less at a time (tokens and numbers are packed), or raise --memory-limit")
 }
 
 /// An error where so many bytes are beyond the limit of the device.

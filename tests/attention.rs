@@ -3,7 +3,7 @@
 mod common;
 
 use caramba::gpu::DeviceChoice;
-use common::attention::{Attention, check_decode, tiled_rows};
+use common::attention::{Attention, DECODED, check_decode, tiled_rows};
 use common::lab::{Lab, without_everything};
 use common::twins::Layer;
 use serde_json::json;
@@ -136,5 +136,14 @@ fn cuts(index: usize) -> &'static [usize] {
         3 => &[0, 16],
         _ if index.is_multiple_of(2) => &[16],
         _ => &[0],
+    }
+}
+
+#[test]
+fn weights_are_those_of_their_twin() {
+    for lab in &Lab::all() {
+        for (layer, _) in ATTENDED.iter().filter(|(layer, _)| lab.name == "full" || layer.null_attn) {
+            Attention::new(*layer, DECODED.len()).check_weights(lab, &DECODED);
+        }
     }
 }

@@ -119,6 +119,12 @@ fn every_shader_translates() {
     }
     variants.push(("probe_nothing.wgsl".into(), json!({})));
     variants.push(("probe_read.wgsl".into(), json!({ "workgroup": 256, "workgroups": 1024, "units": 4 << 20 })));
+    let tiled: Vec<Value> =
+        variants.iter().filter(|(template, _)| template == "attention_prefill.wgsl").map(|(_, parameters)| parameters.clone()).collect();
+    for mut parameters in tiled {
+        parameters["workgroup"] = json!(64);
+        variants.push(("attention_weights.wgsl".into(), parameters));
+    }
     // Graphics cards get other forms of attention.
     let decoded: Vec<Value> =
         variants.iter().filter(|(template, _)| template == "attention_decode.wgsl").map(|(_, parameters)| parameters.clone()).collect();
@@ -186,7 +192,7 @@ fn every_shader_translates() {
                 let parameters = json!({
                     "format": format_parameters(format), "interleave": 1, "columns": 2048, "rows": 8192, "first": 0, "tokens": tokens, "lane_rows": 2, "workgroup": workgroup,
                     "subgroup": subgroup, "subgroups": subgroups, "wide": template == "linear_lanes.wgsl" && tokens == 8, "lanes": if subgroup > 0 { subgroup } else { workgroup }, "x_stride": 2048, "y_stride": 8192,
-                    "size": if tokens == 1 { 16 } else { 8 }, "packed": tokens == 1, "epilogue": epilogue, "bias": epilogue == "store", "norm": epilogue != "add", "norm_width": 2048, "eps": 1e-5, "unroll": true,
+                    "size": if tokens == 1 { 16 } else { 8 }, "packed": tokens == 1, "depth": if tokens == 1 { 2 } else { 1 }, "epilogue": epilogue, "bias": epilogue == "store", "norm": epilogue != "add", "norm_width": 2048, "eps": 1e-5, "unroll": true,
                 });
                 variants.push((template.to_owned(), parameters));
             }

@@ -151,3 +151,15 @@ fn tiles_and_shared_positions() {
         }
     }
 }
+
+/// What a script can read of the weights: by every variant's functions as Rhai computes them.
+#[test]
+fn weights() {
+    let scripts = scripts();
+    for lab in &Lab::all() {
+        for (index, kind) in turns(lab, "weights") {
+            eprintln!("{} as {kind}", VARIANTS[index].0);
+            Attention::new(layer(index, kind), DECODED.len()).with(&scripts[index]).check_weights(lab, &DECODED);
+        }
+    }
+}

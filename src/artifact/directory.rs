@@ -142,8 +142,11 @@ impl RunDirectory {
     /// No such CSV file; see [`CsvFile::add`].
     pub fn add_row(&mut self, name: &str, row: impl IntoIterator<Item = (impl AsRef<str>, impl Into<Field>)>) -> Result<()> {
         self.open()?;
+        let is_first = self.csvs.is_empty();
         match self.csvs.get_mut(name) {
             Some(csv) => csv.add(row),
+            None if is_first => Err(Error::new(format!("the CSV file `{name}` was not begun"))
+                .remedy(format!("its columns begin it: run.csv(\"{name}\", [\"x\", \"y\"])"))),
             None => Err(crate::error::unknown("CSV file", name, self.csvs.keys().map(String::as_str)).at(self.path.display())),
         }
     }

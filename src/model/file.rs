@@ -3,6 +3,7 @@
 use super::tensor::Bytes;
 use crate::error::{At, Error, Result};
 use crate::mapped::Mapped;
+use crate::source::Source;
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -50,7 +51,7 @@ impl ModelFile {
     /// # Errors
     /// It is longer than `limit` bytes, or isn't JSON; mistakes are told with their line.
     pub(crate) fn json(&self, limit: usize) -> Result<serde_json::Value> {
-        json(self.text(limit)?).at(self.path.display())
+        json(&self.path.display().to_string(), self.text(limit)?)
     }
 }
 
@@ -67,16 +68,15 @@ fn text(bytes: &[u8], limit: usize) -> Result<&str> {
     std::str::from_utf8(bytes).map_err(|error| Error::new(format!("byte {} is not UTF-8 text", error.valid_up_to())))
 }
 
-fn json(text: &str) -> Result<serde_json::Value> {
-    let first = match serde_json::from_str(text) {
-        Ok(value) => return Ok(value),
-        Err(error) => error,
-    };
-    match without_nan(text) {
-        Cow::Owned(changed) => serde_json::from_str(&changed),
-        Cow::Borrowed(_) => Err(first),
+fn json(name: &str, text: &str) -> Result<serde_json::Value> {
+    let wrong = |text: &str, error: &serde_json::Error| Source::new(name, text).not_json(error, 1);
+    match serde_json::from_str(text) {
+        Ok(value) => Ok(value),
+        Err(error) => match without_nan(text) {
+            Cow::Owned(changed) => serde_json::from_str(&changed).map_err(|error| wrong(&changed, &error)),
+            Cow::Borrowed(_) => Err(wrong(text, &error)),
+        },
     }
-    .map_err(|error| Error::new(format!("this is not JSON: {error}")))
 }
 
 /// The text with `null` in the place of each `NaN`, `Infinity` and `-Infinity` outside of quotes.
@@ -115,9 +115,9 @@ mod tests {
     #[test]
     fn what_python_calls_json_is_read() {
         let written = r#"{"a": NaN, "b": [-Infinity, Infinity, 1.5], "c": "NaN, \"Infinity\""}"#;
-        assert_eq!(json(written).unwrap(), json!({ "a": null, "b": [null, null, 1.5], "c": "NaN, \"Infinity\"" }));
-        let message = json("{\n\"a\": NaN,\n}").unwrap_err().to_string();
-        assert!(message.starts_with("this is not JSON: ") && message.contains("line 3"), "{message}");
+        assert_eq!(json("a.json", written).unwrap(), json!({ "a": null, "b": [null, null, 1.5], "c": "NaN, \"Infinity\"" }));
+        let message = json("a.json", "{\n\"a\": NaN,\n}").unwrap_err().to_string();
+        assert!(message.starts_with("a.json:3:1: this is not JSON: trailing comma"), "{message}");
     }
 
     #[test]

@@ -70,6 +70,15 @@ impl Attend<'_> {
         Ok(steps)
     }
 
+    /// A step that stores what keys weigh for the queries in `looked` (see `attention_weights.wgsl`).
+    ///
+    /// # Errors
+    /// A shader that the device refuses.
+    pub fn weights(&self, gpu: &Gpu, looked: &Buffer, out: &Buffer) -> Result<Step> {
+        let grid = [Count::Rows(1), Count::Of(1), Count::Of(1)];
+        Attend { rows: looked, ..*self }.step(gpu, "attention_weights.wgsl", json!({ "workgroup": 64 }), out, grid)
+    }
+
     /// Turns outputs back where values are stored transformed.
     fn turned_back(&self, gpu: &Gpu) -> Result<Option<Step>> {
         if !self.cache.values().is_some_and(|values| values.part.rotated) {

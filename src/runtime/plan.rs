@@ -303,28 +303,7 @@ impl Planner<'_> {
             self.latent_queries(attention, latent, weights, before, steps)?;
         }
         steps.push((When::Always, self.cache_write(index, attention, weights, qkv_stride)?));
-        let cache = &self.caches[index];
-        let attend = Attend {
-            mode: self.mode,
-            attention,
-            cache,
-            nulls: cache.nulls.as_ref().or(weights.nulls.as_ref()),
-            hooks: self.network.hooks(index),
-            map: self.maps[index].as_ref(),
-            reach: self.reaches[index],
-            call: self.call,
-            rows: self.rows,
-            qkv,
-            stride: qkv_stride,
-            out: attended,
-            out_stride: attended_stride,
-            partial: self.partial,
-            typical_rows: self.typical_rows,
-            context: self.context,
-            sequences: self.sequences,
-            is_fresh: self.is_fresh,
-        };
-        steps.extend(attend.steps(self.gpu())?);
+        steps.extend(self.attend(index).steps(self.gpu())?);
         if attention.output_gate != OutputGate::None {
             steps.push(self.output_gate(attention, qkv_stride, attended_stride)?);
         }
@@ -367,6 +346,32 @@ impl Planner<'_> {
             self.product(steps, out(&captures[index], Epilogue::Store))?;
         }
         self.residual(steps, after, out)
+    }
+
+    /// The attention of a layer, over queries, keys and values that are there.
+    pub fn attend(&self, index: usize) -> Attend<'_> {
+        let attention = &self.network.model().architecture.layers[index].attention;
+        let cache = &self.caches[index];
+        Attend {
+            mode: self.mode,
+            attention,
+            cache,
+            nulls: cache.nulls.as_ref().or(self.network.layers[index].nulls.as_ref()),
+            hooks: self.network.hooks(index),
+            map: self.maps[index].as_ref(),
+            reach: self.reaches[index],
+            call: self.call,
+            rows: self.rows,
+            qkv: &self.activations.qkv,
+            stride: padded(Offsets::of(attention).width),
+            out: &self.activations.attention,
+            out_stride: padded(attention.heads * attention.value),
+            partial: self.partial,
+            typical_rows: self.typical_rows,
+            context: self.context,
+            sequences: self.sequences,
+            is_fresh: self.is_fresh,
+        }
     }
 
     /// The queries of latent attention in a row of `qkv`: what is rotated as it is, what isn't through each head's own matrix to the latent.

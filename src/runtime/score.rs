@@ -213,6 +213,6 @@ impl Session {
 }
 
 /// Whether a row is one of those that were appended, and not an earlier one that is computed again.
-fn is_asked_for(row: &Row, starts: &[usize]) -> bool {
+pub(super) fn is_asked_for(row: &Row, starts: &[usize]) -> bool {
     starts.get(row.sequence as usize).is_some_and(|&start| row.position as usize >= start)
 }

@@ -6,6 +6,7 @@ use super::failure::Answer;
 use super::host::Host;
 use crate::artifact::{Chart, Heatmap, Histogram, LineChart, Panels, Table, html, latex, number};
 use crate::error::{Error, Result};
+use crate::terminal;
 use rhai::plugin::*;
 use rhai::{Array, FLOAT, INT, Map};
 use serde::de::DeserializeOwned;
@@ -15,6 +16,31 @@ fn draw<T: Chart + DeserializeOwned>(run: &Run, name: &str, chart: Map) -> Answe
     let chart: T = described(name, &chart.into())?;
     chart.write(&run.file(name)?)?;
     Ok(())
+}
+
+/// Whether a map describes the chart that this function draws.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn fits(function: &str, chart: Map) -> Result<()> {
+    let map = chart.into();
+    match function {
+        "line_chart" => described::<LineChart>(function, &map).map(drop),
+        "histogram" => described::<Histogram>(function, &map).map(drop),
+        "heatmap" => described::<Heatmap>(function, &map).map(drop),
+        _ => Ok(()),
+    }
+}
+
+/// Where the first NaN of a description is: `panels[0].bars[1].value`.
+fn not_a_number(place: &str, value: &Dynamic) -> Option<String> {
+    if let Ok(number) = value.as_float() {
+        return number.is_nan().then(|| place.trim_start_matches('.').to_owned());
+    }
+    if let Ok(array) = value.as_array_ref() {
+        return array.iter().enumerate().find_map(|(index, value)| not_a_number(&format!("{place}[{index}]"), value));
+    }
+    value.as_map_ref().ok()?.iter().find_map(|(name, value)| not_a_number(&format!("{place}.{name}"), value))
 }
 
 fn number_of(value: &Dynamic) -> Result<f64> {
@@ -31,7 +57,7 @@ pub(super) mod api {
     /// `dpi`). A missing `y` (`()`, NaN) is a gap.
     ///
     /// A series that is a pair of two things says so with `group` and `kind`: groups have colours, kinds dashes and markers, and the legend
-    /// is as long as both rather than as all pairs.
+    /// is as long as both rather than as all pairs. More than eight such pairs stand in a panel for each kind, a page wide (`panels`: `true` or `false` decides).
     ///
     /// # Example
     /// ```rhai,no_run
@@ -85,6 +111,9 @@ pub(super) mod api {
     /// ```
     #[rhai_fn(pure, return_raw, volatile)]
     pub fn bar_chart(run: &mut Run, name: &str, chart: Map) -> Answer<()> {
+        if let Some(place) = not_a_number("", &Dynamic::from(chart.clone())) {
+            terminal::note(&format!("{name}: `{place}` is NaN, and stands as n/a in the chart"));
+        }
         draw::<Panels>(run, name, chart)
     }
 

@@ -4,9 +4,9 @@ use super::host::{Host, HostTag};
 use super::meter::Meter;
 use super::modules::Resolver;
 use super::{
-    arrays, attention, benchmark, bundle, calibration, cells, charts, clock, continuation, dataset, dates, device, directory, divergence,
-    document, files, format, language, layer_store, matrix, model, model_file, numbers, pairs, parameters, plain, progress, random,
-    session, share, statistics, tables, text, thresholds, tokens, weights,
+    arrays, attention, benchmark, bundle, calibration, caught, cells, charts, clock, continuation, dataset, dates, device, directory,
+    divergence, document, files, format, language, layer_store, look, matrix, model, model_file, numbers, pairs, parameters, parquet,
+    plain, progress, random, session, share, statistics, tables, text, thresholds, tokens, weights,
 };
 use crate::terminal;
 use rhai::{Dynamic, Engine, Map, Module, OptimizationLevel, Scope, Token};
@@ -31,6 +31,7 @@ pub(super) const SECTIONS: &[Section] = &[
     Section { title: "Attention", about: "Defined by a script: docs/attention.md.", module: attention::module },
     Section { title: "Bundled models", about: "Inside the binary.", module: bundle::module },
     Section { title: "Sessions", about: "Sequences of tokens with their cache.", module: session::module },
+    Section { title: "Inside a pass", about: "What layers compute: hidden states and attention weights.", module: look::module },
     Section { title: "Continuations", about: "What may follow a context, as tokens.", module: continuation::module },
     Section { title: "Divergence", about: "How far two predictions are apart.", module: divergence::module },
     Section { title: "The device", about: "What it is, and what is allocated on it.", module: device::module },
@@ -60,6 +61,7 @@ pub(super) const SECTIONS: &[Section] = &[
     Section { title: "Charts and tables", about: "Drawn, typeset and printed.", module: charts::module },
     Section { title: "Files", about: "Text, JSON, JSON lines, YAML.", module: files::module },
     Section { title: "Tables and directories", about: "CSV, JSON lines, arrays of NumPy; what lies where.", module: tables::module },
+    Section { title: "Parquet files", about: "Tables as data sets are published.", module: parquet::module },
     Section { title: "Documents", about: "Cases that somebody wrote, and their mistakes shown where they are.", module: document::module },
     Section { title: "Text", about: "Patterns and words.", module: text::module },
     Section { title: "Formats", about: "Numbers and tables as text.", module: format::module },
@@ -113,6 +115,7 @@ pub(super) fn engine(host: &Rc<Host>) -> Engine {
             move |_| meter.look().map(Dynamic::from)
         });
     engine.register_global_module(pairs::hidden_module().into());
+    engine.register_global_module(caught::hidden_module().into());
     for section in SECTIONS {
         engine.register_global_module((section.module)().into());
     }

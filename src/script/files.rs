@@ -43,9 +43,9 @@ fn text_up_to(context: &NativeCallContext, path: &str, limit: u64) -> Answer<Str
     Ok(text)
 }
 
-/// Through serde_json, whose messages name line and column of JSON.
-fn json_of(text: &str) -> Result<Dynamic> {
-    let value: serde_json::Value = serde_json::from_str(text).map_err(|error| Error::new(format!("not JSON: {error}")))?;
+/// Through serde_json, whose messages name line and column of JSON; `line` is the number of the text's first line.
+fn json_of(path: &str, text: &str, line: usize) -> Result<Dynamic> {
+    let value: serde_json::Value = serde_json::from_str(text).map_err(|error| Source::new(path, text).not_json(&error, line))?;
     let data = serde_yaml::to_value(value).map_err(|error| Error::new(error.to_string()))?;
     Ok(from_data(&data))
 }
@@ -80,7 +80,18 @@ pub(super) mod api {
     /// What a JSON file holds.
     #[rhai_fn(return_raw, volatile)]
     pub fn read_json(context: NativeCallContext, path: &str) -> Answer<Dynamic> {
-        Ok(json_of(&text_up_to(&context, path, MAX_JSON)?).at(path)?)
+        Ok(json_of(path, &text_up_to(&context, path, MAX_JSON)?, 1)?)
+    }
+
+    /// What a text of JSON says.
+    ///
+    /// # Example
+    /// ```rhai
+    /// assert(parse_json("{\"a\": [1, 2.5, null]}").a == [1, 2.5, ()], "any value");
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn parse_json(text: &str) -> Answer<Dynamic> {
+        Ok(json_of("the text", text, 1)?)
     }
 
     /// What a file of JSON lines holds: an array of one value for each line that is not empty.
@@ -88,7 +99,7 @@ pub(super) mod api {
     pub fn read_jsonl(context: NativeCallContext, path: &str) -> Answer<Array> {
         let text = text_of(&context, path)?;
         let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-        Ok(lines.map(|(index, line)| json_of(line).at(format!("line {}", index + 1))).collect::<Result<_>>().at(path)?)
+        Ok(lines.map(|(index, line)| json_of(path, line, index + 1)).collect::<Result<_>>()?)
     }
 
     /// What a YAML file holds.

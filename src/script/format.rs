@@ -72,8 +72,13 @@ impl Spec {
             (None, Some(_), Some(_)) => 'g',
             _ => 's',
         });
-        let unfit =
-            || Error::new(format!("{} does not fit the format `{kind}`", described(value))).remedy("numbers fit f, e, g, d and %, texts s");
+        let unfit = || {
+            let error = Error::new(format!("{} does not fit the format `{kind}`", described(value)));
+            error.remedy(match value.as_immutable_string_ref().is_ok_and(|text| text.contains('{')) {
+                true => "`${value}` in backticks puts values into a text; value.format(\".2f\") makes text of a number",
+                false => "numbers fit f, e, g, d and %, texts s",
+            })
+        };
         let digits = match kind {
             's' if self.precision.is_none() => value.to_string(),
             's' => value.to_string().chars().take(self.precision.unwrap_or(0)).collect(),

@@ -23,6 +23,15 @@ pub(super) type Heard<'a> = dyn FnMut(Map) -> Result<bool> + 'a;
 impl Generation {
     /// From the options of a script, all checked.
     pub(super) fn of(session: &Session, options: Map) -> Result<Generation> {
+        let generation = Generation::parse(options)?;
+        if generation.stream && session.sequences() > 1 {
+            return Err(Error::new("several sequences cannot be streamed").remedy("leave `stream` out, and print their texts"));
+        }
+        Ok(generation)
+    }
+
+    /// The same, whatever the session is.
+    pub(super) fn parse(options: Map) -> Result<Generation> {
         let mut options = Options::new("generate option", options);
         let plain = GenerateOptions::default();
         let chosen = GenerateOptions {
@@ -43,9 +52,6 @@ impl Generation {
         chosen.check()?;
         if stops.iter().any(String::is_empty) {
             return Err(Error::new("generate option `stop` has an empty text, which would stop nothing").remedy("leave it out"));
-        }
-        if stream && session.sequences() > 1 {
-            return Err(Error::new("several sequences cannot be streamed").remedy("leave `stream` out, and print their texts"));
         }
         Ok(Generation { options: chosen, stops, stream })
     }

@@ -1,82 +1,12 @@
-//! What to do about a mistake: what people type who know another language, and the names that were meant.
+//! What to do about a mistake: the names that were meant, the bracket that is missing, the types that fit.
 
 use super::catalog::{Catalog, Form, nearest, plain_type};
+use super::habits::{WORDS, foreign, instead};
 use crate::diagnostics::Place;
 use crate::error::Error;
 use regex::Regex;
 use rhai::{LexError, ParseErrorType};
-
-/// Words of other languages that stand where a name stands, and what Rhai has for them.
-const WORDS: &[(&str, &str)] = &[
-    ("None", "nothing is written `()`"),
-    ("null", "nothing is written `()`"),
-    ("nil", "nothing is written `()`"),
-    ("undefined", "nothing is written `()`"),
-    ("True", "write `true`"),
-    ("False", "write `false`"),
-    ("not", "write `!x`"),
-    ("and", "write `a && b`"),
-    ("or", "write `a || b`"),
-    ("is", "write `a == b`"),
-    ("def", "a function is written `fn name(x) { x + 1 }`"),
-    ("function", "a function is written `fn name(x) { x + 1 }`"),
-    ("func", "a function is written `fn name(x) { x + 1 }`"),
-    ("lambda", "a function without a name is written `|x| x + 1`"),
-    ("elif", "write `else if x { ... }`"),
-    ("var", "a variable is declared with `let name = value;`"),
-    ("pass", "an empty block is written `{}`"),
-    ("raise", "`fail(\"what is wrong\", \"what to do\")` or `throw value` ends with an error"),
-    ("except", "errors are caught by `try { ... } catch (error) { ... }`"),
-    ("from", "a script is imported by `import \"name\" as name;`"),
-    ("class", "`object(#{ count: 0, add: |n| { this.count += n } })` makes an object with methods"),
-    ("self", "an object is `this` in its methods"),
-    ("del", "`map.remove(\"key\")` and `array.remove(index)` take something out"),
-    ("async", "everything runs in order: leave it out"),
-    ("await", "everything runs in order: leave it out"),
-    ("math", "these are functions and methods: `x.sqrt()`, `x.exp()`, `PI()`"),
-    ("np", "arrays and numbers have the methods: `values.mean()`, `numbers([1.0, 2.0]).sum()`"),
-    ("torch", "a model is made with `load(path)`; `caramba docs Model` lists what it has"),
-    ("console", "write `print(value)`"),
-    ("std", "write `print(value)`"),
-];
-
-/// Functions and methods of other languages, and what scripts call instead.
-const FUNCTIONS: &[(&str, &str)] = &[
-    ("append", "arrays have `push(value)`"),
-    ("extend", "arrays have `append(other)`, or `a += b`"),
-    ("str", "`${value}` in backticks, or value.to_string()"),
-    ("int", "x.to_int() of a number, parse_int(text) of a text"),
-    ("float", "x.to_float() of a number, parse_float(text) of a text"),
-    ("type", "type_of(value)"),
-    ("isinstance", "type_of(value) == \"array\""),
-    ("enumerate", "for (value, index) in array { ... }"),
-    ("items", "for (name, value) in map { ... }"),
-    ("sorted", "array.sort() sorts it, and returns it"),
-    ("reversed", "array.reverse()"),
-    ("strip", "text.trim()"),
-    ("lower", "text.to_lower()"),
-    ("upper", "text.to_upper()"),
-    ("startswith", "text.starts_with(part)"),
-    ("endswith", "text.ends_with(part)"),
-    ("println", "print(value)"),
-    ("printf", "print(`${value}`)"),
-    ("open", "read_text(path), read_json(path), read_lines(path)"),
-    ("forEach", "array.for_each(|x| ...), or a `for` loop"),
-    ("foreach", "array.for_each(|x| ...), or a `for` loop"),
-    ("includes", "`value in array`, or array.contains(value)"),
-    ("has_key", "`\"name\" in map`"),
-    ("tolist", "Tokens and Numbers have to_array()"),
-    ("numpy", "Tokens and Numbers have to_array()"),
-    ("encode", "model.tokenize(text)"),
-    ("decode", "model.detokenize(tokens); session.decode(n) makes n tokens"),
-    ("forward", "session.prefill(tokens), then session.logits()"),
-    ("chat", "model.chat([#{ role: \"user\", content: text }]), whose tokens session.prefill(...) takes"),
-    ("plot", "run.line_chart(\"name.png\", #{ ... }), or `charts(rows)` of a benchmark"),
-    ("save", "write_text(path, text), write_json(path, value), or run.json(name, value) in a run directory"),
-    ("env", "`args.name` and --set name=value give a script its values"),
-    ("now", "timer() measures time: clock.ms()"),
-    ("time", "timer() measures time: clock.ms()"),
-];
+use std::collections::BTreeSet;
 
 /// What is said of a mistake: a sentence, and what to do.
 pub(super) struct Said {
@@ -97,18 +27,18 @@ impl Said {
         Said { help: Some(help.into()), ..Said::plain(message) }
     }
 
-    fn at(self, place: Option<Place>) -> Said {
+    pub(super) fn at(self, place: Option<Place>) -> Said {
         Said { place: place.or(self.place), ..self }
     }
 }
 
 /// A mistake of syntax at a place of a script.
-pub(super) fn syntax(kind: &ParseErrorType, text: &str, place: Place) -> Said {
+pub(super) fn syntax(catalog: &Catalog, kind: &ParseErrorType, text: &str, place: Place) -> Said {
     if let Some(said) = foreign(text, place, kind) {
         return said;
     }
     match kind {
-        ParseErrorType::VariableUndefined(name) => variable(name, text, Some(place)),
+        ParseErrorType::VariableUndefined(name) => variable(catalog, name, text, Some(place)),
         ParseErrorType::ModuleUndefined(name) => {
             let built_in = super::modules::built_in_names().find(|known| known == name);
             let help = match built_in {
@@ -144,104 +74,74 @@ pub(super) fn syntax(kind: &ParseErrorType, text: &str, place: Place) -> Said {
         }
         ParseErrorType::AssignmentToConstant(name) => Said::with(format!("`{name}` is constant"), "declare it with `let` to change it"),
         ParseErrorType::UnexpectedEOF => Said::with("the script ends in the middle", "is a bracket or a quote not closed?"),
+        ParseErrorType::MissingToken(token, _)
+            if token == ";"
+                && let Some(at) = division(text, place) =>
+        {
+            Said::with("`//` begins a comment", "a / b of integers leaves the fraction out; (a / b).floor() does so with floats")
+                .at(Some(at))
+        }
         ParseErrorType::MissingToken(token, _) if token == ";" => {
             Said::with("`;` is missing here", "a statement ends with `;`").at(before(text, place))
         }
         ParseErrorType::MissingToken(token, about) => Said::plain(format!("`{token}` is missing {about}")),
-        other => Said::plain(format!("syntax: {}", lowered(&other.to_string()))),
-    }
-}
-
-/// What is another language's at this place.
-fn foreign(text: &str, place: Place, kind: &ParseErrorType) -> Option<Said> {
-    let line = text.lines().nth(place.line.checked_sub(1)?).unwrap_or_default();
-    let column = place.column.saturating_sub(1);
-    let rest: String = line.chars().skip(column).collect();
-    let before: String = line.chars().take(column).collect();
-    let word: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-    let last: String =
-        before.trim_end().chars().rev().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<Vec<_>>().into_iter().rev().collect();
-    let last_at = place_of(place.line, before.trim_end().chars().count() + 1 - last.chars().count());
-    let first = line.split_whitespace().next().unwrap_or_default();
-    let first_at = place_of(place.line, line.chars().take_while(|c| c.is_whitespace()).count() + 1);
-    let undefined = matches!(kind, ParseErrorType::VariableUndefined(_));
-    let known = |word: &str| WORDS.iter().find(|(name, _)| *name == word).map(|(_, help)| *help);
-    // `# comment`
-    if rest.starts_with('#') && !rest.starts_with("#{") {
-        return Some(Said::with(
-            "a comment does not begin with `#` here",
-            format!("write // {}", rest.trim_start_matches(['#', ' ', '!'])),
-        ));
-    }
-    if line.trim_start().starts_with('#') && !line.trim_start().starts_with("#{") {
-        let comment = line.trim_start().trim_start_matches(['#', ' ', '!']);
-        return Some(Said::with("a comment does not begin with `#` here", format!("write // {comment}")).at(Some(first_at)));
-    }
-    // f"..."
-    if rest.starts_with('"') && before.ends_with(['f', 'r', 'b']) && last.chars().count() == 1 || (undefined && rest.starts_with("f\"")) {
-        let quoted = rest.trim_start_matches('f').trim_start_matches('"').split('"').next().unwrap_or_default();
-        let inside = quoted.replace('{', "${");
-        let at = if rest.starts_with('f') { place } else { last_at };
-        return Some(Said::with("values stand in texts in backticks", format!("write `{inside}`")).at(Some(at)));
-    }
-    // 'text'
-    if matches!(kind, ParseErrorType::BadInput(LexError::MalformedChar(_))) {
-        let begin = before.rfind('\'').map(|at| before[..at].chars().count());
-        let (quoted, at) = match (begin, rest.strip_prefix('\'')) {
-            (_, Some(inside)) => (inside.split('\'').next().unwrap_or_default().to_owned(), place),
-            (Some(begin), None) => {
-                let inside: String = line.chars().skip(begin + 1).take_while(|c| *c != '\'').collect();
-                (inside, place_of(place.line, begin + 1))
+        ParseErrorType::FnDuplicatedDefinition(name, 1) => Said::with(
+            format!("there are two functions `{name}` with one parameter"),
+            "functions of one name differ in how many parameters they have",
+        ),
+        ParseErrorType::FnDuplicatedDefinition(name, count) => Said::with(
+            format!("there are two functions `{name}` with {count} parameters"),
+            "functions of one name differ in how many parameters they have",
+        ),
+        ParseErrorType::WrongFnDefinition => Said::with(
+            "a function is defined at the top of a script, not inside of something",
+            "one that is needed here is a closure: let double = |x| x * 2; double.call(5)",
+        ),
+        ParseErrorType::DuplicatedProperty(name) => Said::with(format!("`{name}` stands twice in this map"), "leave one of them out"),
+        ParseErrorType::PropertyExpected if word_at(text, place) == "eval" => {
+            Said::with("there is no `eval`", "a model computes and does not learn: leave it out")
+        }
+        ParseErrorType::PropertyExpected if let Some(help) = instead(&word_at(text, place)) => {
+            Said::with(format!("there is no `{}`", word_at(text, place)), help)
+        }
+        ParseErrorType::Reserved(name) => {
+            Said::with(format!("`{name}` is a word of the language"), format!("choose another name, such as `{name}_`"))
+        }
+        ParseErrorType::VariableExpected if !word_at(text, place).is_empty() => {
+            let name = word_at(text, place);
+            Said::with(format!("`{name}` is a word of the language"), format!("choose another name, such as `{name}_`"))
+        }
+        other => {
+            let told = other.to_string();
+            match told.as_str() {
+                "Possibly a typo of '=='?" => Said::with("`=` assigns, and is no condition", "write == to compare"),
+                "Unexpected '.'" => Said::with("a number begins with a digit", "write 0.5"),
+                "Unexpected '}'" => Said::with("this `}` closes nothing", "something is missing before it, or it is one too many"),
+                "Unexpected ')'" => Said::with("this `)` closes nothing", "something is missing before it, or it is one too many"),
+                "Unexpected ']'" => Said::with("this `]` closes nothing", "something is missing before it, or it is one too many"),
+                "Unexpected ';'" => Said::with("a value is missing before this `;`", "an expression ends here that has only begun"),
+                _ => Said::plain(format!("syntax: {}", lowered(&told))),
             }
-            (None, None) => (String::new(), place),
-        };
-        return Some(Said::with("single quotes hold one character", format!("write \"{quoted}\"")).at(Some(at)));
-    }
-    // i++
-    if let Some(sign) = ["++", "--"].into_iter().find(|sign| rest.starts_with(sign) || before.trim_end().ends_with(sign)) {
-        let name: String = last.chars().filter(|c| c.is_alphanumeric() || *c == '_').collect();
-        let name = if name.is_empty() { "i" } else { &name };
-        return Some(Said::with(format!("there is no `{sign}`"), format!("write {name} {}= 1", &sign[..1])));
-    }
-    // x ? a : b
-    if rest.starts_with('?') && !rest.starts_with("??") && !rest.starts_with("?.") {
-        return Some(Said::with("there is no `? :`", "write if x { a } else { b }, which is a value"));
-    }
-    // model.session(cache="q8")
-    let assigned = rest.chars().skip(word.chars().count()).collect::<String>();
-    let assigned = assigned.trim_start();
-    let is_assigned = |text: &str| text.starts_with('=') && !text.starts_with("==") && !text.starts_with("=>");
-    let opened = before.matches('(').count() > before.matches(')').count();
-    if opened && !word.is_empty() && is_assigned(assigned) || opened && is_assigned(&rest) {
-        let name = if word.is_empty() { &last } else { &word };
-        let at = if word.is_empty() { last_at } else { place };
-        return Some(Said::with("arguments have no names", format!("options go into a map: #{{ {name}: value }}")).at(Some(at)));
-    }
-    // {"a": 1}
-    if rest.starts_with(':') && (before.trim_end().ends_with('"') || !last.is_empty()) && before.contains('{') && !before.contains("#{") {
-        let brace = before.rfind('{').map(|at| place_of(place.line, before[..at].chars().count() + 1));
-        return Some(Said::with("a map begins with `#{`", "write #{ name: value }").at(brace));
-    }
-    // A word where it stands, before it, or at the beginning of the line.
-    for (candidate, at) in [(word.as_str(), place), (last.as_str(), last_at), (first, first_at)] {
-        // What is declared under such a name is no mistake.
-        let declares =
-            Regex::new(&format!(r"\b(let|const|for|fn)\s+{}\b", regex::escape(candidate))).is_ok_and(|found| found.is_match(text));
-        if let Some(help) = known(candidate).filter(|_| !declares) {
-            return Some(Said::with(format!("there is no `{candidate}`"), help).at(Some(at)));
         }
     }
-    // if x:
-    let blocks = ["if", "for", "while", "else", "try", "with", "else:", "try:"];
-    if (rest.starts_with(':') || line.trim_end().ends_with(':')) && blocks.contains(&first) {
-        let colon = place_of(place.line, line.trim_end().chars().count());
-        let head = line.trim().trim_end_matches(':');
-        return Some(Said::with("a block stands in braces", format!("write {head} {{ ... }}")).at(Some(colon)));
-    }
-    None
 }
 
-fn place_of(line: usize, column: usize) -> Place {
+/// The name or word that begins at a place.
+fn word_at(text: &str, place: Place) -> String {
+    let line = place.line.checked_sub(1).and_then(|number| text.lines().nth(number)).unwrap_or_default();
+    line.chars().skip(place.column.saturating_sub(1)).take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+}
+
+/// Where a comment before a missing `;` looks like a division: `let x = 5 // 2;`.
+fn division(text: &str, place: Place) -> Option<Place> {
+    let end = before(text, place)?;
+    let line = text.lines().nth(end.line.checked_sub(1)?)?;
+    let rest: String = line.chars().skip(end.column.saturating_sub(1)).collect();
+    let divides = Regex::new(r"^\s*//\s*[\w.()]+\s*;?\s*$").is_ok_and(|regex| regex.is_match(&rest));
+    divides.then(|| place_of(end.line, end.column + rest.chars().take_while(|c| c.is_whitespace()).count()))
+}
+
+pub(super) fn place_of(line: usize, column: usize) -> Place {
     Place::new(line, column)
 }
 
@@ -341,7 +241,7 @@ pub(super) fn has_open_bracket(text: &str) -> bool {
 }
 
 /// A name that stands for nothing.
-pub(super) fn variable(name: &str, text: &str, place: Option<Place>) -> Said {
+pub(super) fn variable(catalog: &Catalog, name: &str, text: &str, place: Option<Place>) -> Said {
     let said = |help: String| Said::with(format!("there is no variable `{name}`"), help);
     if let Some((_, help)) = WORDS.iter().find(|(word, _)| *word == name) {
         return Said::with(format!("there is no `{name}`"), *help);
@@ -367,11 +267,24 @@ pub(super) fn variable(name: &str, text: &str, place: Option<Place>) -> Said {
             "a function sees its parameters only: pass it to the function, or declare it `const` and write global::NAME".to_owned(),
         );
     }
+    let is_function = |what: &str| Said::with(format!("`{name}` is a function"), what);
+    if declares("fn") && !after.starts_with('(') {
+        return is_function(&format!("{name}(...) calls it; Fn(\"{name}\") holds it, to be called later"));
+    }
+    if let Some(form) = catalog.forms(name).first().filter(|_| !after.starts_with('(')) {
+        return is_function(&if form.arity == 0 { format!("write {name}()") } else { format!("write {}", call_of(&form.signature)) });
+    }
     match nearest(name, declared(text).into_iter()) {
         Some(near) => said(format!("did you mean `{near}`?")),
         None if after.starts_with('(') => said("`caramba docs` lists the functions that there are".to_owned()),
         None => said(format!("declare it: let {name} = ...;")),
     }
+}
+
+/// `assert(condition: bool, message: text)` as it is called: `assert(condition, message)`.
+fn call_of(signature: &str) -> String {
+    let call = signature.split(" -> ").next().unwrap_or(signature);
+    Regex::new(r": [^,)]+").map_or_else(|_| call.to_owned(), |kinds| kinds.replace_all(call, "").into_owned())
 }
 
 /// Names that the text declares: good enough to guess what was meant.
@@ -393,8 +306,8 @@ fn declared(text: &str) -> Vec<&str> {
 /// A function or method that there is not. `known` are those that could be meant; `otherwise` is said where none is near.
 pub(super) fn no_function<'a>(message: &str, name: &str, known: impl Iterator<Item = &'a str>, otherwise: &str) -> Error {
     let known: Vec<&str> = known.collect();
-    let help = match (FUNCTIONS.iter().find(|(word, _)| *word == name), nearest(name, known.into_iter())) {
-        (Some((_, help)), _) => format!("write {help}"),
+    let help = match (instead(name), nearest(name, known.into_iter())) {
+        (Some(help), _) => help,
         (None, Some(near)) => format!("did you mean `{near}`?"),
         (None, None) => otherwise.to_owned(),
     };
@@ -412,9 +325,16 @@ pub(super) fn no_property(catalog: &Catalog, kind: &str, property: &str, written
         };
         return Error::new(format!("`{property}` of {} can be read, not set", a(kind))).remedy(help);
     }
+    if kind == "()" {
+        let error = Error::new(format!("this is nothing, `()`, and has no `{property}`"));
+        return error.remedy("what gave it had no value; `a?.b` is () there, and `a ?? b` another value");
+    }
     let error = Error::new(format!("{} has no property `{property}`", plain_type(kind)));
     if catalog.methods(kind).any(|name| name == property) {
         return error.remedy(format!("it is a method: write {property}()"));
+    }
+    if let Some(help) = instead(property) {
+        return error.remedy(help);
     }
     let method = nearest(property, catalog.methods(kind)).map(|near| format!("did you mean `{near}()`? "));
     match (nearest(property, known.iter().copied()).map(|near| format!("did you mean `{near}`? ")).or(method), known.is_empty()) {
@@ -434,18 +354,54 @@ pub(super) fn wrong_types(catalog: &Catalog, name: &str, kinds: &[String]) -> Er
     }
     if !name.starts_with(|first: char| first.is_alphabetic() || first == '_') {
         let error = Error::new(format!("`{name}` does not work on {}", kinds.join(" and ")));
+        let numeric = |kind: &String| kind == "integer" || kind == "float";
         return match (name, kinds) {
-            ("+", [a, b]) if a == "text" || b == "text" => error.remedy("`${value}` in backticks puts a value into a text"),
+            (_, kinds) if kinds.iter().any(|kind| kind == "()") => {
+                error.remedy("one of them is nothing: what gave it had no value; `a ?? b` takes b there")
+            }
+            ("+" | "%", [a, b]) if a == "text" || b == "text" => error.remedy("`${value}` in backticks puts a value into a text"),
+            ("+" | "-" | "*" | "/", [a, b]) if a == "array" && numeric(b) || b == "array" && numeric(a) => {
+                error.remedy(format!("numbers(values) {name} 2 does it with each number, and so does values.map(|x| x {name} 2)"))
+            }
             _ => error,
         };
+    }
+    let is_text = |at: usize| kinds.get(at).is_some_and(|kind| kind == "text");
+    let meant = match name {
+        "append" if kinds.first().is_some_and(|kind| kind == "array") => {
+            Some("values.push(value) adds one value; append takes another array")
+        }
+        "int" | "to_int" if is_text(0) => Some("parse_int(text) reads an integer out of a text"),
+        "float" | "to_float" if is_text(0) => Some("parse_float(text) reads a number out of a text"),
+        "print" if kinds.len() > 1 => Some("print takes one value: print(`${a} ${b}`)"),
+        _ => None,
+    };
+    if let Some(help) = meant {
+        return Error::new(format!("`{name}` does not take ({})", kinds.join(", "))).remedy(help);
     }
     // A method's forms are those of its object.
     let same: Vec<&Form> = forms.iter().filter(|form| kinds.first() == Some(&form.first)).collect();
     let meant: Vec<&Form> = if same.is_empty() { forms.iter().collect() } else { same };
     let same_number: Vec<&Form> = meant.iter().copied().filter(|form| form.arity == kinds.len()).collect();
     let meant = if same_number.is_empty() { meant } else { same_number };
-    let signatures: Vec<&str> = meant.iter().map(|form| form.signature.as_str()).take(4).collect();
-    Error::new(format!("`{name}` does not take ({})", kinds.join(", "))).remedy(format!("it is {}", signatures.join(" or ")))
+    let error = Error::new(format!("`{name}` does not take ({})", kinds.join(", ")));
+    match signatures(meant.into_iter()) {
+        Some(signatures) => error.remedy(format!("it is {signatures}")),
+        None => error,
+    }
+}
+
+/// How a function is called, in its first few forms; those of Rust's other numbers are left out.
+pub(super) fn signatures<'a>(forms: impl Iterator<Item = &'a Form>) -> Option<String> {
+    let mut told = BTreeSet::new();
+    let is_plain = |text: &str| {
+        !["i8", "i16", "i32", "i128", "u8", "u16", "u32", "u64", "u128", "f32", "(_", ", _", "isize", "usize"]
+            .iter()
+            .any(|kind| text.contains(kind))
+    };
+    let distinct = forms.map(|form| form.signature.as_str()).filter(|text| is_plain(text) && told.insert(*text));
+    let distinct: Vec<&str> = distinct.take(4).collect();
+    if distinct.is_empty() { None } else { Some(distinct.join(" or ")) }
 }
 
 /// `a Model`, `an array`.

@@ -4,7 +4,7 @@ use super::catalog::{Catalog, plain_type};
 use super::check::{self, Findings};
 use super::hints;
 use super::modules::{self, Script};
-use super::pairs::{self, Insertion};
+use super::rewrite::{self, Insertion};
 use super::types::Types;
 use super::{HostOptions, Run, engine, on_script_thread, parameters, reference};
 use crate::artifact::number;
@@ -138,7 +138,7 @@ impl Interactive {
         let mut insertions = vec![Insertion::before_first_line(imports.chars().count())];
         self.run.host.add_source(name, text, insertions.clone());
         let mut ast = self.run.engine.compile_with_scope(&scope, &full).map_err(inside)?;
-        let (rewritten, more) = pairs::rewrite(&ast, &full);
+        let (rewritten, more) = rewrite::rewrite(&ast, &full);
         if !more.is_empty() {
             insertions.extend(more);
             self.run.host.add_source(name, text, insertions);

@@ -11,7 +11,13 @@ use std::rc::Rc;
 
 #[export_module]
 pub(super) mod api {
-    /// What went wrong: what `catch (error)` holds when a function of caramba failed.
+    /// What went wrong: what `catch (error)` holds, whether a function of caramba has failed or the language itself. `${error}` is all of it.
+    ///
+    /// # Example
+    /// ```rhai
+    /// try { [1, 2][7] } catch (error) { print(`${error.at}: ${error.message}`); }
+    /// try { 1 / 0 } catch (error) { assert(error.help.contains("floats"), error.help); }
+    /// ```
     pub type Error = crate::error::Error;
 
     /// The sentence that says what is wrong.
@@ -24,6 +30,14 @@ pub(super) mod api {
     #[rhai_fn(get = "help", pure)]
     pub fn help(error: &mut Error) -> Dynamic {
         error.help().map_or(Dynamic::UNIT, |help| help.to_owned().into())
+    }
+
+    /// Where: the place in a script, a file, a key; or `()`.
+    #[rhai_fn(get = "at", pure)]
+    pub fn place(error: &mut Error) -> Dynamic {
+        let mut places: Vec<&str> = error.places().collect();
+        places.reverse();
+        if places.is_empty() { Dynamic::UNIT } else { places.join(": ").into() }
     }
 
     /// Everything about it.
@@ -89,6 +103,28 @@ pub(super) mod api {
     #[rhai_fn(return_raw, volatile)]
     pub fn assert(condition: bool, message: &str) -> Answer<()> {
         if condition { Ok(()) } else { Err(Error::new(format!("not as it should be: {message}")).into()) }
+    }
+
+    /// The same, without saying more.
+    #[rhai_fn(name = "assert", return_raw, volatile)]
+    pub fn assert_silently(condition: bool) -> Answer<()> {
+        if condition {
+            return Ok(());
+        }
+        Err(Error::new("what is asserted here does not hold").remedy("assert(condition, `${value}`) shows a value with it").into())
+    }
+
+    /// The integers from 0 up to `end`, which is not one of them: `0..end`.
+    ///
+    /// # Example
+    /// ```rhai
+    /// let total = 0;
+    /// for index in range(4) { total += index; }
+    /// assert(total == 6, "0, 1, 2, 3");
+    /// ```
+    #[rhai_fn(name = "range")]
+    pub fn range_to(end: INT) -> std::ops::Range<INT> {
+        0..end
     }
 
     /// Says something in passing, on standard error.

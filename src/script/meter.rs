@@ -45,14 +45,15 @@ impl Meter {
         }
         let allocated = limits::allocated();
         let grown = allocated.saturating_sub(self.seen.replace(allocated));
-        let mut needed = allocated;
+        let (mut needed, mut growing) = (allocated, "");
         if grown > LEAP {
             // What doubles each time takes three times as much at the next: it is ended before, not after.
             let before = self.leap.replace(grown);
             if before > 0 && grown >= before + before / 2 {
                 needed = allocated.saturating_add(grown.saturating_mul(4));
+                growing = " and takes twice as much each time";
             }
         }
-        (needed > self.memory).then(|| limits::beyond(format!("the script holds {}", limits::shown(allocated))))
+        (needed > self.memory).then(|| limits::beyond(format!("the script holds {}{growing}", limits::shown(allocated))))
     }
 }

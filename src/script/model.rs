@@ -59,18 +59,18 @@ impl LoadChoice {
         let rope_scaling = options.take("rope_scaling").map(|section| to_data(&section)).transpose().at("rope_scaling")?;
         let vocab = options.count("vocab").map_err(|error| error.about("vocab"))?;
         let lender = options.text("tokenizer").map_err(|error| error.about("tokenizer"))?;
-        let tokenizer = lender.map(|path| Ok::<_, Box<EvalAltResult>>(Host::of(context)?.resolve(&path)?)).transpose()?;
+        let tokenizer = lender.map(|path| Ok::<_, Box<EvalAltResult>>(Host::of(context)?.resolve_model(&path)?)).transpose()?;
         options.finish().map_err(|error| error.about(unknown_option.unwrap_or_default()))?;
-        let names = || WEIGHTS.iter().map(|(name, _)| *name);
-        match WEIGHTS.iter().find(|(known, _)| *known == name.as_str()) {
-            Some(&(weights, kind)) => {
-                let forms = attention::forms(&attention);
-                let open = OpenOptions { topology, state_dict, rope_scaling, forms, vocab, tokenizer };
-                Ok(LoadChoice { weights, kind, open, attention })
-            }
-            None => Err(unknown("kind of weights", &name, names()).about("weights").into()),
-        }
+        let (weights, kind) = weights_named(&name)?;
+        let open = OpenOptions { topology, state_dict, rope_scaling, forms: attention::forms(&attention), vocab, tokenizer };
+        Ok(LoadChoice { weights, kind, open, attention })
     }
+}
+
+/// The kind of weights that is called so.
+pub(super) fn weights_named(name: &str) -> Result<(&'static str, WeightKind)> {
+    let found = WEIGHTS.iter().find(|(known, _)| *known == name);
+    found.copied().ok_or_else(|| unknown("kind of weights", name, WEIGHTS.iter().map(|(name, _)| *name)).about("weights"))
 }
 
 impl Model {

@@ -6,7 +6,7 @@ use super::failure::Answer;
 use super::host::Host;
 use super::parameters::Parameters;
 use super::tokens::hex;
-use super::{check, engine, pairs};
+use super::{check, engine, rewrite};
 use crate::assets::SCRIPTS;
 use crate::error::{At, Error, Result, unknown};
 use crate::terminal;
@@ -68,7 +68,7 @@ impl Script {
         let written = readable(&self.text);
         host.add_source(&self.name, &written, Vec::new());
         let mut ast = parse(&written)?;
-        let (text, insertions) = pairs::rewrite(&ast, &written);
+        let (text, insertions) = rewrite::rewrite(&ast, &written);
         if !insertions.is_empty() {
             host.add_source(&self.name, &written, insertions);
             ast = parse(&text)?;
@@ -121,8 +121,10 @@ pub(super) fn find(host: &Host, importer: Option<&str>, path: &str) -> Result<Sc
     Script::built_in(name).map_err(|known| {
         let places: Vec<String> = looked.iter().map(|place| place.display().to_string()).collect();
         let looked = if places.is_empty() { String::new() } else { format!("; looked for {}", places.join(", ")) };
-        let help = known.help().unwrap_or("check the name").replace("known are", "built in are");
-        Error::new(format!("there is no script `{path}` to import")).remedy(format!("{help}{looked}"))
+        // A guess, if there is one; the list of all is long.
+        let guess = known.help().and_then(|help| help.split_once("? ")).map_or(String::new(), |(guess, _)| format!("{guess}? "));
+        let error = Error::new(format!("there is no script `{path}` to import"));
+        error.remedy(format!("{guess}`caramba show` lists those that are built in{looked}"))
     })
 }
 

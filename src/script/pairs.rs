@@ -1,9 +1,9 @@
 //! `for (name, value) in map`: Rhai goes through no maps, and gives a loop's second variable the number of the turn. Here a map is gone
 //! through as entries, and a loop with two variables over entries gets their names and values; over anything else it keeps the
-//! number. It is done by two assignments at the begin of such a loop's body.
+//! number. It is done by two assignments at the begin of such a loop's body (see rewrite.rs).
 
 use rhai::plugin::*;
-use rhai::{AST, ASTNode, INT, Map, Stmt};
+use rhai::{INT, Map};
 
 /// One entry of a map.
 #[derive(Debug, Clone)]
@@ -24,6 +24,18 @@ pub(super) mod api {
     /// assert(seen == "student=1 teacher=2 ", seen);
     /// ```
     pub type Entry = super::Entry;
+
+    /// What stands under a name, or `otherwise` where there is nothing.
+    ///
+    /// # Example
+    /// ```rhai
+    /// let options = #{ context: 512 };
+    /// assert(options.get("context", 1024) == 512 && options.get("seed", 1) == 1, "given, and not");
+    /// ```
+    #[rhai_fn(name = "get", pure)]
+    pub fn get_or(map: &mut Map, name: &str, otherwise: Dynamic) -> Dynamic {
+        map.get(name).cloned().unwrap_or(otherwise)
+    }
 
     /// Its name.
     #[rhai_fn(get = "name", pure)]
@@ -72,62 +84,4 @@ pub(super) fn module() -> rhai::Module {
 
 pub(super) fn hidden_module() -> rhai::Module {
     exported_module!(hidden)
-}
-
-/// Text that was put into a script's line, so that errors can give the columns that its author sees.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Insertion {
-    line: usize,
-    /// Characters of the line before it.
-    column: usize,
-    length: usize,
-}
-
-impl Insertion {
-    /// Text in front of the whole script.
-    pub(super) fn before_first_line(length: usize) -> Insertion {
-        Insertion { line: 1, column: 0, length }
-    }
-}
-
-/// The script with such loops made to work, and what was inserted.
-pub(super) fn rewrite(ast: &AST, text: &str) -> (String, Vec<Insertion>) {
-    // Where each body begins, and what is to stand there.
-    let mut places: Vec<(usize, usize, String)> = Vec::new();
-    ast.walk(&mut |path| {
-        if let Some(ASTNode::Stmt(Stmt::For(parts, _))) = path.last()
-            && let (item, Some(counter), flow) = &**parts
-            && let begin = flow.body.span().start()
-            && let (Some(line), Some(column)) = (begin.line(), begin.position())
-        {
-            let (item, counter) = (&item.name, &counter.name);
-            places.push((line, column, format!(" {counter} = loop_counter({item}, {counter}); {item} = loop_item({item});")));
-        }
-        true
-    });
-    places.sort();
-    let mut insertions: Vec<Insertion> = Vec::new();
-    let mut lines: Vec<String> = text.split('\n').map(str::to_owned).collect();
-    for (line, column, inserted) in places {
-        let Some(target) = lines.get_mut(line - 1) else { continue };
-        let before: usize = insertions.iter().filter(|other| other.line == line).map(|other| other.length).sum();
-        let Some((at, '{')) = target.char_indices().nth(column + before - 1) else { continue };
-        target.insert_str(at + 1, &inserted);
-        insertions.push(Insertion { line, column: column + before, length: inserted.chars().count() });
-    }
-    (lines.join("\n"), insertions)
-}
-
-/// A place in the rewritten script as one in the original.
-pub(super) fn original(position: Position, insertions: &[Insertion]) -> Position {
-    let (Some(line), Some(mut column)) = (position.line(), position.position()) else { return position };
-    for insertion in insertions.iter().rev().filter(|insertion| insertion.line == line) {
-        if insertion.column < column {
-            column = column.saturating_sub(insertion.length).max(insertion.column);
-        }
-    }
-    match (u16::try_from(line), u16::try_from(column)) {
-        (Ok(line), Ok(column)) => Position::new(line, column),
-        _ => position,
-    }
 }

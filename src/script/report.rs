@@ -81,6 +81,19 @@ pub(super) fn report(engine: &Engine, host: &Host, main: &str, error: EvalAltRes
     told(host, said, &source, position, &calls)
 }
 
+/// An error of the engine that a script has caught, as one for it to ask: with the place, and without the lines that a person would be shown.
+pub(super) fn caught(engine: &Engine, host: &Host, source: &str, error: EvalAltResult) -> Error {
+    let known = host.source(source);
+    let text = known.as_ref().map_or("", |known| &known.text);
+    let position = known.as_ref().map_or(error.position(), |known| known.place(error.position()));
+    let said = said(engine, &error, text, position);
+    let error = Error::new(said.message).at(located(source, said.place.or_else(|| place_of(position))));
+    match said.help {
+        Some(help) => error.remedy(help),
+        None => error,
+    }
+}
+
 /// What is said, at a place of a script, with who called it.
 fn told(host: &Host, said: Said, source: &str, position: Position, calls: &[Call]) -> Error {
     let seen = |source: &str, position: Position| match host.source(source) {
@@ -129,9 +142,21 @@ fn said(engine: &Engine, error: &EvalAltResult, text: &str, position: Position) 
             None => Said::plain(value.to_string()),
         },
         E::ErrorTerminated(value, _) => value.read_lock::<Error>().map_or_else(|| Said::plain("interrupted"), |error| of_error(&error)),
-        E::ErrorParsing(kind, _) => hints::syntax(kind, text, place.unwrap_or_default()),
-        E::ErrorVariableNotFound(name, _) => hints::variable(name, text, place),
+        E::ErrorParsing(kind, _) => hints::syntax(Catalog::of(engine), kind, text, place.unwrap_or_default()),
+        E::ErrorVariableNotFound(name, _) => hints::variable(Catalog::of(engine), name, text, place),
         E::ErrorFunctionNotFound(signature, _) => function(Catalog::of(engine), signature),
+        E::ErrorPropertyNotFound(name, _) if before_place(text, place).ends_with("args.") => Said::with(
+            format!("`args` has no `{name}`"),
+            format!(
+                "--set {name}=VALUE gives it; const PARAMETERS = #{{ {name}: ... }}; declares it, with what it is where it is not given"
+            ),
+        ),
+        E::ErrorArrayBounds(length, index, _) => {
+            Said::with(format!("there is no element {index}: {}", holding(*length, "the array has")), elements(*length))
+        }
+        E::ErrorStringBounds(length, index, _) => {
+            Said::with(format!("there is no character {index}: {}", holding(*length, "the text has")), elements(*length))
+        }
         E::ErrorPropertyNotFound(name, _) => {
             let near = nearest(name, words(text).into_iter()).map(|near| format!("did you mean `{near}`? "));
             let help = format!(
@@ -185,6 +210,24 @@ fn said(engine: &Engine, error: &EvalAltResult, text: &str, position: Position) 
     }
 }
 
+/// What stands before a place in its line.
+fn before_place(text: &str, place: Option<Place>) -> String {
+    let line = place.and_then(|place| text.lines().nth(place.line.checked_sub(1)?)).unwrap_or_default();
+    line.chars().take(place.map_or(0, |place| place.column.saturating_sub(1))).collect()
+}
+
+fn holding(length: usize, what: &str) -> String {
+    if length == 0 { format!("{what} none") } else { format!("{what} {length}") }
+}
+
+fn elements(length: usize) -> String {
+    match length {
+        0 => "values.is_empty() asks whether there are any".to_owned(),
+        1 => "the only one is 0, or -1".to_owned(),
+        _ => format!("they are 0 to {}, or -1 to -{length} from the end", length - 1),
+    }
+}
+
 /// An error of caramba's own: its sentence with its places, and its remedy apart.
 fn of_error(error: &Error) -> Said {
     let text = error.to_string();
@@ -216,8 +259,10 @@ fn too_large(engine: &Engine, what: &str) -> Said {
 fn function(catalog: &Catalog, signature: &str) -> Said {
     let (name, given) = signature.split_once(" (").unwrap_or((signature, ""));
     if name.starts_with("anon$") {
-        let help = "object(#{ ... }) makes closures that may leave their module";
-        return Said::with("this closure was made in another module, and cannot be called here", help);
+        return Said::with(
+            "this closure cannot be called so: it takes another number of arguments, or was made in another module",
+            "give it as many as stand between its bars, |a, b|; object(#{ ... }) makes closures that may leave their module",
+        );
     }
     // rhai has no kind of error for some of its own, and puts a sentence where the name stands.
     if name.contains(' ') {

@@ -89,8 +89,9 @@ impl Session {
 }
 
 fn busy() -> Error {
-    Error::new("the session is generating: nothing else can be done with it meanwhile")
-        .remedy("let the function return false to stop, and use the session when `generate` has returned; or take a fork() before")
+    Error::new("the session is at work: nothing else can be done with it until it has called this function for the last time").remedy(
+        "use it when that call has returned (a function that `generate` calls stops it by returning false), or take a fork() before",
+    )
 }
 
 /// A profile as a map: how it was timed, and a map for each kernel.

@@ -50,10 +50,11 @@ fn error_of(files: &[(&str, &str)]) -> String {
 #[test]
 fn mistakes_are_shown_where_they_are() {
     insta::assert_snapshot!(error("let x = 1;\nlet y = x +;\n"), @r"
-    test.rhai:2:12: syntax: unexpected ';'
+    test.rhai:2:12: a value is missing before this `;`
       |
     2 | let y = x +;
       |            ^
+      help: an expression ends here that has only begun
     ");
     insta::assert_snapshot!(error("let tokens = 1;\nprint(token);\n"), @r"
     test.rhai:2:7: there is no variable `token`
@@ -80,7 +81,7 @@ fn mistakes_are_shown_where_they_are() {
       |
     2 | print(t.length);
       |         ^^^^^^
-      help: did you mean `len`? it has: len
+      help: write values.len
     ");
     insta::assert_snapshot!(error("let t = tokens([1, 2]);\nprint(t.slice(0));\n"), @r"
     test.rhai:2:9: the method `slice` takes 2 arguments, and is given 1
@@ -150,10 +151,11 @@ fn mistakes_are_shown_where_they_are() {
       help: what is put together at run time cannot be checked; closures do what it would be used for
     "#);
     insta::assert_snapshot!(error("let a = [1, 2];\na[5];"), @r"
-    test.rhai:2:3: array index 5 out of bounds: only 2 elements in array
+    test.rhai:2:3: there is no element 5: the array has 2
       |
     2 | a[5];
       |   ^
+      help: they are 0 to 1, or -1 to -2 from the end
     ");
     insta::assert_snapshot!(error("let x = 1 / 0;"), @r"
     test.rhai:1:11: division by zero: 1 / 0
@@ -269,10 +271,11 @@ fn mistakes_with_modules() {
       |        ^^^^^
     "#);
     insta::assert_snapshot!(error_of(&[("main.rhai", "import \"lib\" as lib;"), ("lib.rhai", "let x = ;")]), @r"
-    lib.rhai:1:9: syntax: unexpected ';'
+    lib.rhai:1:9: a value is missing before this `;`
       |
     1 | let x = ;
       |         ^
+      help: an expression ends here that has only begun
     ");
 }
 
@@ -295,11 +298,11 @@ fn objects_leave_their_module() {
         ("lib.rhai", "fn counter() { #{ count: 0, add: |n| { this.count += n; } } }"),
     ]);
     insta::assert_snapshot!(lost, @r"
-    main.rhai:3:3: this closure was made in another module, and cannot be called here
+    main.rhai:3:3: this closure cannot be called so: it takes another number of arguments, or was made in another module
       |
     3 | c.add(1);
       |   ^^^
-      help: object(#{ ... }) makes closures that may leave their module
+      help: give it as many as stand between its bars, |a, b|; object(#{ ... }) makes closures that may leave their module
     ");
 }
 
@@ -447,6 +450,7 @@ fn packed_lists() {
       |
     1 | numbers([]).mean();
       |             ^^^^
+      help: ask values.is_empty() before, or look why nothing was measured
     ");
 }
 
@@ -477,7 +481,22 @@ fn errors_can_be_caught_and_asked() {
     run(r#"
         try { tokens([-1]); assert(false, "not reached"); }
         catch (error) { assert(error.message.contains("token 0") && error.help == (), `${error}`); }
-        try { fail("a", "b"); } catch (error) { assert(error.message == "a" && error.help == "b", "both"); }
+        try { fail("a", "b"); } catch (error) { assert(error.message == "a" && error.help == "b" && error.at == (), "both"); }
+        // The engine's own, as they would be shown.
+        fn f(x) { x.push(2) }
+        fn g(x) { f(x) }
+        try { f(5); } catch (error) { assert(error.message.contains("`push`") && error.at.contains(":6:"), `${error}`); }
+        try { g(5); } catch (error) { assert(error.message.contains("`push`") && error.at.contains(":6:"), `${error}`); }
+        try { [1, 2][7] } catch (error) { assert(error.message == "there is no element 7: the array has 2" && error.at.contains(":10:"), `${error}`); }
+        try { 1 / 0 } catch (error) { assert(error.help.contains("infinity"), `${error}`); }
+        let m = #{ a: 1 };
+        try { m.b } catch (error) { assert(error.message == "the map has no `b`" && error.help.contains("map.get"), `${error}`); }
+        try { [1].map(|x| x + m) } catch (error) { assert(error.message.contains("+") && error.at.contains(":14:"), `${error}`); }
+        // What a script has thrown is what it has thrown.
+        try { throw "x"; } catch (error) { assert(error == "x", `${error}`); }
+        try { throw #{ code: 5 }; } catch (error) { assert(error.code == 5, `${error}`); }
+        try { throw 7; } catch { }
+        for (name, value) in m { try { value.push(1) } catch (e) { assert(e.at.contains(":19:46"), `${e}`); } }
     "#)
     .unwrap();
 }
@@ -521,4 +540,27 @@ fn clocks_and_warm_up() {
     "#)
     .unwrap();
     assert!(error("settle(#{ mots: 6 }, || 1);").contains("did you mean `most`?"));
+}
+
+#[test]
+fn parquet_files_are_read() {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/parquet");
+    run(&format!(
+        r#"
+        const HERE = "{directory}";
+        let about = parquet_columns(HERE + "/none.parquet");
+        assert(about.columns == ["id", "text", "tags"] && about.rows == 20, `${{about}}`);
+        for name in ["none", "snappy", "gzip", "lz4"] {{
+            let rows = read_parquet(HERE + `/${{name}}.parquet`);
+            assert(rows.len == 20 && rows[19] == #{{ id: 19, text: "naïve 東京", tags: ["a"] }}, `${{rows[19]}}`);
+            assert(rows[2].text == () && rows[1].text == "", "what is missing is not what is empty");
+        }}
+        assert(read_parquet(HERE + "/snappy.parquet", "id").sum() == 190, "a column");
+        assert(read_parquet(HERE + "/snappy.parquet", #{{ columns: ["tags", "id"], rows: 2 }}) == [#{{ id: 0, tags: ["a"] }}, #{{ id: 1, tags: ["a"] }}], "some of it");
+        try {{ read_parquet(HERE + "/none.parquet", "txt") }}
+        catch (error) {{ assert(error.message.contains("`txt`") && error.help.contains("id, text, tags") && error.at.ends_with("none.parquet"), `${{error}}`); }}
+        try {{ read_parquet(HERE + "/zstd.parquet") }} catch (error) {{ assert(error.help.contains("snappy"), `${{error}}`); }}
+    "#
+    ))
+    .unwrap();
 }

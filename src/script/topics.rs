@@ -81,7 +81,7 @@ pub(super) const TOPICS: &[Topic] = &[
     },
     Topic {
         names: &["try", "catch", "throw", "errors", "exceptions"],
-        about: "`fail(what, remedy)` ends a script with a sentence and what to do. `try` and `catch` keep it going: `error.message`, `error.help`.",
+        about: "`fail(what, remedy)` ends a script with a sentence and what to do. `try` and `catch` keep it going: `error.message`, `error.help`, `error.at`.",
         example: "try { fail(\"there is no file\", \"make one\"); }\ncatch (error) { print(`${error.message}: ${error.help}`); }",
     },
     Topic {

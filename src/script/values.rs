@@ -1,6 +1,7 @@
 //! From a script's values to plain data and back: JSON, YAML, CSV fields, options given as a map.
 
 use super::failure::Answer;
+use super::habits;
 use super::numbers::Numbers;
 use super::tokens::Tokens;
 use crate::artifact::Field;
@@ -138,6 +139,31 @@ pub(super) fn count(what: &str, value: INT) -> Result<usize> {
     usize::try_from(value).map_err(|_| Error::new(format!("{what} is {value}: expected 0 or more")))
 }
 
+/// Places among `count` things: one integer, a list or a range of them, from 0 on or, negative, from the end. `what` names them in messages.
+pub(super) fn places(what: &str, value: &Dynamic, count: usize) -> Result<Vec<usize>> {
+    let place = |given: INT| {
+        let place = if given < 0 { given + count as INT } else { given };
+        usize::try_from(place)
+            .ok()
+            .filter(|place| *place < count)
+            .ok_or_else(|| Error::new(format!("{what} has {given}: expected 0 to {}, or -1 for the last", count.saturating_sub(1))))
+    };
+    let list: Option<Vec<INT>> = if let Ok(one) = value.as_int() {
+        Some(vec![one])
+    } else if let Some(range) = value.read_lock::<std::ops::Range<INT>>() {
+        // Of a longer one, the first that is not there is told.
+        Some(range.clone().take(count + 1).collect())
+    } else if let Some(range) = value.read_lock::<std::ops::RangeInclusive<INT>>() {
+        Some(range.clone().take(count + 1).collect())
+    } else {
+        value.as_array_ref().ok().and_then(|array| array.iter().map(|value| value.as_int().ok()).collect())
+    };
+    let Some(list) = list else {
+        return Err(Error::new(format!("{what} is {}: expected an integer, a list of integers or a range such as 0..4", described(value))));
+    };
+    list.into_iter().map(place).collect()
+}
+
 /// Options given as a map: each is taken by name and type, and what is left at the end is a mistake.
 pub(super) struct Options {
     what: &'static str,
@@ -179,6 +205,12 @@ impl Options {
         self.typed(key, "text", |value| value.clone().into_immutable_string().ok())
     }
 
+    /// Places among `count`: one integer, a list or a range of them, from 0 on or, negative, from the end.
+    pub(super) fn places(&mut self, key: &'static str, count: usize) -> Result<Option<Vec<usize>>> {
+        let what = format!("{} `{key}`", self.what);
+        self.take(key).map(|value| places(&what, &value, count)).transpose()
+    }
+
     /// One text, or a list of texts.
     pub(super) fn texts(&mut self, key: &'static str) -> Result<Option<Vec<String>>> {
         self.typed(key, "text, or a list of texts", |value| match value.as_array_ref() {
@@ -202,7 +234,10 @@ impl Options {
     pub(super) fn finish(self) -> Result<()> {
         match self.map.keys().next() {
             None => Ok(()),
-            Some(key) => Err(unknown(self.what, key, self.known.iter().copied())),
+            Some(key) => Err(match habits::option(key, self.known.iter().copied()) {
+                Some(meant) => Error::new(format!("unknown {} `{key}`", self.what)).remedy(format!("did you mean `{meant}`?")),
+                None => unknown(self.what, key, self.known.iter().copied()),
+            }),
         }
     }
 }

@@ -27,7 +27,8 @@ use crate::error::{Error, Result};
 /// Refuses an empty list and values that are not finite.
 fn check(values: &[f64]) -> Result<()> {
     if values.is_empty() {
-        return Err(Error::new("statistics of no values: expected at least one"));
+        return Err(Error::new("statistics of no values: expected at least one")
+            .remedy("ask values.is_empty() before, or look why nothing was measured"));
     }
     match values.iter().position(|value| !value.is_finite()) {
         Some(index) => Err(Error::new(format!("value {index} of {} is {}: expected finite numbers", values.len(), values[index]))

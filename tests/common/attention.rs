@@ -180,6 +180,33 @@ impl Attention {
     }
 }
 
+impl Attention {
+    /// Runs the kernel that stores weights for every head of every row, beside the twin.
+    pub fn check_weights(&self, lab: &Lab, rows: &[[u32; 2]]) {
+        let held = || (0..).zip(rows).filter(|(_, [sequence, _])| *sequence != u32::MAX);
+        let asked: Vec<[u32; 4]> = (0..self.layer.heads as u32)
+            .flat_map(|head| held().map(move |(row, &[sequence, position])| [row, sequence, position, head]))
+            .collect();
+        let stride = 1 + rows.iter().map(|row| row[1]).max().unwrap_or(0);
+        let looked: Vec<[u32; 2]> =
+            std::iter::once([stride, 0, 0, 0]).chain(asked.iter().copied()).flat_map(|[a, b, c, d]| [[a, b], [c, d]]).collect();
+        let before = vec![f32::NAN; asked.len() * stride as usize];
+        let out = lab.floats(&before);
+        let call = lab.call(rows.len(), self.context, self.tokens, 1);
+        self.run(lab, "attention_weights.wgsl", json!({ "workgroup": 16 }), &call, &looked, &out, [asked.len(), 1, 1]);
+        let found = lab.read::<f32>(&out);
+        for (at, [row, sequence, position, head]) in asked.iter().map(|asked| asked.map(|word| word as usize)).enumerate() {
+            let (query, first, logits) = (&self.qkv[row * self.stride..(row + 1) * self.stride], sequence * self.context, self.logits());
+            let rule = self.script.as_ref().map(|script| Rule { script, logits: &logits, layer: LAYER, sequence });
+            let expected = &self.layer.weights(query, position, first, self.tokens, &self.caches, &self.nulls, rule)[head];
+            let place = format!("weights of head {head} at {position} of {sequence} for {:?} on {}", self.layer, lab.name);
+            // Beside a weight of 1: where nothing is seen, there is no largest one to measure by.
+            let found = &found[at * stride as usize..][..=position];
+            assert_near(&place, &[found, &[1.0]].concat(), &[expected.as_slice(), &[1.0]].concat(), self.tolerance());
+        }
+    }
+}
+
 /// Sequences of very different lengths; the shortest ends long before the last split begins.
 pub const DECODED: [[u32; 2]; 3] = [[1, 3], [0, 49], [2, 16]];
 

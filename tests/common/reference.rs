@@ -13,6 +13,10 @@ pub struct Pass {
     pub logits: Vec<f32>,
     /// Per layer, after the output projection and before the residual sum: [T, d_model].
     pub attention: Vec<Vec<f32>>,
+    /// Per layer, what each position weighs for each query: [T, H, T]; empty for differential attention.
+    pub weights: Vec<Vec<f32>>,
+    /// The residual stream before each layer, and behind the last one: [T, d_model].
+    pub states: Vec<Vec<f32>>,
 }
 
 /// How keys and values are held.
@@ -43,15 +47,18 @@ pub fn pass_with(model: &Model, tokens: &[u32], cache: Cache) -> Pass {
     let mut x: Vec<f32> = tokens.iter().flat_map(|&token| row(&embedding, architecture.d_model, token as usize)).copied().collect(); // [T, d_model]
     scale(&mut x, architecture.embedding_scale);
 
-    let mut attention_outputs = Vec::new();
+    let (mut attention_outputs, mut attention_weights, mut states) = (Vec::new(), Vec::new(), Vec::new());
     for (index, layer) in architecture.layers.iter().enumerate() {
         let weights = weights.within(&format!("layers.{index}."));
+        states.push(x.clone());
         let mut h = x.clone();
         for operation in layer.operations {
             match operation {
                 Operation::Norm(name) => h = weights.rms_norm(name, &h),
                 Operation::Attention => {
-                    h = attention(&weights.within("self_attn."), &layer.attention, &h, tokens.len(), cache);
+                    let mut seen = Vec::new();
+                    h = attention(&weights.within("self_attn."), &layer.attention, &h, tokens.len(), cache, &mut seen);
+                    attention_weights.push(seen);
                     attention_outputs.push(h.clone());
                 }
                 Operation::Mlp => {
@@ -69,11 +76,12 @@ pub fn pass_with(model: &Model, tokens: &[u32], cache: Cache) -> Pass {
         }
     }
 
+    states.push(x.clone());
     let x = weights.rms_norm("norm", &x);
     let head = if architecture.tied_embeddings { embedding } else { Weights { prefix: String::new(), ..weights }.get("lm_head.weight") };
     let mut logits = product(&x, &head, architecture.d_model);
     logits.iter_mut().for_each(|logit| *logit = capped(*logit, architecture.logit_cap));
-    Pass { logits, attention: attention_outputs }
+    Pass { logits, attention: attention_outputs, weights: attention_weights, states }
 }
 
 fn activated(activation: Activation, x: f32) -> f32 {
@@ -87,10 +95,10 @@ fn capped(x: f32, cap: Option<f32>) -> f32 {
     cap.map_or(x, |cap| cap * (x / cap).tanh())
 }
 
-/// Attention of one layer; `x` is [T, d_model], and so is the result. A standard layer is a decoupled one without a semantic path.
-fn attention(weights: &Weights, a: &Attention, x: &[f32], length: usize, cache: Cache) -> Vec<f32> {
+/// Attention of one layer; `x` is [T, d_model], and so is the result; its weights go to `seen`, [T, H, T]. A standard layer is a decoupled one without a semantic path.
+fn attention(weights: &Weights, a: &Attention, x: &[f32], length: usize, cache: Cache, seen: &mut Vec<f32>) -> Vec<f32> {
     if let Some(latent) = &a.latent {
-        return latent_attention(weights, a, latent, x, length, cache);
+        return latent_attention(weights, a, latent, x, length, cache, seen);
     }
     if a.differential.is_some() {
         return differential_attention(weights, a, x, length, cache);
@@ -158,6 +166,7 @@ fn attention(weights: &Weights, a: &Attention, x: &[f32], length: usize, cache: 
                 values.push(row(&null_value, a.value, h));
             }
             softmax(&mut scores);
+            note(seen, &scores[..=t - first], first, length);
             let out = row_mut(&mut mixed, a.value, t * a.heads + h);
             for (weight, value) in scores.iter().zip(values) {
                 out.iter_mut().zip(value).for_each(|(out, value)| *out += weight * value);
@@ -231,7 +240,15 @@ fn in_pairs(x: &mut [f32], heads: usize, width: usize, place: &dyn Fn(usize) -> 
 
 /// Latent attention as it is trained: every head has keys and values of its own, which the latent is expanded to. What a cache keeps is the latent
 /// (one vector a token, as keys and values) and the rotated key that all heads share.
-fn latent_attention(weights: &Weights, a: &Attention, latent: &Latent, x: &[f32], length: usize, cache: Cache) -> Vec<f32> {
+fn latent_attention(
+    weights: &Weights,
+    a: &Attention,
+    latent: &Latent,
+    x: &[f32],
+    length: usize,
+    cache: Cache,
+    seen: &mut Vec<f32>,
+) -> Vec<f32> {
     let (plain, head) = (latent.plain, latent.plain + a.geo);
     let queries = match latent.query_rank {
         Some(_) => weights.linear("q_b_proj", &weights.rms_norm("q_a_layernorm", &weights.linear("q_a_proj", x))),
@@ -270,6 +287,7 @@ fn latent_attention(weights: &Weights, a: &Attention, latent: &Latent, x: &[f32]
             let product = |s: usize| dot(query, &key(s)[..plain]) + dot(rotated, row(&k_rotated, a.geo, s));
             let mut scores: Vec<f32> = (first..=t).map(|s| product(s) * a.scale.unwrap()).collect();
             softmax(&mut scores);
+            note(seen, &scores, first, length);
             let out = row_mut(&mut mixed, latent.value, at);
             for (weight, s) in scores.iter().zip(first..) {
                 out.iter_mut().zip(&key(s)[plain..]).for_each(|(out, value)| *out += weight * value);
@@ -277,6 +295,14 @@ fn latent_attention(weights: &Weights, a: &Attention, latent: &Latent, x: &[f32]
         }
     }
     weights.linear("o_proj", &mixed)
+}
+
+/// A row of weights of positions from `first` on, as one of all positions.
+fn note(seen: &mut Vec<f32>, weights: &[f32], first: usize, length: usize) {
+    let end = seen.len() + length;
+    seen.resize(seen.len() + first, 0.0);
+    seen.extend_from_slice(weights);
+    seen.resize(end, 0.0);
 }
 
 /// Rotary embedding of x [T, heads, width]: element i is paired with i + width / 2.

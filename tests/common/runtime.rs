@@ -4,7 +4,7 @@ use super::fixtures::{Reference, open, reference, relative_error};
 use super::reference::{Cache, Pass, pass_with};
 use caramba::gpu::{DeviceChoice, Gpu};
 use caramba::model::Model;
-use caramba::runtime::{CacheKind, CacheKinds, LoadOptions, Network, Session, SessionOptions, WeightKind};
+use caramba::runtime::{AttentionRow, CacheKind, CacheKinds, LoadOptions, Looked, Network, Session, SessionOptions, WeightKind};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -89,6 +89,60 @@ pub fn check(device: usize, checks: impl IntoIterator<Item = (String, String, &'
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
+/// Compares what was found with what is expected, within a tolerance; `what` names it.
+type Near<'a> = dyn Fn(&str, &[f32], &[f32], f32) + 'a;
+
+/// Looks into the second pieces of two texts: hidden states and attention weights beside those of the oracle.
+fn look(
+    what: &str,
+    session: &mut Session,
+    texts: &[Vec<u32>; 2],
+    passes: &[super::reference::Pass; 2],
+    near: &Near,
+    (on_states, on_weights): (f32, f32),
+) {
+    let architecture = session.network().model().architecture.clone();
+    let (layers, d_model) = (architecture.layers.len(), architecture.d_model);
+    let cuts = [21, 3];
+    let begin = |session: &mut Session| {
+        session.truncate(0).unwrap();
+        session.prefill(&[texts[0][..cuts[0]].to_vec(), texts[1][..cuts[1]].to_vec()]).unwrap();
+        [texts[0][cuts[0]..].to_vec(), texts[1][cuts[1]..].to_vec()]
+    };
+    let rest = begin(session);
+    let all: Vec<usize> = (0..=layers).collect();
+    let mut seen = 0;
+    let visit = |layer: usize, sequence: usize, position: usize, state: &[f32]| {
+        near(&format!("the state at layer {layer}{what}"), state, row(&passes[sequence].states[layer], d_model, position), on_states);
+        seen += 1;
+        Ok(())
+    };
+    session.hidden_states(&rest, &all, visit).unwrap();
+    assert_eq!(seen, (layers + 1) * (rest[0].len() + rest[1].len()), "a state of each token at each layer");
+
+    let rest = begin(session);
+    let heads: Vec<usize> = (0..architecture.layers.iter().map(|layer| layer.attention.heads).min().unwrap()).rev().collect();
+    // Not all of them, and in no order.
+    let queries = [vec![rest[0].len() - 1, 2, 5], vec![0]];
+    let looked = Looked { layers: &all[..layers], heads: &heads, queries: Some(&queries) };
+    let mut seen = 0;
+    let visit = |found: AttentionRow| {
+        let AttentionRow { layer, head, sequence, position, weights } = found;
+        assert!(queries[sequence].contains(&(position - cuts[sequence])) && weights.len() == position + 1);
+        let (of_layer, length) = (&passes[sequence].weights[layer], texts[sequence].len());
+        if !of_layer.is_empty() {
+            let at = (position * architecture.layers[layer].attention.heads + head) * length;
+            near(&format!("the weights of head {head} in layer {layer}{what}"), weights, &of_layer[at..=at + position], on_weights);
+        }
+        seen += 1;
+        Ok(())
+    };
+    session.attention_weights(&rest, &looked, visit).unwrap();
+    assert_eq!(seen, layers * heads.len() * 4, "a row of each query");
+    // A session that was looked into goes on as any other.
+    assert_eq!(session.lengths(), [texts[0].len(), texts[1].len()]);
+}
+
 /// Checks a model that a test made, against the oracle only.
 pub fn check_made(device: usize, name: &str, model: Model, kinds: &[CacheKind]) {
     let (device, gpu) = &devices()[device];
@@ -149,6 +203,10 @@ fn differences(name: &str, gpu: &Arc<Gpu>, model: Model, expected: &Reference, k
         for (layer, output) in outputs.iter().enumerate() {
             let expected = [&passes[0].attention[layer][21 * d_model..], &passes[1].attention[layer][3 * d_model..]].concat();
             near(&what("the attention output"), output, &expected, on_attention);
+        }
+        if kind == kinds[0] {
+            // Weights are exponentials of scores: what rounding leaves open of those is larger here.
+            look(&what(""), &mut session, &texts, &passes, &near, (on_logits, 5.0 * on_attention));
         }
 
         // Tokens that the device chooses.

@@ -411,41 +411,80 @@ impl Layer {
         nulls: &[f32],
         rule: Option<Rule>,
     ) -> Vec<f32> {
+        let heads = self.seen(row, position, first, tokens, caches, nulls, rule);
+        let sum = |seen: &[Seen], e: usize| seen.iter().map(|(_, weight, value)| weight * f64::from(value[e])).sum::<f64>() as f32;
+        heads.iter().flat_map(|seen| (0..self.value).map(|e| sum(seen, e))).collect()
+    }
+
+    /// What each position weighs for it, up to its own: [heads, position + 1].
+    #[allow(clippy::too_many_arguments, reason = "attention is all of these")]
+    pub fn weights(
+        &self,
+        row: &[f32],
+        position: usize,
+        first: usize,
+        tokens: usize,
+        caches: &[Vec<u32>],
+        nulls: &[f32],
+        rule: Option<Rule>,
+    ) -> Vec<Vec<f32>> {
+        let of_head = |seen: &Vec<Seen>| {
+            let mut weights = vec![0.0; position + 1];
+            seen.iter().for_each(|(at, weight, _)| at.iter().for_each(|&at| weights[at] = *weight as f32));
+            weights
+        };
+        self.seen(row, position, first, tokens, caches, nulls, rule).iter().map(of_head).collect()
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "attention is all of these")]
+    fn seen(
+        &self,
+        row: &[f32],
+        position: usize,
+        first: usize,
+        tokens: usize,
+        caches: &[Vec<u32>],
+        nulls: &[f32],
+        rule: Option<Rule>,
+    ) -> Vec<Vec<Seen>> {
         let parts = self.parts();
         let begin = if self.window > 0 { (position + 1).saturating_sub(self.window) } else { 0 };
         let held: Vec<Vec<Vec<f32>>> = (begin..=position)
             .map(|p| parts.iter().zip(caches).map(|((_, part), cache)| part.token(cache, tokens, first + p)).collect())
             .collect();
         let key = self.sem + self.geo;
-        let mut out = Vec::new();
+        let mut heads = Vec::new();
         for head in 0..self.heads {
             let kv_head = head / (self.heads / self.kv_heads);
             let query_sem = &row[head * self.sem..(head + 1) * self.sem];
             let query_geo = &row[self.heads * self.sem + head * self.geo..][..self.geo];
             let of = |values: &[f32], width: usize| values[kv_head * width..(kv_head + 1) * width].to_vec();
-            let mut seen: Vec<(f64, Vec<f32>)> = Vec::new();
+            let mut seen: Vec<Seen> = Vec::new();
             for (token, p) in held.iter().zip(begin..) {
                 let semantic = if self.sem > 0 { dot(query_sem, &of(&token[0], self.sem)) } else { 0.0 };
                 let product = semantic + dot(query_geo, &of(&token[token.len() - 2], self.geo));
                 let score = rule.as_ref().map_or(Some(product), |rule| rule.score(product, position, p, head, kv_head));
-                seen.extend(score.map(|score| (score, of(&token[token.len() - 1], self.value))));
+                seen.extend(score.map(|score| (Some(p), score, of(&token[token.len() - 1], self.value))));
             }
             if self.null_attn {
                 let null = &nulls[head * (key + self.value)..(head + 1) * (key + self.value)];
                 let score = dot(query_sem, &null[..self.sem]) + dot(query_geo, &null[self.sem..key]);
-                seen.push((score, null[key..].to_vec()));
+                seen.push((None, score, null[key..].to_vec()));
             }
-            let scores: Vec<f64> = seen.iter().map(|(score, _)| *score).collect();
+            let scores: Vec<f64> = seen.iter().map(|(_, score, _)| *score).collect();
             let weights = match &rule {
                 Some(rule) => rule.weights(&scores, head),
                 None => softmax(&scores, None),
             };
-            let sum = |e: usize| seen.iter().zip(&weights).map(|((_, value), weight)| weight * f64::from(value[e])).sum::<f64>();
-            out.extend((0..self.value).map(|e| sum(e) as f32));
+            seen.iter_mut().zip(weights).for_each(|(seen, weight)| seen.1 = weight);
+            heads.push(seen);
         }
-        out
+        heads
     }
 }
+
+/// A position (none: the null key), its score and then its weight, its value.
+type Seen = (Option<usize>, f64, Vec<f32>);
 
 /// The softmax of some scores, with a sink beside them.
 fn softmax(scores: &[f64], sink: Option<f64>) -> Vec<f64> {

@@ -372,7 +372,7 @@ fn mistakes_in_a_directory_are_told() {
     fixture.write(WEIGHTS, &good);
     fixture.write(CONFIG, config.replace("\"vocab_size\": 7,", "\"vocab_size\": 7").as_bytes());
     let message = fixture.refusal();
-    assert!(message.contains("config.json: this is not JSON: expected `,` or `}` at line 7 column 3"), "{message}");
+    assert!(message.contains("config.json:7:3: this is not JSON: expected `,` or `}`"), "{message}");
     fixture.write(CONFIG, &[0xff, 0xfe]);
     assert!(fixture.refusal().contains("config.json: byte 0 is not UTF-8 text"));
     fixture.write(CONFIG, config.as_bytes());

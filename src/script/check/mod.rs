@@ -273,6 +273,10 @@ impl<'a> Checker<'a> {
             let all: Vec<Option<String>> = std::iter::once(Some(kind.to_owned())).chain(arguments).collect();
             return self.typed(call, &all, position);
         }
+        if forms.is_empty() && given == 0 && self.catalog.property(kind, name).is_some() {
+            let error = Error::new(format!("`{name}` of {} is a property", hints::a(kind)));
+            return self.mistake(error.remedy(format!("leave the brackets out: write {name}")), position);
+        }
         self.mistake(
             if forms.is_empty() {
                 let known = self.catalog.methods(kind).chain(self.catalog.properties(kind));
@@ -284,9 +288,11 @@ impl<'a> Checker<'a> {
                 )
             } else {
                 let takes: BTreeSet<usize> = forms.iter().map(|form| form.arity - 1).collect();
-                let signatures: Vec<&str> = forms.iter().map(|form| form.signature.as_str()).take(4).collect();
-                wrong_number("method", name, &takes.into_iter().collect::<Vec<_>>(), given)
-                    .remedy(format!("it is {}", signatures.join(" or ")))
+                let error = wrong_number("method", name, &takes.into_iter().collect::<Vec<_>>(), given);
+                match hints::signatures(forms.into_iter()) {
+                    Some(signatures) => error.remedy(format!("it is {signatures}")),
+                    None => error,
+                }
             },
             position,
         );
@@ -299,11 +305,17 @@ impl<'a> Checker<'a> {
         if same_number.is_empty() || self.own.contains_key(call.name.as_str()) {
             return;
         }
+        let is_text = |at: &usize| given[*at].as_deref() == Some("text");
+        let of_tokens = |at: &usize| same_number.iter().all(|form| form.parameter(*at) == Some("tokens"));
+        if (0..given.len()).filter(is_text).any(|at| of_tokens(&at)) {
+            let error = Error::new(format!("`{}` takes tokens, and is given text", call.name));
+            return self.mistake(error.remedy("model.tokenize(text) makes tokens of text"), position);
+        }
         if !same_number.iter().any(|form| form.takes(given)) && given.iter().all(Option::is_some) {
             let kinds: Vec<String> = given.iter().flatten().cloned().collect();
             return self.mistake(hints::wrong_types(self.catalog, &call.name, &kinds), position);
         }
-        self.options(call, &same_number, given.len());
+        self.options(call, &same_number, given.len(), position);
     }
 
     fn any(&self, name: &str, given: usize, what: &str) -> Option<Error> {
@@ -313,6 +325,14 @@ impl<'a> Checker<'a> {
         if takes.contains(&given) {
             return None;
         }
+        if takes.is_empty() && what == "function" && self.declares(name) {
+            let error = Error::new(format!("`{name}` is a variable, and is called as a function"));
+            return Some(
+                error.remedy(format!(
+                    "a function that it holds is called as {name}.call(...); what it can do itself, as {name}.method(...)"
+                )),
+            );
+        }
         if takes.is_empty() {
             let known = self.catalog.names().chain(self.own.keys().map(String::as_str)).chain(self.members.iter().map(String::as_str));
             return Some(hints::no_function(&format!("there is no {what} `{name}`"), name, known, "`caramba docs` lists what there is"));
@@ -321,8 +341,23 @@ impl<'a> Checker<'a> {
         let shown = |arity: usize| if what == "method" { arity - 1 } else { arity };
         let takes: Vec<usize> = takes.into_iter().filter(|&arity| what != "method" || arity > 0).map(shown).collect();
         let error = wrong_number(what, name, &takes, shown(given));
-        let signatures: Vec<&str> = forms.iter().map(|form| form.signature.as_str()).take(4).collect();
-        Some(if signatures.is_empty() { error } else { error.remedy(format!("it is {}", signatures.join(" or "))) })
+        if name == "print" {
+            return Some(error.remedy("print takes one value: print(`${a} ${b}`)"));
+        }
+        Some(match hints::signatures(forms.iter()) {
+            Some(signatures) => error.remedy(format!("it is {signatures}")),
+            None => error,
+        })
+    }
+
+    /// Whether the script declares a variable of this name.
+    fn declares(&self, name: &str) -> bool {
+        let mut found = false;
+        self.ast.walk(&mut |path| {
+            found |= matches!(path.last(), Some(ASTNode::Stmt(Stmt::Var(parts, ..))) if parts.0.name == name);
+            !found
+        });
+        found
     }
 
     fn qualified(&self, call: &FnCallExpr, position: Position) {
