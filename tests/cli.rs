@@ -28,7 +28,8 @@ fn alone_it_shows_its_help() {
       slurm        Submit an experiment to Slurm: a job array of its shards, and a merge that waits for it
       generate     Continue a prompt; the text streams to standard output
       devices      List the adapters, what they can do, and which one is used
-      inspect      Show a model's architecture, its tensors, and the bytes per token of each cache kind
+      inspect      Show a model's architecture, tensors and bytes per token of each cache kind, or what a dataset
+                   holds
       tokenize     Turn texts into datasets of token ids
       defs         Write definition files for editors: completion and documentation of the script API
       schema       Print the JSON Schema of manifests, of benchmarks of prompts, or of reports
@@ -106,6 +107,9 @@ fn every_verb_has_a_help() {
           --cells         List the cells that would be measured, but measure none
           --json          With --cells: a line of JSON for each
 
+    Data:
+          --dtype <TYPE>  How token ids are stored in files that don't say it themselves (.bin): uint16, uint32
+
     Device:
           --device <NAME|NUMBER>  The adapter to use: a part of its name, or its number in `caramba devices` [env:
                                   CARAMBA_DEVICE]
@@ -121,6 +125,8 @@ fn every_verb_has_a_help() {
                                  directory)
           --allow-run            Let the script, or the manifest's `runs`, start other programs
           --allow-env            Let the script read environment variables
+          --allow-net            Let the script fetch models from the hub that neither you nor your manifest have
+                                 named
           --allow-all            Let the script do everything: for work that you trust
           --time-limit <TIME>    End the script after this time: 90s, 10m, 2h
           --memory-limit <SIZE>  Let it take so much memory on the host, and as much on the device: 500M, 8G
@@ -158,6 +164,9 @@ fn every_verb_has_a_help() {
           --cells         List the cells that would be measured, but measure none
           --json          With --cells: a line of JSON for each
 
+    Data:
+          --dtype <TYPE>  How token ids are stored in files that don't say it themselves (.bin): uint16, uint32
+
     Device:
           --device <NAME|NUMBER>  The adapter to use: a part of its name, or its number in `caramba devices` [env:
                                   CARAMBA_DEVICE]
@@ -173,6 +182,8 @@ fn every_verb_has_a_help() {
                                  directory)
           --allow-run            Let the script, or the manifest's `runs`, start other programs
           --allow-env            Let the script read environment variables
+          --allow-net            Let the script fetch models from the hub that neither you nor your manifest have
+                                 named
           --allow-all            Let the script do everything: for work that you trust
           --time-limit <TIME>    End the script after this time: 90s, 10m, 2h
           --memory-limit <SIZE>  Let it take so much memory on the host, and as much on the device: 500M, 8G
@@ -271,7 +282,7 @@ fn every_verb_has_a_help() {
     ");
     insta::assert_snapshot!(caramba(&["inspect", "--help"]), @r"
     exit code 0
-    Show a model's architecture, its tensors, and the bytes per token of each cache kind
+    Show a model's architecture, tensors and bytes per token of each cache kind, or what a dataset holds
 
     Usage: caramba inspect [OPTIONS] <MODEL>
 
@@ -280,11 +291,12 @@ fn every_verb_has_a_help() {
                bundled
 
     Options:
-      -q, --quiet    Say nothing in passing: no notes, no progress; warnings and errors stay
-          --verbose  Say more in passing: files that are read, the device that is opened, times
-          --tensors  List every tensor
-          --json     One JSON object in place of the text
-      -h, --help     Print help
+      -q, --quiet         Say nothing in passing: no notes, no progress; warnings and errors stay
+          --verbose       Say more in passing: files that are read, the device that is opened, times
+          --tensors       List every tensor
+          --json          One JSON object in place of the text
+          --dtype <TYPE>  How the ids of a dataset are stored that doesn't say it itself (.bin): uint16, uint32
+      -h, --help          Print help
 
     Training checkpoints:
           --manifest <MANIFEST>  Find the model in this manifest, by its name or path: it says what a training
@@ -295,6 +307,8 @@ fn every_verb_has_a_help() {
     Examples:
       caramba inspect models/SmolLM2-135M.gguf
       caramba inspect runs/student.pt --manifest experiment.yml --target paper
+      caramba inspect data/held_out.npy
+      caramba inspect 'shards/*.npy'
     ");
     insta::assert_snapshot!(caramba(&["tokenize", "--help"]), @r"
     exit code 0
@@ -308,7 +322,8 @@ fn every_verb_has_a_help() {
               bundled
 
       <FILES>...
-              Texts in UTF-8, .jsonl and .parquet files, directories of them; `-` reads standard input
+              Texts in UTF-8 and .jsonl files (.gz and .zst, too), .parquet files, directories of them; `-` reads
+              standard input
 
     Options:
       -q, --quiet
@@ -365,8 +380,7 @@ fn every_verb_has_a_help() {
     Examples:
       caramba tokenize models/SmolLM2-135M book.txt -o book.npy
       caramba tokenize models/SmolLM2-135M corpus/ --split train=0.95,val=0.05 -o corpus.npy
-      zcat dump.jsonl.gz | caramba tokenize models/SmolLM2-135M - --field text --shard-tokens 100000000 -o
-      dump.bin
+      caramba tokenize models/SmolLM2-135M dump.jsonl.zst --shard-tokens 100000000 -o dump.npy
     ");
     insta::assert_snapshot!(caramba(&["check", "--help"]), @r"
     exit code 0
@@ -473,6 +487,28 @@ fn missing_files_are_told() {
 fn an_adapter_that_there_is_not_is_told() {
     let told = caramba(&["devices", "--device", "Voodoo 2"]);
     assert!(told.starts_with("exit code 1\n0  ") && told.contains("error: no adapter `Voodoo 2`\n  help: there are 0: "), "{told}");
+}
+
+/// A device that nobody meant, and a driver that is not there: both are said.
+#[test]
+fn a_device_without_a_name_and_a_driver_that_is_not_there_are_told() {
+    for arguments in [&["--device", ""][..], &["--device="], &["--device", "  "]] {
+        let told = caramba(&[&["-e", "print(device().name)"], arguments].concat());
+        assert!(
+            told.starts_with("exit code 1")
+                && told.contains("--device: the name of the adapter is empty")
+                && told.contains("there are 0: "),
+            "{told}"
+        );
+    }
+    for variable in ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut command = assert_cmd::Command::cargo_bin("caramba").unwrap();
+        let output =
+            command.current_dir(directory.path()).env(variable, "/no/such/icd.json").args(["-e", "print(device().name)"]).output().unwrap();
+        let told = common::cli::shown(&output);
+        assert!(told.contains(&format!("{variable} names the driver /no/such/icd.json, and nothing is there")), "{told}");
+    }
 }
 
 #[test]

@@ -72,12 +72,10 @@ fn every_compression_of_parquet_holds_the_same_texts() {
     };
     let (expected, _) = made("none.parquet");
     assert!(expected.as_ref().is_some_and(|ids| ids.len() > 100));
-    for name in ["snappy", "gzip", "lz4"] {
+    for name in ["snappy", "gzip", "lz4", "zstd", "brotli"] {
         let (found, told) = made(&format!("{name}.parquet"));
         assert_eq!(found, expected, "{name}: {told}");
     }
-    let (_, told) = made("zstd.parquet");
-    assert!(told.contains("zstd.parquet") && told.contains("compression=\"snappy\""), "{told}");
     let path = fixture("parquet/none.parquet");
     let told = tokenize(directory.path(), &[path.to_str().unwrap(), "--field", "body", "-o", "p.npy"]);
     assert!(told.contains("there is no column `body`") && told.contains("there are: id, text, tags"), "{told}");
@@ -89,6 +87,93 @@ fn ids_or_none(path: &Path) -> Option<Vec<u16>> {
     let found = path.is_file().then(|| ids(path));
     let _ = std::fs::remove_file(path);
     found
+}
+
+/// Texts that are compressed are read as they are; what the name says before `.gz` says what they are.
+#[test]
+fn compressed_texts_are_read_as_they_are() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    let (text, lines) = ("She opened the door.\n", "{\"text\": \"Two and two\"}\n{\"text\": \"A sea of sails\"}\n");
+    let expected = [tokens("Two and two"), vec![END], tokens("A sea of sails"), vec![END], tokens(text)].concat();
+    let gz = |name: &str, text: &str| {
+        let mut writer = flate2::write::GzEncoder::new(std::fs::File::create(here.join(name)).unwrap(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut writer, text.as_bytes()).unwrap();
+        writer.finish().unwrap();
+    };
+    std::fs::create_dir(here.join("corpus")).unwrap();
+    gz("corpus/a.jsonl.gz", lines);
+    std::fs::write(here.join("corpus/b.txt.zst"), zstd::encode_all(text.as_bytes(), 3).unwrap()).unwrap();
+    let told = tokenize(here, &["corpus", "-o", "all.npy"]);
+    assert!(told.starts_with("exit code 0"), "{told}");
+    assert_eq!(ids(&here.join("all.npy")), expected);
+    let whole = std::fs::read(here.join("corpus/a.jsonl.gz")).unwrap();
+    std::fs::write(here.join("cut.jsonl.gz"), &whole[..whole.len() - 9]).unwrap();
+    let told = tokenize(here, &["cut.jsonl.gz", "-o", "cut.npy"]);
+    assert!(told.contains("cut.jsonl.gz: it can't be read") && told.contains("it may be cut off"), "{told}");
+    write(here, "a.txt.xz", "x");
+    assert!(tokenize(here, &["a.txt.xz", "-o", "x.npy"]).contains("compressed in a way that is not read here"));
+}
+
+/// Shards are one dataset: by their directory, by a pattern, in a script, on the command line and in a manifest.
+#[test]
+fn shards_are_measured_as_one_dataset() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    let text = "The sea was calm, and the ship went on. She opened the door, and there was nobody. ".repeat(200);
+    write(here, "a.txt", &text);
+    std::fs::create_dir(here.join("shards")).unwrap();
+    for (output, more) in [("whole.npy", &[][..]), ("shards/d.npy", &["--shard-tokens", "1024"]), ("whole.bin", &[])] {
+        let told = tokenize(here, &[&["a.txt", "-o", output], more].concat());
+        assert!(told.starts_with("exit code 0"), "{told}");
+    }
+    let count = std::fs::read_dir(here.join("shards"))
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|e| e == "npy"))
+        .count();
+    assert!(count >= 3, "{count} shards");
+    let script = "for path in args.rest { let data = dataset(path); print(`${data.len} ${data.slice(1000, 100).hash()} ${data.files.len} ${dataset_name(path)}`); }";
+    write(here, "d.rhai", script);
+    let told = shown(&caramba_in(here, &["script", "d.rhai", "--", "whole.npy", "shards", "shards/*.npy", "shards/d.*.npy", "whole.bin"]));
+    assert!(told.starts_with("exit code 0"), "{told}");
+    let lines: Vec<Vec<&str>> = told.lines().filter(|line| line.matches(' ').count() == 3).map(|line| line.split(' ').collect()).collect();
+    assert_eq!(lines.len(), 5, "{told}");
+    for (line, (files, name)) in
+        lines.iter().zip([(1, "whole.npy"), (count, "shards"), (count, "shards/*.npy"), (count, "shards/d.*.npy"), (1, "whole.bin")])
+    {
+        assert_eq!((line[..2].to_vec(), line[2], line[3]), (lines[0][..2].to_vec(), files.to_string().as_str(), name), "{told}");
+    }
+    let told = shown(&caramba_in(here, &["inspect", "shards/*.npy"]));
+    assert!(told.contains(&format!("files      {count}\n")) && told.contains("that of austen ("), "{told}");
+
+    // What is measured is the same, and the report names each file.
+    let measured = |dataset: &str| {
+        write(
+            here,
+            "m/m.yml",
+            &format!(
+                "version: 2\ntargets:\n- type: experiment\n  name: t\n  models: {{student: models/austen-dba}}\n  benchmarks:\n  - {{id: p, config: {{type: perplexity, dataset: '{dataset}', block_size: 64, num_batches: 40, batch_size: 1}}, models: [student]}}\n"
+            ),
+        );
+        let _ = std::fs::remove_dir_all(here.join("out"));
+        let told = shown(&caramba_in(here, &["run", "m/m.yml", "--output", "out"]));
+        assert!(told.starts_with("exit code 0"), "{told}");
+        let run = std::fs::read_dir(here.join("out")).unwrap().next().unwrap().unwrap().path();
+        let report = std::fs::read_to_string(run.join("report.json")).unwrap();
+        let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+        let csv = std::fs::read_to_string(run.join("perplexity.csv")).unwrap();
+        let row: Vec<String> = csv.lines().nth(1).unwrap().split(',').map(str::to_owned).collect();
+        (row[1].clone(), report.to_string().matches("d.00000.npy").count())
+    };
+    let (whole, none) = measured("whole.npy");
+    std::fs::create_dir_all(here.join("m")).unwrap();
+    std::fs::rename(here.join("shards"), here.join("m/shards")).unwrap();
+    // Beside the manifest.
+    for dataset in ["shards", "shards/*.npy"] {
+        let (found, named) = measured(dataset);
+        assert_eq!(found, whole, "{dataset}");
+        assert!(none == 0 && named > 0, "{dataset}: the report names {named} shards");
+    }
 }
 
 /// A text that is read in parts has the tokens that it has as a whole.
@@ -176,6 +261,29 @@ fn a_dataset_remembers_its_tokenizer() {
         "{told}"
     );
     assert!(told.contains("remove a.npy.json") || told.contains("a.npy.json"), "{told}");
+    // In every benchmark that measures tokens, not in perplexity alone.
+    for benchmark in
+        ["accuracy", "context --set context_lengths=64", "divergence --set teacher=models/austen", "cache_kinds --set timed_at=0"]
+    {
+        let words: Vec<&str> = benchmark.split(' ').collect();
+        let sizes = if words[0] == "context" { &[][..] } else { &["--set", "block_size=64"] };
+        let told = shown(&caramba_in(
+            here,
+            &[
+                &["script"],
+                words.as_slice(),
+                &[
+                    "--set",
+                    &format!("{}=models/austen-dba", if words[0] == "divergence" { "student" } else { "model" }),
+                    "--set",
+                    "dataset=a.npy",
+                ],
+                sizes,
+            ]
+            .concat(),
+        ));
+        assert!(told.contains("it was made with another tokenizer (another) than that of"), "{benchmark}: {told}");
+    }
     std::fs::remove_file(here.join("a.npy.json")).unwrap();
     assert!(measure().starts_with("exit code 0"), "{}", measure());
 }

@@ -47,6 +47,8 @@ try {
     await tables(page, name);
     await values(page, name);
     await page.evaluate(() => document.querySelectorAll("details").forEach((one) => (one.open = true)));
+    const sideways = await page.evaluate(() => [...document.querySelectorAll(".scroll")].filter((one) => one.scrollWidth > one.clientWidth + 1).map((one) => one.getAttribute("aria-label")));
+    expect(sideways.length === 0, `${name}: tables are wider than their place: ${sideways.join("; ")}`);
     await page.evaluate(axe);
     const found = await page.evaluate(() => axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"] }));
     for (const one of found.violations) wrong.push(`${name}: ${one.help} (${one.id}): ${one.nodes.slice(0, 3).map((node) => `${node.target} ${node.html.slice(0, 120)}`).join("; ")}`);

@@ -1,6 +1,7 @@
-//! `caramba inspect`: what is in a model, and what its cache costs.
+//! `caramba inspect`: what is in a model, and what its cache costs; what is in a dataset of token ids.
 
 use super::columns::{columns, facts};
+use super::dataset;
 use super::describe::layers;
 use super::model::ModelArgument;
 use crate::artifact::number;
@@ -12,12 +13,14 @@ use crate::terminal;
 use clap::Args;
 use serde_json::{Value, json};
 
-/// Show a model's architecture, its tensors, and the bytes per token of each cache kind
+/// Show a model's architecture, tensors and bytes per token of each cache kind, or what a dataset holds
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   caramba inspect models/SmolLM2-135M.gguf
-  caramba inspect runs/student.pt --manifest experiment.yml --target paper")]
+  caramba inspect runs/student.pt --manifest experiment.yml --target paper
+  caramba inspect data/held_out.npy
+  caramba inspect 'shards/*.npy'")]
 pub struct Inspect {
     #[command(flatten)]
     model: ModelArgument,
@@ -27,10 +30,16 @@ pub struct Inspect {
     /// One JSON object in place of the text
     #[arg(long)]
     json: bool,
+    /// How the ids of a dataset are stored that doesn't say it itself (.bin): uint16, uint32
+    #[arg(long, value_name = "TYPE")]
+    dtype: Option<String>,
 }
 
 impl Inspect {
     pub fn run(self) -> Result<()> {
+        if self.dtype.is_some() || dataset::is_dataset(self.model.path()) {
+            return terminal::print(&dataset::described(self.model.path(), self.dtype.as_deref(), self.json)?);
+        }
         let model = self.model.open()?;
         if self.json {
             return terminal::print_line(&described(&model, self.tensors).to_string());

@@ -18,6 +18,9 @@ pub struct Measuring {
     /// The directory above the run's [default: artifacts]
     #[arg(long, short, value_name = "DIR", env = "CARAMBA_OUTPUT", hide_env_values = true)]
     output: Option<PathBuf>,
+    /// How token ids are stored in files that don't say it themselves (.bin): uint16, uint32
+    #[arg(long, value_name = "TYPE", help_heading = "Data")]
+    dtype: Option<String>,
     /// List the cells that would be measured, but measure none
     #[arg(long)]
     cells: bool,
@@ -27,6 +30,10 @@ pub struct Measuring {
 }
 
 impl Measuring {
+    pub fn dtype(&self) -> Option<&str> {
+        self.dtype.as_deref()
+    }
+
     /// What a script's host is told of it.
     pub fn options(self, device: DeviceChoice) -> HostOptions {
         let purpose = if self.cells { Purpose::Cells { json: self.json } } else { Purpose::Run };
@@ -36,6 +43,7 @@ impl Measuring {
             resume: self.resume,
             shard: self.shard,
             output: self.output,
+            dtype: self.dtype,
             command: typed(),
             ..HostOptions::default()
         }

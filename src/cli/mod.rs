@@ -5,6 +5,7 @@ mod check;
 mod columns;
 mod compare;
 mod completions;
+mod dataset;
 mod defs;
 mod describe;
 mod device;

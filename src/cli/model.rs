@@ -24,6 +24,11 @@ pub struct ModelArgument {
 }
 
 impl ModelArgument {
+    /// As it was typed.
+    pub fn path(&self) -> &Path {
+        &self.model
+    }
+
     /// Opens it.
     pub fn open(&self) -> Result<Model> {
         let model = self.find()?;

@@ -54,7 +54,7 @@ impl Run {
         }
         if self.dry_run {
             terminal::print(&plan(&experiment))?;
-            return check_experiment(&experiment).map(|()| 0);
+            return check_experiment(&experiment, self.measuring.dtype()).map(|()| 0);
         }
         let (grants, limits) = (self.trust.grants(), self.trust.limits());
         run_builtin(SCRIPT, &HostOptions { experiment: Some(experiment), grants, limits, ..self.measuring.options(self.device.choice()) })

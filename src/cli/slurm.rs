@@ -41,7 +41,7 @@ impl Slurm {
             let error = Error::new(format!("the target runs `{}` first, which every task of the array would do", run.id));
             return Err(experiment.point(&format!("runs.{}", run.id), error.remedy("train first, and submit a target with `runs: []`")));
         }
-        crate::script::check_experiment(&experiment)?;
+        crate::script::check_experiment(&experiment, None)?;
         let stamp: String = now().chars().filter(char::is_ascii_alphanumeric).collect();
         let folder = absolute(&self.output)?.join(format!("{}_slurm_{stamp}_{}", experiment.experiment, std::process::id()));
         std::fs::create_dir_all(&folder).map_err(|error| Error::from(error).at(folder.display()))?;

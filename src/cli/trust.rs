@@ -22,6 +22,9 @@ pub struct Trust {
     /// Let the script read environment variables
     #[arg(long)]
     allow_env: bool,
+    /// Let the script fetch models from the hub that neither you nor your manifest have named
+    #[arg(long)]
+    allow_net: bool,
     /// Let the script do everything: for work that you trust
     #[arg(long)]
     allow_all: bool,
@@ -44,6 +47,7 @@ impl Trust {
             write: self.allow_write.clone(),
             run: self.allow_run,
             env: self.allow_env,
+            net: self.allow_net,
         }
     }
 

@@ -9,7 +9,7 @@ mod file;
 mod gguf;
 mod hashes;
 mod hub;
-pub(crate) use hub::cache as hub_cache;
+pub(crate) use hub::{cache as hub_cache, would_fetch};
 mod huggingface;
 mod inventory;
 mod names;
@@ -242,15 +242,24 @@ impl Model {
     }
 }
 
+/// What to call the model at `path` if it has no other name, which may be one of the hub: `tiny` for `hf://ORG/tiny@v2`.
+pub(crate) fn name_of(path: &Path) -> String {
+    hub::name_of(path).unwrap_or_else(|| name(path))
+}
+
 /// What to call the model at `path`: `SmolLM2-135M.Q4_1` for `models/SmolLM2-135M.Q4_1.gguf`, the directory's name for a directory, the
 /// repository's for a snapshot in a Hugging Face cache.
-fn name(path: &Path) -> String {
+pub(crate) fn name(path: &Path) -> String {
     // A link is called what it is called: in the cache of the hub it leads to a file whose name is a hash.
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let dotted = path.file_name().is_none() || path.ends_with("..") || absolute.file_name().is_none();
     let resolved = if dotted { std::fs::canonicalize(path).unwrap_or(absolute) } else { absolute };
     let mut path = resolved.as_path();
-    if path.file_name().is_some_and(|file| file == "model.safetensors" || file == huggingface::CONFIG) {
+    // Every model has a file of such a name: its directory says which it is.
+    const USUAL: [&str; 6] = ["model.safetensors", "model.pt", "model.pth", "model.bin", "pytorch_model.bin", huggingface::CONFIG];
+    if path.file_name().is_some_and(|file| USUAL.iter().any(|usual| file == *usual))
+        && path.parent().is_some_and(|parent| parent.file_name().is_some())
+    {
         path = parent(path);
     }
     let folder = |path: &Path| path.parent().and_then(Path::file_name).is_some_and(|name| name == "snapshots" || name == "blobs");

@@ -19,6 +19,9 @@ use std::rc::Rc;
 /// The name of the few words that call a benchmark's script: nobody's file, so that no error shows them.
 const CALLER: &str = "(benchmark)";
 
+/// The parameter that names token ids.
+const DATASET: &str = "dataset";
+
 /// The built-in script that measures benchmarks which say what their cells are.
 const RUNNER: &str = "built-in runner.rhai";
 
@@ -338,10 +341,17 @@ pub(super) mod api {
         for (name, value) in benchmark.config.iter().chain([(&more.0, &more.1)]) {
             let texts = value.as_array_ref().map_or_else(|_| vec![value.clone()], |values| values.to_vec());
             for text in texts.into_iter().filter_map(|text| text.into_immutable_string().ok()).filter(|text| !text.is_empty()) {
-                let Some(path) = host.resolve(&text).ok().filter(|path| path.is_file()) else { continue };
-                let hash = host.file_hash(&path).at(&text)?;
-                let entry = [("parameter", name.to_string()), ("path", text.to_string()), ("sha256", hash)];
-                found.push(Dynamic::from_map(entry.into_iter().map(|(key, value)| (key.into(), value.into())).collect()));
+                let file = host.resolve(&text).ok().filter(|path| path.is_file());
+                // A dataset may be several files.
+                let shards = || (name.as_str() == DATASET).then(|| host.files_of_dataset(&text).ok()).flatten().map(|(_, files)| files);
+                let files = file
+                    .map(|path| vec![(text.to_string(), path)])
+                    .or_else(|| shards().map(|files| files.into_iter().map(|path| (path.display().to_string(), path)).collect()));
+                for (shown, path) in files.into_iter().flatten() {
+                    let hash = host.file_hash(&path).at(&shown)?;
+                    let entry = [("parameter", name.to_string()), ("path", shown), ("sha256", hash)];
+                    found.push(Dynamic::from_map(entry.into_iter().map(|(key, value)| (key.into(), value.into())).collect()));
+                }
             }
         }
         Ok(found)

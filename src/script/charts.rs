@@ -57,7 +57,7 @@ pub(super) mod api {
     /// `dpi`). A missing `y` (`()`, NaN) is a gap.
     ///
     /// A series that is a pair of two things says so with `group` and `kind`: groups have colours, kinds dashes and markers, and the legend
-    /// is as long as both rather than as all pairs.
+    /// is as long as both rather than as all pairs. More than eight such pairs stand in a panel for each kind, a page wide (`panels`: `true` or `false` decides).
     ///
     /// # Example
     /// ```rhai,no_run

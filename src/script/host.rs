@@ -5,10 +5,11 @@ use super::failure::Answer;
 use super::modules::{self, Declared};
 use super::permissions::Permissions;
 use super::rewrite::{self, Insertion};
-use super::{HostOptions, Purpose, bundle, files, values};
+use super::{HostOptions, Purpose, bundle, files, token_dataset, values};
 use crate::artifact::{Field, RunDirectory};
 use crate::error::{At, Error, Result};
 use crate::gpu::{DeviceChoice, Gpu};
+use crate::model::would_fetch;
 use crate::terminal;
 use rhai::{Map, NativeCallContext, Position};
 use std::cell::{Cell, OnceCell, RefCell};
@@ -291,6 +292,43 @@ impl Host {
             self.permissions.read(&found)?;
         }
         Ok(found)
+    }
+
+    /// The place of a model, as [`Host::resolve`]; one that would be fetched from the hub for this must be permitted.
+    ///
+    /// # Errors
+    /// It may not be read, or not be fetched.
+    pub(super) fn resolve_model(&self, path: &str) -> Result<PathBuf> {
+        let found = self.resolve(path)?;
+        if would_fetch(&found) {
+            self.permissions.fetch(path)?;
+        }
+        Ok(found)
+    }
+
+    /// The files of the dataset at a path that a script was given: a file, a directory, or a pattern, looked for as [`Host::resolve`] does.
+    ///
+    /// # Errors
+    /// One of them may not be read; there are none.
+    pub(super) fn files_of_dataset(&self, path: &str) -> Result<(PathBuf, Vec<PathBuf>)> {
+        let given = Path::new(path);
+        let place = if token_dataset::is_pattern(given) {
+            // Where it begins is looked for; what fits must be readable, too, wherever links lead.
+            let (fixed, rest) = token_dataset::parts_of_pattern(given);
+            match &self.options.experiment {
+                _ if !fixed.as_os_str().is_empty() => self.resolve(&fixed.display().to_string())?.join(rest),
+                // In the manifest's directory where nothing fits here.
+                Some(experiment) if glob::glob(path).is_ok_and(|mut found| found.next().is_none()) => experiment.directory.join(given),
+                _ => given.to_owned(),
+            }
+        } else {
+            self.resolve(path)?
+        };
+        let files = token_dataset::files(&place)?;
+        for file in &files {
+            self.resolve(&file.display().to_string())?;
+        }
+        Ok((place, files))
     }
 
     /// A run directory to be told if the script fails. It is held here, since the script's own variables are gone by then.

@@ -60,6 +60,7 @@ mod statistics;
 mod tables;
 mod text;
 mod thresholds;
+mod token_dataset;
 mod token_file;
 mod tokens;
 mod topics;
@@ -73,12 +74,12 @@ mod tests;
 pub use attention::Reference;
 pub use bundle::{find_model, is_bundled};
 pub use cases::is_suite;
-pub use dataset::token_count;
 pub use documentation::{documentation, write_definitions};
 pub use interactive::{Interactive, Reply};
 pub use permissions::Grants;
 pub use reference::{Entry, reference};
 pub use schema::{REPORT_SCHEMA, benchmark_schema, manifest_schema};
+pub use token_dataset::{Dtype, TokenDataset, is_pattern, token_count};
 
 use crate::error::{Error, Result, unknown};
 use crate::gpu::DeviceChoice;
@@ -115,6 +116,8 @@ pub struct HostOptions {
     pub resume: Option<PathBuf>,
     /// Measure only this share of the cells.
     pub shard: Option<Shard>,
+    /// How token ids are stored in files that don't say it (`uint16`).
+    pub dtype: Option<String>,
     /// The directory above a run's, in place of the one that its script gives.
     pub output: Option<PathBuf>,
     /// What the script may do beyond the usual.
@@ -235,7 +238,7 @@ fn check_manifest(path: &Path) -> Result<Checked> {
     let mut checked = Checked::default();
     let mut names = Vec::new();
     for (name, _) in manifest.targets()?.into_iter().filter(|(_, kind)| *kind == "experiment") {
-        match manifest.experiment(Some(name)).and_then(|experiment| check_experiment(&experiment)) {
+        match manifest.experiment(Some(name)).and_then(|experiment| check_experiment(&experiment, None)) {
             Ok(()) => names.push(name),
             // Targets that share what is wrong say it once.
             Err(error) if checked.errors.contains(&error) => {}
@@ -301,8 +304,9 @@ pub fn describe(path: &Path) -> Result<Description> {
 ///
 /// # Errors
 /// The first mistake, with its place in the manifest (or in the script).
-pub fn check_experiment(experiment: &Experiment) -> Result<()> {
-    let options = HostOptions { experiment: Some(experiment.clone()), purpose: Purpose::Check, ..HostOptions::default() };
+pub fn check_experiment(experiment: &Experiment, dtype: Option<&str>) -> Result<()> {
+    let dtype = dtype.map(str::to_owned);
+    let options = HostOptions { experiment: Some(experiment.clone()), purpose: Purpose::Check, dtype, ..HostOptions::default() };
     run_builtin("experiment", &options).map(|_| ())
 }
 

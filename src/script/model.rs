@@ -64,7 +64,7 @@ impl LoadChoice {
         let rope_scaling = options.take("rope_scaling").map(|section| to_data(&section)).transpose().at("rope_scaling")?;
         let vocab = options.count("vocab").map_err(|error| error.about("vocab"))?;
         let lender = options.text("tokenizer").map_err(|error| error.about("tokenizer"))?;
-        let tokenizer = lender.map(|path| Ok::<_, Box<EvalAltResult>>(Host::of(context)?.resolve(&path)?)).transpose()?;
+        let tokenizer = lender.map(|path| Ok::<_, Box<EvalAltResult>>(Host::of(context)?.resolve_model(&path)?)).transpose()?;
         options.finish().map_err(|error| error.about(unknown_option.unwrap_or_default()))?;
         let (weights, kind) = weights_named(&name)?;
         let open = OpenOptions { topology, state_dict, rope_scaling, forms: attention::forms(&attention), vocab, tokenizer };

@@ -29,7 +29,7 @@ impl ModelFile {
         let path = source.remove("path").and_then(|path| path.into_immutable_string().ok());
         let path = path.ok_or_else(|| Error::new("a model's map has no `path`").remedy("write #{ path: \"...\", weights: \"f16\" }"))?;
         let choice = LoadChoice::of(context, source)?;
-        let model = Arc::new(crate::model::Model::open(&Host::of(context)?.resolve(&path)?, &choice.open)?);
+        let model = Arc::new(crate::model::Model::open(&Host::of(context)?.resolve_model(&path)?, &choice.open)?);
         // A model is read to check a plan, and again to be loaded.
         let host = Host::of(context)?;
         let notes = model.notes.iter().map(|note| format!("{path}: {note}"));
@@ -62,6 +62,16 @@ pub(super) mod api {
     #[rhai_fn(name = "model_file", return_raw, volatile)]
     pub fn of_path(context: NativeCallContext, path: &str) -> Answer<ModelFile> {
         of_map(context, Map::from_iter([("path".into(), path.to_owned().into())]))
+    }
+
+    /// What the model at a path is called where it has no other name: that of its file or directory, or of its repository on the hub.
+    ///
+    /// # Example
+    /// ```rhai
+    /// assert(model_name("models/SmolLM2.Q8_0.gguf") == "SmolLM2.Q8_0" && model_name("hf://someone/tiny@v2") == "tiny", "by their files");
+    /// ```
+    pub fn model_name(path: &str) -> String {
+        crate::model::name_of(std::path::Path::new(path))
     }
 
     /// Loads it on the device.

@@ -4,7 +4,7 @@
 //! Paths are compared as the file system has them: `..`, symbolic links and absolute paths lead nowhere else. What is not there yet counts as lying in
 //! the deepest directory of its path that is.
 
-use super::HostOptions;
+use super::{HostOptions, token_dataset};
 use crate::error::{At, Error, Result};
 use crate::gpu::memo;
 use crate::manifest::{Command, Experiment};
@@ -27,6 +27,8 @@ pub struct Grants {
     pub run: bool,
     /// Whether environment variables may be read.
     pub env: bool,
+    /// Whether any model may be fetched from the hub.
+    pub net: bool,
 }
 
 /// Where one script may read and write.
@@ -36,6 +38,8 @@ pub(super) struct Permissions {
     write: Vec<PathBuf>,
     /// Where run directories may be made.
     runs: Vec<PathBuf>,
+    /// What was given on the command line and in the manifest: models of these names may be fetched.
+    named: Vec<String>,
     /// The commands of the manifest, and whether its user has agreed to them.
     commands: Vec<Command>,
     agreed: Cell<bool>,
@@ -57,27 +61,30 @@ impl Permissions {
         let mut read = vec![here.clone(), std::env::temp_dir().join("caramba")];
         read.extend(directory.map(folder));
         read.extend(memo::folder().into_iter().chain(hub_cache()));
-        read.extend(given.iter().flat_map(|(_, texts)| texts).chain(&options.args).map(PathBuf::from));
+        read.extend(given.iter().flat_map(|(_, texts)| texts).chain(&options.args).map(|text| folder(&beginning(text))));
         if let Some(experiment) = experiment {
             read.push(folder(&experiment.directory));
             read.extend(experiment.manifest.parent().map(folder));
-            read.extend(named_by(experiment).iter().map(|path| experiment.resolve(path)));
+            read.extend(named_by(experiment).iter().map(|path| experiment.resolve(&beginning(path).display().to_string())));
         }
         read.extend(options.grants.read.iter().cloned());
 
+        let named = given.iter().flat_map(|(_, texts)| texts).chain(&options.args).cloned();
+        let named = named.chain(experiment.iter().flat_map(|experiment| named_by(experiment))).collect();
+
         let mut write = options.grants.write.clone();
         write.extend(options.output.iter().chain(&options.resume).cloned());
-        let named = given.iter().filter(|(name, _)| is_built_in || *name == OUTPUT);
+        let outputs = given.iter().filter(|(name, _)| is_built_in || *name == OUTPUT);
         // What is made under a name lies beside it until it is whole.
         let beside = |text: &String| [text.clone(), format!("{}.partial", text.trim_end_matches(['/', '\\']))];
-        write.extend(named.flat_map(|(_, texts)| texts).filter(|text| !text.is_empty()).flat_map(beside).map(PathBuf::from));
+        write.extend(outputs.flat_map(|(_, texts)| texts).filter(|text| !text.is_empty()).flat_map(beside).map(PathBuf::from));
         let runs = [here].into_iter().chain(experiment.map(|experiment| folder(&experiment.directory))).collect::<Vec<_>>();
         let reals = |paths: Vec<PathBuf>| paths.iter().filter_map(|path| real(path)).collect::<Vec<_>>();
         let write = reals(write);
         // A file may be read again that was written.
         let read = [reals(read), write.clone()].concat();
         let commands = experiment.iter().flat_map(|experiment| &experiment.runs).filter_map(|run| run.command.clone()).collect();
-        Permissions { grants: options.grants.clone(), read, write, runs: reals(runs), commands, agreed: Cell::new(false) }
+        Permissions { grants: options.grants.clone(), read, write, runs: reals(runs), named, commands, agreed: Cell::new(false) }
     }
 
     /// Where `path` really lies, if it may be read.
@@ -151,6 +158,20 @@ impl Permissions {
         Err(Error::new(format!("reading the environment is not permitted: {name}")).remedy("--allow-env permits it"))
     }
 
+    /// Whether a model may be fetched from the hub: one that the user has named.
+    ///
+    /// # Errors
+    /// As [`Permissions::run`].
+    pub(super) fn fetch(&self, name: &str) -> Result<()> {
+        if self.grants.all || self.grants.net || self.named.iter().any(|given| given == name) {
+            return Ok(());
+        }
+        Err(Error::new(format!(
+            "fetching {name} from the hub is not permitted: it is not in the cache, and it was not named on the command line"
+        ))
+        .remedy("--allow-net permits it; or give the model's name as a parameter: --set model=hf://ORG/NAME"))
+    }
+
     fn check(&self, path: &Path, roots: &[&[PathBuf]], refusal: impl FnOnce() -> Error) -> Result<PathBuf> {
         if self.grants.all {
             return Ok(path.to_owned());
@@ -201,6 +222,12 @@ fn named_by(experiment: &Experiment) -> Vec<String> {
     found.extend(checkpoints.map(|path| path.display().to_string()));
     found.retain(|text| !text.trim().is_empty());
     found
+}
+
+/// The path itself; of a pattern (`shards/*.npy`), the directory in which it begins.
+fn beginning(text: &str) -> PathBuf {
+    let path = PathBuf::from(text);
+    if token_dataset::is_pattern(&path) { token_dataset::parts_of_pattern(&path).0 } else { path }
 }
 
 /// Where a path leads: absolute, without links and `..`. `None` for a link that leads nowhere: what is written there would be anywhere.
@@ -279,6 +306,10 @@ mod tests {
         assert!(plain.write(&file, &[directory.path().to_owned()]).is_ok(), "the run's own directory");
         assert!(plain.run(&Command::Shell("true".into())).unwrap_err().to_string().contains("--allow-run"));
         assert!(plain.env("HOME").unwrap_err().to_string().contains("--allow-env"));
+        assert!(plain.fetch("hf://org/name").unwrap_err().to_string().contains("--allow-net"));
+        let set = vec![("models".to_owned(), "{teacher: hf://org/name, student: org/other}".to_owned())];
+        let given = Permissions::of(&HostOptions { set, ..HostOptions::default() }, None, false);
+        assert!(given.fetch("hf://org/name").is_ok() && given.fetch("org/other").is_ok() && given.fetch("hf://org/third").is_err());
         let grants = Grants { write: vec![directory.path().to_owned()], run: true, ..Grants::default() };
         let granted = Permissions::of(&HostOptions { grants, ..HostOptions::default() }, None, false);
         assert!(granted.write(&file, &[]).is_ok() && granted.read(&file).is_ok() && granted.run(&Command::Shell("true".into())).is_ok());

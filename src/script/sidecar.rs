@@ -13,7 +13,8 @@ const MAX_BYTES: u64 = 1 << 16;
 /// What a dataset says of itself.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Sidecar {
-    /// See [`crate::model::Tokenizer::fingerprint`].
+    /// See [`crate::model::Tokenizer::fingerprint`]; empty where somebody described by hand how a file's ids are stored.
+    #[serde(default)]
     pub tokenizer: String,
     /// The model whose tokenizer that is, for a person to read.
     #[serde(default)]
@@ -57,17 +58,19 @@ impl Sidecar {
         write_atomically(&Self::path(dataset), format!("{text}\n").as_bytes())
     }
 
-    /// That the dataset was made with the tokenizer of `model`, if both say it.
+    /// That the dataset was made with the tokenizer of `model`, where both say it. Where only the dataset does, that is returned as a sentence.
     ///
     /// # Errors
     /// It was made with another one: its ids mean other texts to the model.
-    pub fn check(dataset: &Path, model: &Model) -> Result<()> {
-        let Some(sidecar) = Self::of(dataset)? else { return Ok(()) };
-        let Ok(tokenizer) = model.tokenizer() else { return Ok(()) };
-        if tokenizer.fingerprint()? == sidecar.tokenizer {
-            return Ok(());
-        }
+    pub fn check(dataset: &Path, model: &Model) -> Result<Option<String>> {
+        let Some(sidecar) = Self::of(dataset)?.filter(|sidecar| !sidecar.tokenizer.is_empty()) else { return Ok(None) };
         let made = if sidecar.model.is_empty() { String::new() } else { format!(" ({})", sidecar.model) };
+        let Ok(tokenizer) = model.tokenizer() else {
+            return Ok(Some(format!("{} has no tokenizer: whether it is the one that made this dataset{made} can't be told", model.name)));
+        };
+        if tokenizer.fingerprint()? == sidecar.tokenizer {
+            return Ok(None);
+        }
         Err(Error::new(format!("it was made with another tokenizer{made} than that of {}: its ids mean other texts", model.name)).remedy(
             format!(
                 "make one with this model's: caramba tokenize {} TEXT -o DATA.npy; to measure it all the same, remove {}",

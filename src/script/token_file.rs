@@ -84,13 +84,18 @@ pub(super) fn find(bytes: &[u8], dtype: Option<&str>) -> Result<Ids> {
     }
 }
 
+/// Whether a file has nothing that says what its bytes are.
+pub(super) fn is_bare(bytes: &[u8]) -> bool {
+    !bytes.starts_with(MAGIC) && !bytes.starts_with(b"PK\x03\x04")
+}
+
 /// A file that is neither an array nor said to be ids.
 fn unknown(bytes: &[u8]) -> Error {
     if std::str::from_utf8(&bytes[..bytes.len().min(1024)]).is_ok_and(|text| !text.contains('\0')) {
         return Error::new("this is text, expected token ids").remedy(CONVERT);
     }
     Error::new("not a NumPy array: it doesn't begin with \\x93NUMPY").remedy(
-        "if it holds token ids and nothing else (as nanoGPT's .bin files do), say how they are stored: dataset(path, #{ dtype: \"uint16\" }); or make a \
+        "if it holds token ids and nothing else (as nanoGPT's .bin files do), say how they are stored: --dtype uint16, in a script dataset(path, #{ dtype: \"uint16\" }); or make a \
          .npy of it: np.save(\"data.npy\", np.fromfile(path, dtype=np.uint16))",
     )
 }

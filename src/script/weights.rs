@@ -155,7 +155,7 @@ pub(super) mod api {
     /// ```
     #[rhai_fn(name = "open_weights", name = "weights", return_raw, volatile)]
     pub fn open_weights(context: NativeCallContext, path: &str) -> Answer<Weights> {
-        let path = Host::of(&context)?.resolve(path)?;
+        let path = Host::of(&context)?.resolve_model(path)?;
         let model = Model::open(&path, &OpenOptions::default())?;
         model.notes.iter().for_each(|note| terminal::warn(&format!("{}: {note}", path.display())));
         Ok(Weights(Rc::new(model)))

@@ -37,9 +37,12 @@ pub struct LineChart {
     /// In the order of the legend. At least one, at most 40.
     #[serde(deserialize_with = "read::series")]
     pub series: Vec<Series>,
-    /// A column of a paper (3.35 inches) wide, and as high as it needs to be, unless it says otherwise.
+    /// A column of a paper (3.35 inches) wide, and as high as it needs to be, unless it says otherwise. In panels it is a page (7 inches) wide.
     #[serde(default)]
     pub size: Size,
+    /// Whether series that are pairs stand in a panel for each kind. Unsaid: where there are more than eight of them.
+    #[serde(default)]
+    pub panels: Option<bool>,
 }
 
 /// One axis. Its range covers the data and the given ticks, unless `low` and `high` say otherwise.

@@ -8,7 +8,7 @@ use super::looks::{self, Look};
 use super::overlap::{self, Joints, Mark};
 use super::page::{Group, Page};
 use super::style;
-use super::{LineChart, Point, Rect, Scale, Series, axis::height_of, axis::width_of};
+use super::{Axis, LineChart, Point, Rect, Scale, Series, Size, axis::height_of, axis::width_of, facets};
 use crate::artifact::number;
 use crate::error::{Error, Result};
 
@@ -22,12 +22,25 @@ const CLOUD: usize = 300;
 /// The names that a description lists.
 const NAMES: usize = 12;
 
-pub(super) fn frame(chart: &LineChart) -> Result<Frame> {
-    check(chart)?;
+/// All values that the axes should show, across and upwards.
+fn values(chart: &LineChart) -> (Vec<f64>, Vec<f64>) {
     let points = || chart.series.iter().flat_map(|series| &series.points);
     let marked = |end: Option<f64>| end.filter(|end| chart.y.scale == Scale::Linear || *end > 0.0);
     let heights = points().flat_map(|point| [Some(point.y), marked(point.low), marked(point.high)].into_iter().flatten()).collect();
-    let across = points().filter(|point| !point.y.is_nan()).map(|point| point.x).collect();
+    (points().filter(|point| !point.y.is_nan()).map(|point| point.x).collect(), heights)
+}
+
+/// The frame of one panel: on the axes of the whole chart, without a legend of its own; `named` where its vertical axis has its name.
+pub(super) fn frame_of(panel: &LineChart, whole: &LineChart, size: Size, named: bool) -> Result<Frame> {
+    let (across, heights) = values(whole);
+    let y = if named { panel.y.clone() } else { Axis { label: String::new(), ..panel.y.clone() } };
+    let title = panel.title.as_deref();
+    Frame::new(&Content { title, size: &size, x: &panel.x, y: &y, across, heights, legend: Vec::new(), note: None })
+}
+
+pub(super) fn frame(chart: &LineChart) -> Result<Frame> {
+    check(chart)?;
+    let (across, heights) = values(chart);
     let looks = looks::looks(chart);
     // A series of which nothing is shown has no entry that one would look for in vain.
     let (shown, empty): (Vec<_>, Vec<_>) =
@@ -70,10 +83,18 @@ pub(super) fn description(chart: &LineChart) -> String {
 }
 
 pub(super) fn draw(chart: &LineChart) -> Result<Page> {
-    let frame = frame(chart)?;
+    check(chart)?;
+    match facets::of(chart) {
+        Some(facets) => facets.place(chart)?.draw(),
+        None => draw_in(chart, &frame(chart)?),
+    }
+}
+
+/// Draws one plot into its frame.
+pub(super) fn draw_in(chart: &LineChart, frame: &Frame) -> Result<Page> {
     let mut page = frame.begin()?;
     let looks = looks::looks(chart);
-    let mut shown: Vec<Shown> = chart.series.iter().zip(looks).map(|(series, look)| Shown::new(&frame, series, look)).collect();
+    let mut shown: Vec<Shown> = chart.series.iter().zip(looks).map(|(series, look)| Shown::new(frame, series, look)).collect();
     move_apart(&mut shown, frame.area);
     let area = frame.area;
     shown.iter().filter(|shown| shown.series.band).try_for_each(|shown| shown.band(&mut page, area))?;

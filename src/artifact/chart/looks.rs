@@ -57,6 +57,21 @@ pub(super) fn name(series: &Series) -> String {
     }
 }
 
+/// The two things that a series is a pair of, as it says or as its name has them (`group, kind`).
+pub(super) fn pair(series: &Series) -> Option<(&str, &str)> {
+    match (&series.group, &series.kind) {
+        (Some(group), Some(kind)) => Some((group, kind)),
+        (None, None) => series.name.split_once(", "),
+        _ => None,
+    }
+}
+
+/// An entry for a look; whether there are lines, markers and bands.
+pub(super) fn entry(name: &str, look: Look, (line, markers, band): (bool, bool, bool)) -> Entry {
+    let sample = Sample::Line { color: look.color, dash: line.then_some(look.dash), marker: markers.then_some(look.marker), band };
+    Entry { sample, name: name.to_owned() }
+}
+
 /// The legend's blocks, of the series that show something.
 pub(super) fn legend(shown: &[(&Series, Look)]) -> Vec<Vec<Entry>> {
     if let Some(blocks) = by_pairs(shown) {
@@ -80,11 +95,7 @@ fn by_pairs(shown: &[(&Series, Look)]) -> Option<Vec<Vec<Entry>>> {
     let mut groups: Vec<(&str, Color)> = Vec::new();
     let mut kinds: Vec<(&str, (usize, usize))> = Vec::new();
     for (series, look) in shown {
-        let (group, kind) = match (&series.group, &series.kind) {
-            (Some(group), Some(kind)) => (group.as_str(), kind.as_str()),
-            (None, None) => series.name.split_once(", ")?,
-            _ => return None,
-        };
+        let (group, kind) = pair(series)?;
         learn(&mut groups, group, look.color)?;
         learn(&mut kinds, kind, (look.marker, look.dash))?;
     }

@@ -10,6 +10,7 @@ mod axis;
 mod boxes;
 mod clip;
 mod data;
+mod facets;
 mod figure;
 mod frame;
 mod heatmap;

@@ -117,6 +117,13 @@ impl Page {
         &self.body
     }
 
+    /// Another page, its upper left corner at a point of this one.
+    pub(super) fn place(&mut self, other: &Page, corner: (f64, f64)) {
+        let (x, y) = at(corner);
+        let _ = write!(self.body, "<g transform=\"translate({x} {y})\">\n{}</g>\n", other.body);
+        self.characters.extend(&other.characters);
+    }
+
     /// Shapes in units of the page.
     pub(super) fn draw(&mut self, group: &Group, draw: impl FnOnce(&Area<'_>) -> Drawn) -> Result<()> {
         let size = (units(self.width).max(1) as u32, units(self.height).max(1) as u32);

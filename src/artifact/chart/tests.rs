@@ -70,6 +70,38 @@ fn panels_are_apart_and_inside() {
     }
 }
 
+/// Fifteen series that are pairs stand in a panel for each kind: plots of one size on one pair of axes, apart, below one legend, and all numbers are there.
+#[test]
+fn many_pairs_stand_in_panels() {
+    for (name, chart) in [("five", five_models("linear")), ("log", five_models("log10"))] {
+        let chart = line_chart(chart);
+        let facets = facets::of(&chart).unwrap();
+        let plots = facets.place(&chart).unwrap().plots();
+        assert_eq!(plots.len(), 3, "{name}");
+        for (index, plot) in plots.iter().enumerate() {
+            assert!((plot.width() - plots[0].width()).abs() < 0.5 && (plot.height() - plots[0].height()).abs() < 0.5, "{name}: {plots:?}");
+            assert!(plots[..index].iter().all(|other| other.overlap(plot) == 0.0), "{name}: {plots:?}");
+        }
+        let document = chart.figure().unwrap().document("");
+        assert_eq!(read(&document, "data-series", &["data-x", "data-y"]).len(), 75, "{name}");
+        for kind in ["fp16", "q8", "q4"] {
+            assert_eq!(
+                document.matches(&format!(">{kind}</text>")).count(),
+                1,
+                "{name}: {kind} names one panel, and no line of the legend"
+            );
+        }
+    }
+    // What fits into one plot stays there, and so does what says so.
+    assert!(facets::of(&line_chart(hidden())).is_none());
+    let mut together = five_models("linear");
+    together["panels"] = json!(false);
+    assert!(facets::of(&line_chart(together)).is_none());
+    let mut apart = hidden();
+    apart["panels"] = json!(true);
+    assert_eq!(facets::of(&line_chart(apart.clone())).unwrap().place(&line_chart(apart)).unwrap().plots().len(), 3);
+}
+
 #[test]
 fn nothing_is_cut_off_at_the_edge() {
     for (name, figure) in gallery() {
@@ -240,7 +272,7 @@ fn mistakes_say_where() {
             Err(error) => error.to_string(),
         }
     };
-    insta::assert_snapshot!(line(|chart| chart["serie"] = json!([])), @"unknown field `serie`, expected one of `title`, `x`, `y`, `series`, `size`");
+    insta::assert_snapshot!(line(|chart| chart["serie"] = json!([])), @"unknown field `serie`, expected one of `title`, `x`, `y`, `series`, `size`, `panels`");
     insta::assert_snapshot!(line(|chart| chart["series"][1]["colour"] = json!(1)), @"series[1]: unknown field `colour`, expected one of `name`, `group`, `kind`, `points`, `line`, `markers`, `band`, `color`, `marker`, `dash`");
     insta::assert_snapshot!(line(|chart| chart["series"][1]["points"][2] = json!([1, 2, 3])), @"series[1]: points[2]: invalid length 3, expected a point: [x, y], [x, y, low, high], or a map with x, y and, if there is an interval, low and high");
     insta::assert_snapshot!(line(|chart| chart["series"][0]["points"][0] = json!({ "x": 1, "y": "fast" })), @r#"series[0]: points[0]: invalid type: string "fast", expected a number, or nothing where it is missing"#);

@@ -4,7 +4,7 @@
 //! What it says is given by the caller; nothing here knows what was measured.
 
 use super::chart::escape;
-use super::table::{Align, Cell, Shown, Table, Value};
+use super::table::{Align, Cell, Column, Shown, Table, Value};
 use super::{font, number, read};
 use crate::error::{At, Error, Result};
 use base64::Engine;
@@ -238,36 +238,49 @@ impl Writer<'_> {
     fn table(&mut self, table: &Table, title: &str) -> Result<()> {
         table.check()?;
         let name = table.caption.as_deref().unwrap_or(title);
+        let texts: Vec<Vec<String>> =
+            table.rows.iter().map(|cells| cells.iter().zip(&table.columns).map(|(cell, column)| shown(cell, column)).collect()).collect();
+        let names: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
+        let narrow = Narrow::of(&names, &texts);
         let _ = writeln!(
             self.body,
-            "<div class=\"scroll\" role=\"region\" aria-label=\"{}\" tabindex=\"0\">\n<table>",
-            escape(if name.is_empty() { "Table" } else { name })
+            "<div class=\"scroll\" role=\"region\" aria-label=\"{}\" tabindex=\"0\">\n<table{}>",
+            escape(if name.is_empty() { "Table" } else { name }),
+            narrow.class(names.len())
         );
         if let Some(caption) = &table.caption {
             let _ = writeln!(self.body, "<caption>{}</caption>", escape(caption));
         }
-        let class = |column: usize| match table.align(column) {
-            Align::Left => "",
-            Align::Center => " class=\"center\"",
-            Align::Right => " class=\"right\"",
+        let class = |column: usize, text: &str, again: bool| {
+            let align = match table.align(column) {
+                Align::Left => "",
+                Align::Center => "center",
+                Align::Right => "right",
+            };
+            let names = [align, if is_long(text) { "long" } else { "" }, if again { "again" } else { "" }];
+            let names: Vec<&str> = names.into_iter().filter(|name| !name.is_empty()).collect();
+            if names.is_empty() { String::new() } else { format!(" class=\"{}\"", names.join(" ")) }
         };
         self.body.push_str("<thead>\n<tr>");
         for (index, column) in table.columns.iter().enumerate() {
-            let _ = write!(self.body, "<th scope=\"col\"{}><button type=\"button\">{}</button></th>", class(index), escape(&column.name));
+            let _ = write!(
+                self.body,
+                "<th scope=\"col\"{}><button type=\"button\">{}</button></th>",
+                class(index, &column.name, false),
+                escape(&column.name)
+            );
         }
         self.body.push_str("</tr>\n</thead>\n<tbody>\n");
         for (row, cells) in table.rows.iter().enumerate() {
             self.body.push_str(if row > 0 && table.groups.contains(&row) { "<tr class=\"group\">" } else { "<tr>" });
             for (index, (cell, column)) in cells.iter().zip(&table.columns).enumerate() {
-                let text = match cell.shown(column) {
-                    Shown::Text(text) if leading_number(&text).is_some() => minus(&number::times(&text)),
-                    Shown::Text(text) => text,
-                    Shown::Number(value) => minus(&value),
-                    Shown::PlusMinus(value, error) => format!("{} ± {}", minus(&value), minus(&error)),
-                    Shown::Interval(value, low, high) => format!("{} [{}, {}]", minus(&value), minus(&low), minus(&high)),
-                };
-                let text = if cell.bold { format!("<strong>{}</strong>", escape(&text)) } else { escape(&text) };
-                let _ = write!(self.body, "<td{}{}>{text}</td>", class(index), value(cell));
+                let plain = &texts[row][index];
+                // What stands above already need not be read again where rows are parts of it.
+                let again = index == 0 && row > 0 && texts[row - 1].first() == Some(plain);
+                let text = if cell.bold { format!("<strong>{}</strong>", escape(plain)) } else { escape(plain) };
+                let label =
+                    if narrow == Narrow::Cards && index > 0 { format!(" data-label=\"{}\"", escape(&column.name)) } else { String::new() };
+                let _ = write!(self.body, "<td{}{}{label}>{text}</td>", class(index, plain, again), value(cell));
             }
             self.body.push_str("</tr>\n");
         }
@@ -336,6 +349,71 @@ impl Writer<'_> {
         self.body.push_str("</figure>\n");
         Ok(())
     }
+}
+
+/// What becomes of a table on a phone, where it would be scrolled sideways.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Narrow {
+    /// It fits.
+    Plain,
+    /// The first cell of a row stands above the others, once for rows that share it.
+    Stack,
+    /// A row is a list of its cells, each with its column's name.
+    Cards,
+}
+
+impl Narrow {
+    /// Letters in a line of a phone, between columns that need some room.
+    const ROOM: usize = 38;
+    const BETWEEN: usize = 2;
+    /// Columns below a first cell.
+    const BESIDE: usize = 3;
+
+    fn of(columns: &[&str], rows: &[Vec<String>]) -> Narrow {
+        let longest_word = |text: &str| text.split_whitespace().map(|word| word.chars().count()).max().unwrap_or(0);
+        // Names of columns and texts wrap between words; numbers with their intervals do so only below a first cell.
+        let needed = |column: usize, wraps: bool| {
+            let whole = |text: &str| !wraps && leading_number(text).is_some();
+            let cells = rows
+                .iter()
+                .filter_map(|cells| cells.get(column))
+                .map(|text| if whole(text) { text.chars().count() } else { longest_word(text) });
+            Self::BETWEEN + cells.chain([longest_word(columns[column])]).max().unwrap_or(0)
+        };
+        let rest = |wraps: bool| (1..columns.len()).map(|column| needed(column, wraps)).sum::<usize>();
+        if columns.is_empty() || needed(0, false) + rest(false) <= Self::ROOM {
+            Narrow::Plain
+        } else if columns.len() <= 1 + Self::BESIDE && rest(true) <= Self::ROOM {
+            Narrow::Stack
+        } else {
+            Narrow::Cards
+        }
+    }
+
+    fn class(self, columns: usize) -> String {
+        match self {
+            Narrow::Plain => String::new(),
+            Narrow::Stack => format!(" class=\"stack\" style=\"--beside:{}\"", columns.saturating_sub(1).max(1)),
+            Narrow::Cards => " class=\"cards\"".to_owned(),
+        }
+    }
+}
+
+/// A cell as a reader sees it.
+fn shown(cell: &Cell, column: &Column) -> String {
+    match cell.shown(column) {
+        Shown::Text(text) if leading_number(&text).is_some() => minus(&number::times(&text)),
+        Shown::Text(text) => text,
+        Shown::Number(value) => minus(&value),
+        Shown::PlusMinus(value, error) => format!("{} ± {}", minus(&value), minus(&error)),
+        Shown::Interval(value, low, high) => format!("{} [{}, {}]", minus(&value), minus(&low), minus(&high)),
+    }
+}
+
+/// Whether a text has a word that has to be broken rather than to make its column as wide: a hash, a path, a model's name.
+fn is_long(text: &str) -> bool {
+    const LONG: usize = 24;
+    text.split_whitespace().any(|word| word.chars().count() > LONG)
 }
 
 /// A number to sort by, in full.

@@ -25,6 +25,12 @@ for (const button of document.querySelectorAll("th button")) {
       above = first.textContent;
     }
     body.append(...[...body.rows].sort(compare));
+    let last;
+    for (const row of body.rows) {
+      const first = row.cells[0].textContent;
+      row.cells[0].classList.toggle("again", first === last);
+      last = first;
+    }
   });
 }
 

@@ -91,6 +91,27 @@ fn everything_given_is_there_and_escaped() {
     assert!("Throughput×".chars().all(|c| ab_glyph::Font::glyph_id(&face, c).0 != 0));
 }
 
+/// On a phone no table is scrolled sideways: a long first cell stands above its row, and rows of many cells become lists.
+#[test]
+fn tables_that_are_too_wide_for_a_phone_are_told() {
+    let table = |columns: Json, rows: Json| {
+        let sections = json!([{ "kind": "table", "table": { "columns": columns, "rows": rows } }]);
+        page(json!({ "title": "t", "sections": sections })).html(Path::new(".")).unwrap()
+    };
+    let long = "SmolLM2-135M-Instruct-finetuned: q8 cache / fp16 cache";
+    let html = table(
+        json!(["Compared", "Metric", "Ratio"]),
+        json!([[long, "Perplexity", "1.01x"], [long, "KV-Cache (MB)", "0.53x"], ["other", "Perplexity", "1.00x"]]),
+    );
+    assert!(html.contains("<table class=\"stack\" style=\"--beside:2\">"), "{html}");
+    assert_eq!(html.matches(&format!("<td class=\"long\">{long}</td>")).count(), 1);
+    assert_eq!(html.matches(&format!("<td class=\"long again\">{long}</td>")).count(), 1);
+    let html = table(json!(["Model", "Path", "File", "SHA-256"]), json!([["a", "models/a", "a.gguf", "0".repeat(64)]]));
+    assert!(html.contains("<table class=\"cards\">") && html.contains("<td data-label=\"Path\">models/a</td>"), "{html}");
+    let html = table(json!(["Metric", "a", "b"]), json!([["Perplexity", 1, 2]]));
+    assert!(html.contains("\n<table>\n"), "{html}");
+}
+
 #[test]
 fn mistakes_say_where() {
     let directory = tempfile::tempdir().unwrap();

@@ -1,11 +1,14 @@
-//! Documents out of files of text, JSON lines and Parquet, one after the other.
+//! Documents out of files of text, JSON lines (compressed, too) and Parquet, one after the other.
 
 use super::parquet::Rows;
 use crate::error::{At, Error, Result};
 use crate::terminal;
+use flate2::read::MultiGzDecoder;
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A longer document is cut after a line, and is one all the same; a line that is longer is no text that a person wrote.
 const PART: usize = 1 << 20;
@@ -28,6 +31,13 @@ pub struct Document {
     pub begins: bool,
     /// For messages.
     pub place: String,
+}
+
+/// What the name of a compressed text ends in.
+const COMPRESSED: [&str; 2] = ["gz", "zst"];
+
+fn ending(path: &Path) -> String {
+    path.extension().map(|extension| extension.to_string_lossy().to_lowercase()).unwrap_or_default()
 }
 
 /// All documents, read as they are asked for.
@@ -130,23 +140,40 @@ impl Documents {
 impl Open {
     fn file(path: &Path, field: Option<&str>) -> Result<Open> {
         let shown = path.display().to_string();
-        let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase()).unwrap_or_default();
+        let extension = ending(path);
         let standard = path == Path::new("-");
         if extension == "parquet" {
             let bytes = std::fs::metadata(path).at(&shown)?.len();
             return Ok(Open::Parquet { rows: Rows::open(path, field.unwrap_or(FIELD)).at(&shown)?, shown, bytes });
         }
-        if let "gz" | "zst" | "bz2" | "xz" | "zip" = extension.as_str() {
-            return Err(Error::new("this file is compressed")
+        if let "bz2" | "xz" | "zip" | "7z" = extension.as_str() {
+            return Err(Error::new("this file is compressed in a way that is not read here")
                 .at(&shown)
-                .remedy("unpack it, or send it through a pipe: zcat FILE | caramba tokenize MODEL - ..."));
+                .remedy("unpack it, or send it through a pipe: xzcat FILE | caramba tokenize MODEL - ..."));
         }
+        // What is compressed is of the kind that its name has before that: `a.jsonl.gz`.
+        let (packed, extension) = if COMPRESSED.contains(&extension.as_str()) {
+            (extension, ending(&path.with_extension("")))
+        } else {
+            (String::new(), extension)
+        };
+        let bytes = Arc::new(AtomicU64::new(0));
         let reader: Box<dyn Read> = match standard {
-            true => Box::new(std::io::stdin().lock()),
-            false => Box::new(std::fs::File::open(path).at(&shown)?),
+            true => Box::new(Counted(std::io::stdin().lock(), Arc::clone(&bytes))),
+            false => Box::new(Counted(std::fs::File::open(path).at(&shown)?, Arc::clone(&bytes))),
+        };
+        let reader: Box<dyn Read> = match packed.as_str() {
+            "gz" => Box::new(MultiGzDecoder::new(reader)),
+            "zst" => {
+                let mut decoder = zstd::stream::read::Decoder::new(reader).at(&shown)?;
+                // What is asked for to look back is never more than for a line.
+                decoder.window_log_max(MAX_LINE.ilog2()).at(&shown)?;
+                Box::new(decoder)
+            }
+            _ => reader,
         };
         let shown = if standard { "standard input".to_owned() } else { shown };
-        let lines = Lines { reader: BufReader::with_capacity(1 << 16, reader), shown, line: 0 };
+        let lines = Lines { reader: BufReader::with_capacity(1 << 16, reader), shown, line: 0, bytes, told: 0 };
         let json = ["jsonl", "ndjson"].contains(&extension.as_str()) || (standard && field.is_some());
         Ok(match json {
             true => Open::Json { lines, field: field.unwrap_or(FIELD).to_owned() },
@@ -163,9 +190,10 @@ impl Open {
                 let mut last = 0;
                 while text.len() < PART {
                     let start = text.len();
-                    match lines.next(&mut text)? {
-                        0 => break,
-                        length => read += length,
+                    let (length, taken) = lines.next(&mut text)?;
+                    read += taken;
+                    if length == 0 {
+                        break;
                     }
                     last = start;
                 }
@@ -179,9 +207,9 @@ impl Open {
             }
             Open::Json { lines, field } => {
                 let mut text = String::new();
-                let read = lines.next(&mut text)?;
-                if read == 0 {
-                    return Ok((None, 0));
+                let (length, read) = lines.next(&mut text)?;
+                if length == 0 {
+                    return Ok((None, read));
                 }
                 let place = format!("{}, line {}", lines.shown, lines.line);
                 let text = if text.trim().is_empty() { String::new() } else { field_of(&text, field).at(&place)? };
@@ -222,25 +250,46 @@ struct Lines {
     shown: String,
     /// How many were read.
     line: usize,
+    /// How many bytes of the file were read, and how many of them were told.
+    bytes: Arc<AtomicU64>,
+    told: u64,
+}
+
+/// Counts what is read of a file: of a compressed one, fewer bytes than its text has.
+struct Counted<R>(R, Arc<AtomicU64>);
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.0.read(buffer)?;
+        self.1.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
 }
 
 impl Lines {
-    /// Appends the next line with its end, and returns its length; 0 at the end of the file.
-    fn next(&mut self, text: &mut String) -> Result<u64> {
+    /// Appends the next line with its end. Returns its length (0 at the end of the file), and how many bytes of the file were read for it.
+    fn next(&mut self, text: &mut String) -> Result<(usize, u64)> {
         let mut bytes = Vec::new();
         let limit = MAX_LINE as u64 + 1;
-        self.reader.by_ref().take(limit).read_until(b'\n', &mut bytes).at(&self.shown)?;
+        self.reader.by_ref().take(limit).read_until(b'\n', &mut bytes).map_err(|error| self.unreadable(&error))?;
         self.line += 1;
         let place = |error: Error| error.at(format!("{}, line {}", self.shown, self.line));
         if bytes.len() > MAX_LINE {
             return Err(place(Error::new(format!("this line is longer than {} MB", MAX_LINE >> 20)).remedy("break it into documents")));
         }
-        let read = bytes.len() as u64;
+        let length = bytes.len();
         let bytes = if self.line == 1 { bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes) } else { &bytes };
         text.push_str(
             std::str::from_utf8(bytes).map_err(|_| place(Error::new("this is no UTF-8 text").remedy("convert the file to UTF-8")))?,
         );
-        Ok(read)
+        let read = self.bytes.load(Ordering::Relaxed);
+        Ok((length, read - std::mem::replace(&mut self.told, read)))
+    }
+
+    fn unreadable(&self, error: &std::io::Error) -> Error {
+        let path = Path::new(&self.shown);
+        let found = Error::new(format!("it can't be read: {error}")).at(&self.shown);
+        if COMPRESSED.contains(&ending(path).as_str()) { found.remedy("it may be cut off: copy or fetch it again") } else { found }
     }
 }
 
@@ -257,7 +306,8 @@ fn collect(directory: &Path, depth: usize, into: &mut VecDeque<PathBuf>, surplus
         if path.is_dir() && !hidden {
             collect(&path, depth + 1, into, surplus)?;
         } else if path.is_file() && !hidden {
-            let text = path.extension().is_some_and(|extension| TEXTS.contains(&extension.to_string_lossy().to_lowercase().as_str()));
+            let plain = if COMPRESSED.contains(&ending(&path).as_str()) { ending(&path.with_extension("")) } else { ending(&path) };
+            let text = TEXTS.contains(&plain.as_str());
             if text { into.push_back(path) } else { *surplus += 1 }
         }
     }

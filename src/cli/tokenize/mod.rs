@@ -32,11 +32,11 @@ uint16 where the vocabulary allows it, else as uint32. DATA.npy.json beside a da
 Examples:
   caramba tokenize models/SmolLM2-135M book.txt -o book.npy
   caramba tokenize models/SmolLM2-135M corpus/ --split train=0.95,val=0.05 -o corpus.npy
-  zcat dump.jsonl.gz | caramba tokenize models/SmolLM2-135M - --field text --shard-tokens 100000000 -o dump.bin")]
+  caramba tokenize models/SmolLM2-135M dump.jsonl.zst --shard-tokens 100000000 -o dump.npy")]
 pub struct Tokenize {
     #[command(flatten)]
     model: ModelArgument,
-    /// Texts in UTF-8, .jsonl and .parquet files, directories of them; `-` reads standard input
+    /// Texts in UTF-8 and .jsonl files (.gz and .zst, too), .parquet files, directories of them; `-` reads standard input
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// Where the token ids go: a .npy file, or a .bin file of nothing but ids

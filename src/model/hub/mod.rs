@@ -107,6 +107,18 @@ pub fn locate(path: &Path) -> Result<PathBuf> {
     fetch::fetch(&name, cache().as_deref(), path)
 }
 
+/// What a model is called that is named as on the hub: by its repository, or by its file there.
+pub(crate) fn name_of(path: &Path) -> Option<String> {
+    let name = Name::parse(path).filter(|name| name.explicit && !path.exists())?;
+    let file = name.file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    Some(file.unwrap_or(name.repository))
+}
+
+/// Whether opening `path` would fetch something.
+pub(crate) fn would_fetch(path: &Path) -> bool {
+    find_in(path, cache().as_deref()).is_err_and(|name| !name.may_be_a_path())
+}
+
 /// Whether `path` names a model on the hub, written so that it can be nothing else or found in the cache.
 pub fn is_hub_name(path: &Path) -> bool {
     !path.exists() && Name::parse(path).is_some_and(|name| name.explicit || cache().is_some_and(|cache| name.find(&cache).is_some()))
