@@ -1,11 +1,12 @@
 {#-
 linear_incoming: what lane `local` of a workgroup brings into the tiles of x and of the matrix, the same tokens and rows for every block of columns. Included by
-the forms that have such tiles, with their parameters, x_turns, w_turns, tile_tokens, tile_rows, units, block_units and quantised.
+the forms that have such tiles, with their parameters, x_turns, w_turns, tile_tokens, tile_rows, units, block_vecs (vec4 of a token's block), block_units and
+quantised.
 -#}
 {% import "weights.wgsl" as weights %}
 {% for i in range(x_turns) %}
-    let item{{ i }} = min(local + {{ i * workgroup }}u, {{ tile_tokens * 8 - 1 }}u);
-    let from{{ i }} = min(first_token + item{{ i }} / 8u, call.rows - 1u) * {{ x_stride // 4 }}u + item{{ i }} % 8u;
+    let item{{ i }} = min(local + {{ i * workgroup }}u, {{ tile_tokens * block_vecs - 1 }}u);
+    let from{{ i }} = min(first_token + item{{ i }} / {{ block_vecs }}u, call.rows - 1u) * {{ x_stride // 4 }}u + item{{ i }} % {{ block_vecs }}u;
 {% if norm %}
     var squares{{ i }} = 0.0;
 {% endif %}

@@ -2,7 +2,7 @@
 linear_matrices: y[t, r] = sum_k w[r, k] * x[t, k] by cooperative matrices: a subgroup multiplies small matrices of half floats in units made for it, and adds
 up in f32.
 
-For graphics cards that have them, and many tokens. A workgroup brings in a tile of tokens and one of rows, block of 32 columns by block, as half floats;
+For graphics cards that have them, and many tokens. A workgroup brings in a tile of tokens and one of rows, block of 32 or 64 columns by block, as half floats;
 each of its subgroups multiplies a part of both: two subgroups side by side along the rows, the others along the tokens. While they multiply one block, the
 next one is on its way into registers. What is beyond a half float's range is kept at its ends: no sum becomes infinite.
 
@@ -11,7 +11,7 @@ their subgroup in workgroup memory, matrix by matrix, to lanes that know what be
 
 Grid: (token tiles, row tiles, 1): what runs together shares rows of the matrix.
 
-Parameters: as linear_lanes; size (of a matrix: 8 or 16), lanes (of a subgroup), packed (tiles are of vec4<f16>); tokens and lane_rows count the matrices of one
+Parameters: as linear_lanes; size (of a matrix: 8 or 16), lanes (of a subgroup), packed (tiles are of vec4<f16>), depth (of a block, in 32 columns); tokens and lane_rows count the matrices of one
 subgroup.
 -#}
 {% import "weights.wgsl" as weights %}
@@ -26,24 +26,26 @@ enable wgpu_cooperative_matrix;
 {% set subgroups = workgroup // lanes %}
 {% set tile_tokens = tokens * size * (subgroups // 2) %}
 {% set tile_rows = lane_rows * size * 2 %}
-{% set x_turns = (tile_tokens * 8 + workgroup - 1) // workgroup %}
-{% set block_units = 32 // unit %}
+{% set block = 32 * depth %}
+{% set block_vecs = block // 4 %}
+{% set x_turns = (tile_tokens * block_vecs + workgroup - 1) // workgroup %}
+{% set block_units = block // unit %}
 {% set w_turns = (tile_rows * block_units + workgroup - 1) // workgroup %}
 {% set matrix = "coop_mat" ~ size ~ "x" ~ size %}
 {% set area = size * size %}
 {#- Metal loads matrices from scalars only; elsewhere four half floats are stored at once. Elements of a tile's row, in those. -#}
 {% set by_four = packed %}
 {% set tile_type = "vec4<f16>" if by_four else "f16" %}
-{% set row_items = 40 // (4 if by_four else 1) %}
+{% set row_items = (block + 8) // (4 if by_four else 1) %}
 {% set x_type = "vec4<f32>" %}
 {% include "linear_bindings.wgsl" %}
-var<workgroup> tile_x: array<{{ tile_type }}, {{ tile_tokens * row_items }}>;  // [tokens, 40]
+var<workgroup> tile_x: array<{{ tile_type }}, {{ tile_tokens * row_items }}>;  // [tokens, {{ block + 8 }}]
 {% for m in range(matrices) %}
-var<workgroup> tile_w{{ m }}: array<{{ tile_type }}, {{ tile_rows * row_items }}>;  // [rows, 40]
+var<workgroup> tile_w{{ m }}: array<{{ tile_type }}, {{ tile_rows * row_items }}>;  // [rows, {{ block + 8 }}]
 {% endfor %}
 var<workgroup> stage: array<f32, {{ subgroups * matrices * area }}>;  // [subgroups, matrices, size, size]
 {% if norm %}
-var<workgroup> squares: array<f32, {{ tile_tokens * 8 }}>;
+var<workgroup> squares: array<f32, {{ tile_tokens * block_vecs }}>;
 {% endif %}
 {#- The index of four elements from column `c` of row `r` of a tile on, and that of the matrix there. -#}
 {% macro place(r, c) %}({{ r }}) * {{ row_items }}u + {{ c }}{{ " / 4u" if by_four }}{% endmacro %}
@@ -83,27 +85,27 @@ fn main(
     var sum{{ m }}_{{ t }}_{{ r }} = coopLoadT<{{ matrix }}<f32, C>>(&stage[my_stage], {{ size }}u);
 {% endfor %}{% endfor %}{% endfor %}
 {% include "linear_incoming.wgsl" %}
-{#- Loads block `block`, as it is stored, into registers. -#}
-{% macro fetch(block, is_new) %}
+{#- Loads block `at`, as it is stored, into registers. -#}
+{% macro fetch(at, is_new) %}
 {% set var = "var " if is_new %}
 {% for i in range(x_turns) %}
-    {{ var }}x_raw{{ i }} = x[from{{ i }} + {{ block }} * 8u];
+    {{ var }}x_raw{{ i }} = x[from{{ i }} + {{ at }} * {{ block_vecs }}u];
 {% endfor %}
 {% for i in range(w_turns) %}{% for m in range(matrices) %}
-    {{ var }}w_raw{{ m }}_{{ i }} = codes{{ m }}[at{{ i }} + {{ block }} * {{ block_units * interleave }}u];
+    {{ var }}w_raw{{ m }}_{{ i }} = codes{{ m }}[at{{ i }} + {{ at }} * {{ block_units * interleave }}u];
 {% endfor %}{% endfor %}
 {% endmacro %}
 {{ fetch("0u", true) }}
-    for (var block = 0u; block < {{ columns // 32 }}u; block++) {
+    for (var at = 0u; at < {{ columns // block }}u; at++) {
 {% for i in range(x_turns) %}
         {
 {% if norm %}
             squares{{ i }} += dot(x_raw{{ i }}, x_raw{{ i }});
-            let v = half(x_raw{{ i }} * norm[block * 8u + item{{ i }} % 8u]);
+            let v = half(x_raw{{ i }} * norm[at * {{ block_vecs }}u + item{{ i }} % {{ block_vecs }}u]);
 {% else %}
             let v = half(x_raw{{ i }});
 {% endif %}
-{{ keep("tile_x", "item" ~ i ~ " / 8u", "item" ~ i ~ " % 8u * 4u", "v") }}
+{{ keep("tile_x", "item" ~ i ~ " / " ~ block_vecs ~ "u", "item" ~ i ~ " % " ~ block_vecs ~ "u * 4u", "v") }}
         }
 {% endfor %}
 {% for i in range(w_turns) %}{% for m in range(matrices) %}
@@ -112,10 +114,11 @@ fn main(
             let tile_row = unit{{ i }} / {{ block_units }}u;
             let column = unit{{ i }} % {{ block_units }}u * {{ unit }}u;
 {% if quantised and format.bits == 8 and format.group == 16 %}
-            let u = block * {{ block_units }}u + unit{{ i }} % {{ block_units }}u;
+            let u = at * {{ block_units }}u + unit{{ i }} % {{ block_units }}u;
             {{ weights.unit_scales(format, m, "scale_at" ~ i, "u", interleave, "scale") }}
 {%- elif quantised %}
-            {{ weights.block_scales(format, m, "scale_at" ~ i, "block", interleave, "scale") }}
+            let of_scales = at{{ " * " ~ depth ~ "u + column / 32u" if depth > 1 }};
+            {{ weights.block_scales(format, m, "scale_at" ~ i, "of_scales", interleave, "scale") }}
 {%- endif %}
 {% for c in range(4) %}
             {{ weights.unpack(format, "v", c, "w" ~ c) }}
@@ -130,9 +133,9 @@ fn main(
         }
 {% endfor %}{% endfor %}
         workgroupBarrier();
-        let next = min(block + 1u, {{ columns // 32 - 1 }}u);
+        let next = min(at + 1u, {{ columns // block - 1 }}u);
 {{ fetch("next", false) }}
-{% for k in range(0, 32, size) %}
+{% for k in range(0, block, size) %}
 {% for t in range(tokens) %}
         let x{{ k }}_{{ t }} = coopLoadT<{{ matrix }}<f16, A>>(&tile_x[{{ place("my_token + " ~ t * size ~ "u", k ~ "u") }}], {{ row_items }}u);
 {% endfor %}
@@ -146,19 +149,19 @@ fn main(
         workgroupBarrier();
     }
 {% if norm %}
-{#- Eight lanes have brought in each token. -#}
+{#- Some lanes have brought in each token. -#}
 {% for i in range(x_turns) %}
-    if (local + {{ i * workgroup }}u < {{ tile_tokens * 8 }}u) {
+    if (local + {{ i * workgroup }}u < {{ tile_tokens * block_vecs }}u) {
         squares[item{{ i }}] = squares{{ i }};
     }
 {% endfor %}
     workgroupBarrier();
     for (var token = local; token < {{ tile_tokens }}u; token += {{ workgroup }}u) {
         var all = 0.0;
-        for (var n = 0u; n < 8u; n++) {
-            all += squares[token * 8u + n];
+        for (var n = 0u; n < {{ block_vecs }}u; n++) {
+            all += squares[token * {{ block_vecs }}u + n];
         }
-        squares[token * 8u] = inverseSqrt(all / {{ norm_width }}.0 + {{ eps }});
+        squares[token * {{ block_vecs }}u] = inverseSqrt(all / {{ norm_width }}.0 + {{ eps }});
     }
 {% endif %}
 {% for t in range(tokens) %}{% for r in range(lane_rows) %}
@@ -173,7 +176,7 @@ fn main(
         let row = first_row + my_row + {{ r * size }}u + i % {{ size }}u;
         if (row < {{ rows }}u && token < call.rows) {
             let to = token * {{ y_stride }}u + {{ first }}u + row;
-{% set scale = " * squares[tile_token * 8u]" if norm else "" %}
+{% set scale = " * squares[tile_token * " ~ block_vecs ~ "u]" if norm else "" %}
 {% if epilogue in gated.UNITS %}
             let gate = stage[my_stage + i]{{ scale }};
             y[to] = {{ gated.of(epilogue, "gate") }} * (stage[my_stage + {{ area }}u + i]{{ scale }});

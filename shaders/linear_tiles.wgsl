@@ -22,6 +22,7 @@ Parameters: as linear_lanes; tokens and lane_rows are those of one lane.
 {% set tile_tokens = tokens * along %}
 {% set tile_rows = lane_rows * 16 %}
 {% set x_turns = (tile_tokens * 8 + workgroup - 1) // workgroup %}
+{% set block_vecs = 8 %}
 {% set block_units = 32 // unit %}
 {% set w_turns = (tile_rows * block_units + workgroup - 1) // workgroup %}
 {% set x_type = "vec4<f32>" %}

@@ -2,7 +2,10 @@
 
 mod common;
 
-use caramba::gpu::DeviceChoice;
+use caramba::gpu::{Count, DeviceChoice, Purpose, Usage};
+use caramba::runtime::forms::{Job, candidates};
+use caramba::runtime::weights::Format;
+use caramba::runtime::{Form, Shape};
 use common::lab::{Lab, Random, assert_near};
 use common::twins::{self, Layer, dot, rms_norm};
 use serde_json::json;
@@ -146,6 +149,30 @@ fn check_products(template: &str) {
     }
 }
 
+/// A vocabulary has more rows than a grid has workgroups on a side: a form for it has several rows in each.
+#[test]
+fn a_grid_has_room_for_every_row() {
+    let gpu = Lab::open("full", DeviceChoice::default()).gpu;
+    let most = gpu.limits().max_compute_workgroups_per_dimension as usize;
+    let form = |lane_rows| Form { shape: Shape::Together, tokens: 1, lane_rows, workgroup: 64, depth: 1 };
+    assert!(
+        form(1).is_sound(&gpu, most, 2048, false)
+            && !form(1).is_sound(&gpu, most + 1, 2048, false)
+            && form(2).is_sound(&gpu, most + 1, 2048, false)
+    );
+    for format in [Format::F16, Format::Q4] {
+        let job = Job { format, dual: false, rows: 4 * most + 4, columns: 2048, tokens: 1 };
+        let forms = candidates(&gpu, job);
+        assert!(!forms.is_empty() && forms.iter().all(|form| form.is_sound(&gpu, job.rows, job.columns, false)), "{forms:?}");
+    }
+    // What is larger nevertheless is told before it runs.
+    let count = gpu.buffer("a count", 4, Purpose::Scratch, Usage::Storage).unwrap();
+    let kernel = gpu.kernel("probe_nothing.wgsl", &json!({})).unwrap();
+    let grid = [Count::Of(most as u32 + 1), Count::Of(1), Count::Of(1)];
+    let error = gpu.step("too much", &kernel, vec![count.binding()], grid).err().unwrap().to_string();
+    assert!(error.contains(&format!("too much has {} workgroups side by side, and the device takes {most}", most + 1)), "{error}");
+}
+
 /// With `subgroups`, kernels do not know how large a subgroup is, only that a workgroup has no more of them than that.
 fn check_product(lab: &Lab, product: Product, format: &str, interleave: usize, subgroups: usize) {
     let mut random = Random(7);
@@ -182,7 +209,7 @@ fn check_product(lab: &Lab, product: Product, format: &str, interleave: usize, s
         for (part, weights) in product.parts.iter().zip(&weights) {
             let parameters = json!({
                 "format": twins::format_parameters(format), "interleave": interleave, "columns": columns, "rows": part, "first": first, "tokens": tokens, "lane_rows": lane_rows,
-                "workgroup": workgroup, "subgroup": subgroup, "subgroups": subgroups, "unroll": product.bias, "wide": product.template == LANES && lab.has_wide_loads(), "lanes": lanes, "size": size, "packed": product.norm, "x_stride": x_stride, "y_stride": y_stride,
+                "workgroup": workgroup, "subgroup": subgroup, "subgroups": subgroups, "unroll": product.bias, "wide": product.template == LANES && lab.has_wide_loads(), "lanes": lanes, "size": size, "packed": product.norm, "depth": if product.epilogue == "swiglu" { 1 } else { 2 }, "x_stride": x_stride, "y_stride": y_stride,
                 "epilogue": product.epilogue, "bias": product.bias, "norm": product.norm, "norm_width": width, "eps": EPS,
             });
             let buffers: Vec<_> = weights

@@ -192,7 +192,7 @@ fn every_shader_translates() {
                 let parameters = json!({
                     "format": format_parameters(format), "interleave": 1, "columns": 2048, "rows": 8192, "first": 0, "tokens": tokens, "lane_rows": 2, "workgroup": workgroup,
                     "subgroup": subgroup, "subgroups": subgroups, "wide": template == "linear_lanes.wgsl" && tokens == 8, "lanes": if subgroup > 0 { subgroup } else { workgroup }, "x_stride": 2048, "y_stride": 8192,
-                    "size": if tokens == 1 { 16 } else { 8 }, "packed": tokens == 1, "epilogue": epilogue, "bias": epilogue == "store", "norm": epilogue != "add", "norm_width": 2048, "eps": 1e-5, "unroll": true,
+                    "size": if tokens == 1 { 16 } else { 8 }, "packed": tokens == 1, "depth": if tokens == 1 { 2 } else { 1 }, "epilogue": epilogue, "bias": epilogue == "store", "norm": epilogue != "add", "norm_width": 2048, "eps": 1e-5, "unroll": true,
                 });
                 variants.push((template.to_owned(), parameters));
             }

@@ -195,6 +195,11 @@ pub struct Counts {
     pub positions: u32,
 }
 
+impl Counts {
+    /// A row, and a position.
+    pub const ONE: Counts = Counts { rows: 1, positions: 1 };
+}
+
 impl Count {
     fn of(self, counts: Counts) -> u32 {
         match self {
@@ -227,8 +232,13 @@ impl Gpu {
     /// Binds `buffers` to a kernel, in the order of its bindings.
     ///
     /// # Errors
-    /// Buffers that the kernel does not take: a mistake of this program.
+    /// Buffers that the kernel does not take, or more workgroups than the device: mistakes of this program.
     pub fn step(&self, label: &'static str, kernel: &Arc<Kernel>, buffers: Vec<wgpu::BindingResource>, grid: [Count; 3]) -> Result<Step> {
+        let most = self.limits().max_compute_workgroups_per_dimension;
+        if let Some(count) = grid.iter().find_map(|count| matches!(count, Count::Of(count) if *count > most).then(|| count.of(Counts::ONE)))
+        {
+            return Err(Error::new(format!("{label} has {count} workgroups side by side, and the device takes {most}")).at(&kernel.name));
+        }
         let entries: Vec<wgpu::BindGroupEntry> =
             buffers.into_iter().zip(0..).map(|(resource, binding)| wgpu::BindGroupEntry { binding, resource }).collect();
         let scope = self.device().push_error_scope(wgpu::ErrorFilter::Validation);

@@ -3,6 +3,7 @@
 //! Facts are only ever about speed. A file of our own that cannot be read or written costs time, never a result, and is no error; one that a user names is.
 
 use super::AdapterSummary;
+use super::kernel::SHADERS;
 use crate::error::{At, Error, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -33,8 +34,11 @@ pub fn file(adapter: &AdapterSummary, extension: &str) -> Option<PathBuf> {
         adapter.name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '-' }).collect();
     let name = words.split('-').filter(|word| !word.is_empty()).collect::<Vec<_>>().join("-");
     let name: String = name.chars().take(40).collect();
-    let all = format!("{adapter:?} {}", env!("CARGO_PKG_VERSION"));
-    let digest: String = Sha256::digest(all).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let mut all = Sha256::new();
+    all.update(format!("{adapter:?} {}", env!("CARGO_PKG_VERSION")));
+    // What was fastest of other kernels says nothing of these.
+    SHADERS.iter().for_each(|(name, source)| all.update(format!("{name}\n{source}")));
+    let digest: String = all.finalize().iter().take(4).map(|byte| format!("{byte:02x}")).collect();
     Some(folder()?.join(format!("{name}-{}-{digest}.{extension}", adapter.backend)))
 }
 

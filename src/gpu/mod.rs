@@ -241,8 +241,10 @@ impl Gpu {
     /// As [`Gpu::wait`].
     pub fn wait_for(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<()> {
         let poll = wgpu::PollType::Wait { submission_index: submission, timeout: None };
-        self.device.poll(poll).map_err(|error| self.lost(&error.to_string()))?;
-        self.check()
+        let polled = self.device.poll(poll);
+        // What went wrong before says more than that nothing came of it.
+        self.check()?;
+        polled.map(|_| ()).map_err(|error| self.lost(&error.to_string()))
     }
 
     /// Whether something has gone wrong on the device.

@@ -48,7 +48,7 @@ pub fn measured(memo: &Memo) -> Vec<(String, Measured<Form>)> {
 
 /// The forms that are worth trying for a job on this device, the likeliest first.
 pub fn candidates(gpu: &Gpu, job: Job) -> Vec<Form> {
-    let form = |shape| move |tokens, lane_rows, workgroup| Form { shape, tokens, lane_rows, workgroup };
+    let form = |shape| move |tokens, lane_rows, workgroup| Form { shape, tokens, lane_rows, workgroup, depth: 1 };
     let (lanes, shared, together, tiles) = (form(Shape::Lanes), form(Shape::Shared), form(Shape::Together), form(Shape::Tiles));
     let tokens = job.tokens.next_power_of_two().min(8) as u32;
     if gpu.summary().software {
@@ -90,18 +90,13 @@ pub fn candidates(gpu: &Gpu, job: Job) -> Vec<Form> {
         // Behind the others: it is taken where it was measured to be faster, and its results to be right.
         let matrices = form(Shape::Matrices);
         let across = if job.dual { 1 } else { 2 };
-        forms.extend([matrices(2, across, 4 * lanes), matrices(1, across, 4 * lanes), matrices(2, 2 * across, 4 * lanes)]);
+        let mut sides = vec![matrices(2, across, 4 * lanes), matrices(1, across, 4 * lanes), matrices(2, 2 * across, 4 * lanes)];
         if job.tokens > 64 {
-            forms.extend([
-                matrices(2, across, 8 * lanes),
-                matrices(2, 2 * across, 8 * lanes),
-                matrices(4, across, 4 * lanes),
-                matrices(4, 2 * across, 4 * lanes),
-                matrices(4, 2 * across, 8 * lanes),
-            ]);
+            sides.extend([matrices(2, across, 8 * lanes), matrices(2, 2 * across, 8 * lanes), matrices(4, across, 4 * lanes)]);
         } else {
-            forms.push(matrices(1, 2 * across, 4 * lanes));
+            sides.push(matrices(1, 2 * across, 4 * lanes));
         }
+        forms.extend(sides.into_iter().flat_map(|form| [form, Form { depth: 2, ..form }]));
     }
     // Of long rows a subgroup alone has too little on its way from memory.
     if tokens <= 8 && job.tokens <= 16 && job.columns >= 1024 {
@@ -110,14 +105,9 @@ pub fn candidates(gpu: &Gpu, job: Job) -> Vec<Form> {
             forms.extend([together(1, 1, 2 * subgroup), together(1, 4, 2 * subgroup), together(1, 4, 4 * subgroup)]);
         }
     }
-    let limits = gpu.limits();
-    let fits = |form: &Form| {
-        form.workgroup <= limits.max_compute_invocations_per_workgroup
-            && form.workgroup_bytes(gpu, job.dual) <= limits.max_compute_workgroup_storage_size
-    };
-    forms.retain(fits);
+    forms.retain(|form| form.is_sound(gpu, job.rows, job.columns, job.dual));
     if forms.is_empty() {
-        forms.push(shared(tokens, 1, 32));
+        forms.push(shared(tokens, 8, 32));
     }
     forms
 }
@@ -135,7 +125,7 @@ impl Product<'_> {
         // No more than there is room for.
         let room = (self.x.bytes() - self.x_offset) / (self.x_stride as u64 * 4);
         let tokens = tokens.min(room as usize).min(self.y.bytes() as usize / (self.y_stride * 4));
-        let is_sound = |form: Form| form.is_sound(gpu, job.dual);
+        let is_sound = |form: Form| form.is_sound(gpu, job.rows, job.columns, job.dual);
         tuning::choose(gpu, &job.fact(), &candidates(gpu, job), worth, is_sound, || Trial { product: self, gpu, part, up, tokens })
     }
 }

@@ -34,6 +34,9 @@ pub struct Form {
     /// Matrix rows of a lane, or of the lanes that share them; of cooperative matrices, those of a subgroup along the rows.
     pub lane_rows: u32,
     pub workgroup: u32,
+    /// Of cooperative matrices: blocks of 32 columns that a workgroup brings in at once.
+    #[serde(default = "Form::one_block")]
+    pub depth: u32,
 }
 
 /// `tiles 4x4 of 256 lanes`: tokens and rows of a lane.
@@ -46,11 +49,17 @@ impl std::fmt::Display for Form {
             Shape::Tiles => "tiles",
             Shape::Matrices => "matrices",
         };
-        write!(f, "{name} {}x{} of {}", self.tokens, self.lane_rows, self.workgroup)
+        let deep = if self.depth > 1 { ", deep" } else { "" };
+        write!(f, "{name} {}x{} of {}{deep}", self.tokens, self.lane_rows, self.workgroup)
     }
 }
 
 impl Form {
+    /// What forms have had before there was a choice.
+    const fn one_block() -> u32 {
+        1
+    }
+
     /// Lanes of the subgroups by whose operations activations or sums go from lane to lane; 0: they don't, or the size isn't known.
     fn subgroup(self, gpu: &Gpu) -> u32 {
         match gpu.subgroup_size() {
@@ -107,16 +116,20 @@ impl Form {
                 let [rows, tokens] = self.tile(gpu);
                 let (size, subgroups) = (gpu.matrix_size().unwrap_or(16), self.workgroup / self.lanes(gpu));
                 // Both tiles in half floats, rows apart; a matrix of sums of each subgroup, and the squares of a norm, in f32.
-                (tokens + rows * matrices) * (BLOCK as u32 + 8) * 2 + (subgroups * matrices * size * size + tokens * 8) * 4
+                let columns = BLOCK as u32 * self.depth;
+                (tokens + rows * matrices) * (columns + 8) * 2 + (subgroups * matrices * size * size + tokens * columns / 4) * 4
             }
         }
     }
 
-    /// Whether this form can be made on this device at all.
-    pub fn is_sound(self, gpu: &Gpu, dual: bool) -> bool {
+    /// Whether this form can be made on this device at all, for a matrix of so many rows and columns (`dual`: two of them).
+    pub fn is_sound(self, gpu: &Gpu, rows: usize, columns: usize, dual: bool) -> bool {
         let limits = gpu.limits();
-        let sides = [self.tokens, self.lane_rows].iter().all(|side| (1..=16).contains(side));
+        // A vocabulary has hundreds of thousands, and a grid may have 65535 workgroups on a side.
+        let has_grid = || (rows as u32).div_ceil(self.tile(gpu)[0].max(1)) <= limits.max_compute_workgroups_per_dimension;
+        let sides = [self.tokens, self.lane_rows, self.depth].iter().all(|side| (1..=16).contains(side));
         sides
+            && columns.is_multiple_of(BLOCK * self.depth as usize)
             && (1..=limits.max_compute_invocations_per_workgroup).contains(&self.workgroup)
             && self.workgroup_bytes(gpu, dual) <= limits.max_compute_workgroup_storage_size
             && match self.shape {
@@ -128,6 +141,7 @@ impl Form {
                     gpu.matrix_size().is_some() && gpu.subgroup_size().is_some_and(|lanes| self.workgroup.is_multiple_of(2 * lanes))
                 }
             }
+            && has_grid()
     }
 }
 
@@ -210,6 +224,7 @@ impl Product<'_> {
             "size": gpu.matrix_size().unwrap_or(0),
             // Metal, which has small ones, loads them from scalars only.
             "packed": gpu.matrix_size() == Some(16),
+            "depth": form.depth,
             "x_stride": self.x_stride,
             "y_stride": self.y_stride,
             "epilogue": match self.epilogue { Epilogue::Store => "store", Epilogue::Add => "add", Epilogue::Gated(activation, _) => activation.unit() },

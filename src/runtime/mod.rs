@@ -23,7 +23,7 @@ pub mod seam;
 mod session;
 mod stop;
 mod tuning;
-mod weights;
+pub mod weights;
 
 pub use crate::quant::{CacheKind, CacheKinds};
 pub use attention_forms::{AttentionForm, Way};
