@@ -1,40 +1,35 @@
 """Distils the bundled DBA student from the bundled teacher.
 
     python distil_student.py START ../models/austen-dba [--teacher ../models/austen] [--text work]
-                             [--steps 1400 | --minutes 21] [--threads 2]
+                             [--steps 450] [--minutes 50] [--threads 2] [--device cpu]
 
 START is the directory of an untrained student: `caramba script upcycle.rhai` makes it from the teacher. With --attn-dim its values are
-first narrowed too (one truncated SVD per key/value head), which the cache feels most. Then two phases:
+narrowed too, by the weights alone (one truncated SVD per key/value head): a calibrated student has narrow values already.
 
-1. Each layer's attention is brought towards the teacher's by itself: both get the teacher's hidden state, and the student's attention
-   output should be the teacher's. Only the attention is trained.
-2. The whole student: next-token cross-entropy and, with the same weight, the divergence from the teacher's distribution.
+The whole student is trained: next-token cross-entropy and, with the same weight, the divergence from the teacher's distribution.
 """
 
 import argparse
-import math
+import json
 import pathlib
 import shutil
-import time
 
 import numpy
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-import train_teacher
-from llama import DecoupledAttention, Llama, block_losses, load, save
-from train_teacher import SEED, Batches
+from llama import DecoupledAttention, Llama, load, save
+from training import SEED, train
 
-FIRST_PHASE = 0.15  # part of the training
-# Length of the sequences until which part of the training is done. A student's geometric heads turn through few frequencies: at
-# distances that it was not trained on it fails outright (at 512, trained to 256: perplexity up by half), so most of the time is spent at
-# the full context.
-LENGTHS = [(0.4, 256), (1.0, 512)]
+# The student is trained at its whole context from the first step on: its geometric heads turn through few frequencies, and shorter sequences
+# undo at long distances what calibration has done there.
+LENGTHS = [(1.0, 2048)]
 # Below the teacher's own rates: the student starts near a good place.
-FIRST_RATES, SECOND_RATES = (0.006, 0.003), (0.005, 0.002)
+MATRIX_RATE, VECTOR_RATE = 0.005, 0.002
 WARM_UP = 0.03
 KL_WEIGHT = 0.5
+DROPOUT, WEIGHT_DECAY = 0.1, 0.05
 
 
 @torch.no_grad()
@@ -59,6 +54,8 @@ def narrow_values(model: Llama, attn_dim: int):
         a.v_proj.weight = torch.nn.Parameter(torch.cat(new_value))
         a.out_proj.weight = torch.nn.Parameter(torch.cat(new_out, dim=1))
     attention["attn_dim"] = attn_dim
+    for own in attention.get("layers", {}).values():
+        own["attn_dim"] = attn_dim
 
 
 def heads_of(weight: Tensor, count: int) -> Tensor:
@@ -66,27 +63,17 @@ def heads_of(weight: Tensor, count: int) -> Tensor:
     return weight.unflatten(0, (count, -1))
 
 
-def attention_loss(teacher: Llama, student: Llama, tokens: Tensor) -> Tensor:
-    """Mean over layers of the squared error of the attention output, relative to the teacher's."""
-    x, total = teacher.model.embed_tokens(tokens), 0.0
-    for ours, theirs in zip(student.model.layers, teacher.model.layers):
-        with torch.no_grad():
-            normed = theirs.input_layernorm(x)
-            wanted = theirs.self_attn(normed)
-            x = x + wanted
-            x = x + theirs.mlp(theirs.post_attention_layernorm(x))
-        total = total + F.mse_loss(ours.self_attn(normed), wanted) / wanted.square().mean()
-    return total / len(student.model.layers)
-
-
-def distillation_loss(teacher: Llama, student: Llama, windows: Tensor) -> Tensor:
+def distillation_loss(teacher: Llama, student: Llama):
     """(1 - KL_WEIGHT) cross-entropy + KL_WEIGHT KL(teacher || student), per token."""
-    ours = F.log_softmax(student(windows[:, :-1]), -1).flatten(0, 1)
-    with torch.no_grad():
-        theirs = F.log_softmax(teacher(windows[:, :-1]), -1).flatten(0, 1)
-    return (1 - KL_WEIGHT) * F.nll_loss(ours, windows[:, 1:].flatten()) + KL_WEIGHT * F.kl_div(
-        ours, theirs, reduction="batchmean", log_target=True
-    )
+
+    def loss(windows: Tensor) -> Tensor:
+        ours = F.log_softmax(student(windows[:, :-1]), -1).flatten(0, 1)
+        with torch.no_grad():
+            theirs = F.log_softmax(teacher(windows[:, :-1]), -1).flatten(0, 1)
+        divergence = F.kl_div(ours, theirs, reduction="batchmean", log_target=True)
+        return (1 - KL_WEIGHT) * F.nll_loss(ours, windows[:, 1:].flatten()) + KL_WEIGHT * divergence
+
+    return loss
 
 
 def main():
@@ -96,58 +83,30 @@ def main():
     parser.add_argument("--teacher", type=pathlib.Path, default=pathlib.Path("../models/austen"))
     parser.add_argument("--text", type=pathlib.Path, default=pathlib.Path("work"))
     parser.add_argument("--attn-dim", type=int, help="narrow the values to this width over all heads")
-    parser.add_argument("--steps", type=int, default=1400)
-    parser.add_argument("--minutes", type=float, help="train for so long, instead of a number of steps")
+    parser.add_argument("--steps", type=int, default=450)
+    parser.add_argument("--minutes", type=float, help="at most")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--curve", type=pathlib.Path, help="write the validation loss by the step here (JSON)")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    if arguments.device != "cpu":
+        torch.set_float32_matmul_precision("high")
     torch.manual_seed(SEED)
-    teacher, student = load(arguments.teacher).requires_grad_(False), load(arguments.start)
-    validation = numpy.load(arguments.text / "validation.npy")
-
-    def report(what: str):
-        ours, theirs = (math.exp(block_losses(m, validation).mean()) for m in (student, teacher))
-        print(f"{what}: validation perplexity {ours:.3f} (teacher {theirs:.3f})", flush=True)
-
-    report("as given")
+    teacher, student = load(arguments.teacher).requires_grad_(False), load(arguments.start, DROPOUT)
     if arguments.attn_dim:
         narrow_values(student, arguments.attn_dim)
-        report("values narrowed")
-    batches = Batches(numpy.load(arguments.text / "train.npy"))
-    started, step, phase, mean = time.monotonic(), 0, 0, None
-    while True:
-        spent = time.monotonic() - started
-        done = spent / (60 * arguments.minutes) if arguments.minutes else step / arguments.steps
-        if done >= 1:
-            break
-        now = 1 if done < FIRST_PHASE else 2
-        if now != phase:
-            if phase:
-                report("attention distilled")
-            phase, mean = now, None
-            for name, p in student.named_parameters():
-                p.requires_grad_(phase == 2 or ".self_attn." in name)
-            steps_by = train_teacher.optimizers(student, *(FIRST_RATES if phase == 1 else SECOND_RATES))
-            rates = [group["lr"] for o in steps_by for group in o.param_groups]
-        part = done / FIRST_PHASE if phase == 1 else (done - FIRST_PHASE) / (1 - FIRST_PHASE)
-        factor = min(1.0, part / WARM_UP + 0.01) * 0.5 * (1 + math.cos(math.pi * part))
-        for group, rate in zip((g for o in steps_by for g in o.param_groups), rates):
-            group["lr"] = rate * factor
-        windows = batches.next(next(length for until, length in LENGTHS if done < until))
-        loss = attention_loss(teacher, student, windows[:, :-1]) if phase == 1 else distillation_loss(teacher, student, windows)
-        loss.backward()
-        for o in steps_by:
-            o.step()
-            o.zero_grad()
-        step += 1
-        mean = loss.item() if mean is None else 0.98 * mean + 0.02 * loss.item()
-        if step % 100 == 0:
-            print(f"{spent / 60:5.1f} min  step {step:5d}  phase {phase}  loss {mean:.4f}", flush=True)
-            save(student, arguments.out)
+    teacher, student = teacher.to(arguments.device), student.to(arguments.device)
+    tokens, validation = numpy.load(arguments.text / "train.npy"), numpy.load(arguments.text / "validation.npy")
+    curve = train(
+        student, distillation_loss(teacher, student), tokens, validation, (MATRIX_RATE, VECTOR_RATE), LENGTHS, WARM_UP, WEIGHT_DECAY,
+        arguments.steps, arguments.minutes, every=max(1, arguments.steps // 10),
+    )  # fmt: skip
     save(student, arguments.out)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(arguments.teacher / name, arguments.out / name)
-    report(f"distilled in {step} steps")
+    if arguments.curve:
+        arguments.curve.write_text(json.dumps(curve, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
     python measure.py ../models/austen [--text work] [--reference ../tests/fixtures/bundled_reference.json]
 
-Perplexity is exp of the mean cross-entropy over whole blocks of 512, the first token of a block being context only. The unigram
-model beside it knows nothing but how often each token stands in the training text (add-one smoothing), on the same tokens.
+Perplexity is exp of the mean cross-entropy over whole blocks of 512, the first token of a block being context only, and the same for
+blocks as long as the context. The unigram model beside it knows nothing but how often each token stands in the training text (add-one smoothing), on the same tokens.
 A standard model is computed a second time by `transformers`, and must agree; the reference numbers are then `transformers`' own.
 """
 
@@ -17,7 +17,7 @@ import torch
 
 from llama import block_losses, load
 
-BLOCK = 512
+BLOCK, CONTEXT = 512, 2048
 REFERENCE_BLOCKS, PROMPT, GREEDY = 8, 64, 32
 
 
@@ -53,6 +53,8 @@ def main():
     print(f"parameters       {sum(p.numel() for p in model.parameters()):,}")
     print(f"held-out tokens  {len(heldout):,}, {len(losses)} blocks of {BLOCK}")
     print(f"perplexity       {math.exp(losses.mean()):.3f}  (mean nll {losses.mean():.5f})")
+    whole = block_losses(model, heldout, CONTEXT)
+    print(f"of blocks of {CONTEXT} {math.exp(whole.mean()):.3f}  (mean nll {whole.mean():.5f})")
     unigram = None
     if (arguments.text / "train.npy").exists():
         unigram = unigram_loss(numpy.load(arguments.text / "train.npy"), heldout, model.config["vocab_size"])
@@ -63,13 +65,14 @@ def main():
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         judge = AutoModelForCausalLM.from_pretrained(arguments.model, dtype=torch.float32).eval()
-        theirs = block_losses(judge, heldout)
-        print(f"transformers     {math.exp(theirs.mean()):.3f}; largest difference of a token's nll {(theirs - losses).abs().max():.1e}")
-        assert torch.allclose(theirs, losses, atol=1e-3)
+        theirs, all_of_theirs = block_losses(judge, heldout), block_losses(judge, heldout, CONTEXT)
+        worst = max((theirs - losses).abs().max(), (all_of_theirs - whole).abs().max())
+        print(f"transformers     {math.exp(theirs.mean()):.3f}; largest difference of a token's nll {worst:.1e}")
+        assert worst < 1e-3
         tokenizer = AutoTokenizer.from_pretrained(arguments.model)
         text = tokenizer.decode(heldout)
         assert tokenizer(text)["input_ids"] == heldout.tolist(), "text and tokens must convert both ways"
-        losses = theirs
+        losses, whole = theirs, all_of_theirs
     chosen = greedy(judge, heldout[:PROMPT], GREEDY)
     if (arguments.model / "tokenizer.json").exists():
         from tokenizers import Tokenizer
@@ -85,6 +88,9 @@ def main():
             "block_mean_nll": [round(b.mean().item(), 6) for b in first],
             "mean_nll": round(first.mean().item(), 6),
             "heldout_mean_nll": round(losses.mean().item(), 6),
+            "context": CONTEXT,
+            "context_block_quarters": [round(part.mean().item(), 6) for part in whole[0].split(BLOCK)],
+            "heldout_context_mean_nll": round(whole.mean().item(), 6),
             "unigram_mean_nll": unigram and round(unigram, 6),
             "prompt_tokens": PROMPT,
             "greedy": chosen,

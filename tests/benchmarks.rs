@@ -175,7 +175,7 @@ fn contexts_of_all_lengths_predict_the_same_tokens() {
     assert!((whole.iter().sum::<f64>() / 12.0 - number(&lines[1], "cross_entropy_all")).abs() < 1e-9, "{positions:?}");
     assert!(run.join("loss_by_position.png").is_file() && run.join("loss_by_context.png").is_file());
     let (code, told) =
-        self::run(directory.path(), &["script", "context", "--set", "dataset=models/austen/heldout.npy", "--set", "context_lengths=600"]);
+        self::run(directory.path(), &["script", "context", "--set", "dataset=models/austen/heldout.npy", "--set", "context_lengths=4096"]);
     assert!(code == 1 && told.contains("rope_scaling"), "{told}");
 }
 

@@ -67,6 +67,19 @@ fn they_compute_what_pytorch_computed() {
             assert!((nll / reference - 1.0).abs() < 5e-4, "{name}, block {index}: {nll} nats, {reference} expected");
         }
 
+        // A block as long as the context, by quarters: what is far away is where it was.
+        let context = number("context");
+        let options = SessionOptions { context, sequences: 1, cache: CacheKinds::uniform(CacheKind::F16), chunk: None };
+        let mut long = Session::new(&network, &options).unwrap_or_else(|error| panic!("{error}"));
+        let scores = long.score(&[tokens[..context].to_vec()]).unwrap();
+        let quarters = expected["context_block_quarters"].as_array().unwrap();
+        assert_eq!(quarters.len(), 4);
+        for (index, (part, reference)) in scores.log_probabilities[0].chunks(context / 4).zip(quarters).enumerate() {
+            let nll = -part.iter().copied().map(f64::from).sum::<f64>() / part.len() as f64;
+            let reference = reference.as_f64().unwrap();
+            assert!((nll / reference - 1.0).abs() < 5e-4, "{name}, quarter {index}: {nll} nats, {reference} expected");
+        }
+
         // Greedy tokens, given the reference's own up to there: the same wherever its choice was a clear one.
         let prompt = number("prompt_tokens");
         let chosen = expected["greedy"].as_array().unwrap();
@@ -279,14 +292,17 @@ fn the_pair_is_what_it_is_said_to_be() {
     let perplexity = |reference: &Value, key: &str| reference[key].as_f64().unwrap().exp();
     let trained = perplexity(&teacher.1, "heldout_mean_nll");
     assert!(trained < perplexity(&teacher.1, "unigram_mean_nll") / 10.0, "far below a unigram model's");
-    assert!(perplexity(&student.1, "heldout_mean_nll") < 1.1 * trained, "within 10 % of the teacher's");
+    for of in ["heldout_mean_nll", "heldout_context_mean_nll"] {
+        assert!(perplexity(&student.1, of) < 1.05 * perplexity(&teacher.1, of), "{of}: within 5 % of the teacher's");
+    }
+    assert!([&teacher, &student].iter().all(|(model, _)| model.architecture.context == 2048));
 
     let cached = |model: &Model| -> Vec<usize> {
         let layers = model.architecture.layers.iter().map(|layer| &layer.attention);
         layers.map(|a| a.kv_heads * (a.key() + a.value)).collect()
     };
-    assert_eq!(cached(&teacher.0), [256; 4]);
-    assert_eq!(cached(&student.0), [128; 4]);
+    assert_eq!(cached(&teacher.0), [512; 4]);
+    assert_eq!(cached(&student.0), [160; 4]);
 
     fn bytes(path: &Path) -> u64 {
         let entries = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());

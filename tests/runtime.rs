@@ -291,7 +291,7 @@ fn a_model_may_be_larger_than_a_binding() {
     }
     // What can't be split says so.
     let network = network(&small, austen(), WeightKind::F16);
-    let options = SessionOptions { context: 512, sequences: 8, cache: CacheKinds::uniform(CacheKind::F16), chunk: Some(8) };
+    let options = SessionOptions { context: 128, sequences: 8, cache: CacheKinds::uniform(CacheKind::F16), chunk: Some(8) };
     let error = Session::new(&network, &options).err().unwrap().to_string();
     assert!(error.contains("layer 0: the cache of keys needs") && error.contains("smaller `context`"), "{error}");
 }
@@ -307,8 +307,8 @@ fn every_byte_is_accounted_for() {
 
     let mut session = session(&network, CacheKind::Q8, 2, 400);
     let [_, cache, activations, _] = memory.live().by_purpose;
-    // Four layers, keys and values of 4 heads of 32: four blocks of 34 bytes each.
-    assert_eq!((session.cache_bytes(), cache), (2 * 400 * 4 * 2 * 4 * 34, session.cache_bytes()));
+    // Four layers, keys and values of 4 heads of 64: eight blocks of 34 bytes each.
+    assert_eq!((session.cache_bytes(), cache), (2 * 400 * 4 * 2 * 8 * 34, session.cache_bytes()));
     assert_eq!(caramba::runtime::bytes_per_token(&network.model().architecture, session.options().cache) * 800, cache);
     assert!(activations > 0);
 

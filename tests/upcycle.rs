@@ -251,7 +251,7 @@ fn calibration_makes_a_student_that_no_weights_alone_make() {
     upcycle(&bundled(), &student("joint"), &widths).unwrap();
     let report = upcycle(&bundled(), &student("calibrated"), &[&widths[..], &small].concat()).unwrap();
     assert_eq!(report["method"], "calibrated", "the default, where there is text");
-    assert_eq!(report["cache_elements_per_token"], serde_json::json!({ "teacher": 4 * 256, "student": 4 * 4 * (8 + 8 + 32) }));
+    assert_eq!(report["cache_elements_per_token"], serde_json::json!({ "teacher": 4 * 512, "student": 4 * 4 * (16 + 16 + 64) }));
     let text = &report["calibration"];
     assert_eq!((&text["window"], &text["windows"], &text["held_out_windows"]), (&128.into(), &24.into(), &4.into()));
     assert!(!directory.path().join("calibrated.partial").exists(), "layers that were kept are gone when all are done");
@@ -282,16 +282,16 @@ fn rivals_and_budgets_have_the_widths_that_arithmetic_gives() {
     let student = directory.path().join("student");
     let small = [("dataset", text.to_str().unwrap()), ("window", "64"), ("tokens", "256"), ("queries", "128"), ("rounds", "1")];
     let made = |set: &[(&str, &str)]| upcycle(&bundled(), &student, &[&small[..], set].concat()).unwrap();
-    // The teacher: 4 layers of 4 key heads of 32 and 32, 256 elements of a token and layer.
+    // The teacher: 4 layers of 4 key heads of 64 and 64, 512 elements of a token and layer.
     for (set, elements) in [
-        (&[("elements", "192")][..], 192),
-        (&[("bytes", "1536")], 192),
-        (&[("elements", "130")], 128),
-        (&[("method", "thin_keys"), ("elements", "192")], 192),
-        // One key head of 32 and 32 in as many layers as it takes: 2 of 4.
-        (&[("method", "gqa"), ("elements", "160")], 160),
-        // What is made of the weights alone keeps its values of 32: what is left are keys of 16.
-        (&[("method", "joint"), ("dataset", ""), ("elements", "192")], 192),
+        (&[("elements", "384")][..], 384),
+        (&[("bytes", "3072")], 384),
+        (&[("elements", "259")], 256),
+        (&[("method", "thin_keys"), ("elements", "384")], 384),
+        // One key head of 64 and 64 in as many layers as it takes: 2 of 4.
+        (&[("method", "gqa"), ("elements", "320")], 320),
+        // What is made of the weights alone keeps its values of 64: what is left are keys of 32.
+        (&[("method", "joint"), ("dataset", ""), ("elements", "384")], 384),
     ] {
         let report = made(set);
         assert_eq!(report["cache_elements_per_token"]["student"], 4 * elements, "{set:?}: {}", report["widths"]);
@@ -304,12 +304,12 @@ fn rivals_and_budgets_have_the_widths_that_arithmetic_gives() {
         assert_eq!(held, 4 * elements, "{set:?}");
     }
     let told = |set: &[(&str, &str)]| upcycle(&bundled(), &student, &[&small[..], set].concat()).unwrap_err().to_string();
-    let none = told(&[("method", "joint"), ("dataset", ""), ("elements", "128")]);
-    assert!(none.contains("128 elements give each of 4 key heads 32: too few for keys and values"), "{none}");
+    let none = told(&[("method", "joint"), ("dataset", ""), ("elements", "256")]);
+    assert!(none.contains("256 elements give each of 4 key heads 64: too few for keys and values"), "{none}");
     assert!(told(&[]).contains("no widths are given"));
-    assert!(told(&[("elements", "300")]).contains("more than the teacher has (256)"));
-    assert!(told(&[("elements", "192"), ("sem_dim", "64")]).contains("widths are given twice"));
-    assert!(told(&[("method", "thin_keys"), ("elements", "128")]).contains("leave nothing for keys"));
+    assert!(told(&[("elements", "600")]).contains("more than the teacher has (512)"));
+    assert!(told(&[("elements", "384"), ("sem_dim", "64")]).contains("widths are given twice"));
+    assert!(told(&[("method", "thin_keys"), ("elements", "256")]).contains("leave nothing for keys"));
 }
 
 /// The beginning of "Moby-Dick", second sentence on.

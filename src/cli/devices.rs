@@ -127,7 +127,7 @@ mod tests {
           buffers     up to 2.00 GB, 128 MB in one binding
           workgroups  up to 1024 invocations, 32.0 KB of storage, subgroups of 8
         ");
-        let form = |workgroup| Form { shape: Shape::Shared, tokens: 1, lane_rows: 2, depth: 1, workgroup };
+        let form = |workgroup| Form { shape: Shape::Shared, tokens: 1, lane_rows: 2, workgroup, depth: 1 };
         let measured = Measured { form: form(64), ms: 0.42, slower: vec![(form(128), 0.63)] };
         let measured = vec![("f16 1536x576 gate and up, 1 token".to_owned(), measured)];
         insta::assert_snapshot!(kernels(&described(measured), Some(Path::new("forms.json"))), @r"

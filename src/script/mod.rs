@@ -434,6 +434,13 @@ impl Run {
         Ok(parameters.filter(|_| is_benchmark(&ast)).map(|declared| declared.schema()))
     }
 
+    /// What the last expression of a script gives, as data.
+    fn value(self) -> Result<serde_yaml::Value> {
+        let (ast, _) = self.compile()?;
+        let value: Dynamic = self.engine.eval_ast(&ast).map_err(|error| self.report(error))?;
+        values::to_data(&value)
+    }
+
     fn describe(self) -> Result<Description> {
         let (ast, parameters) = self.compile()?;
         let lines = self.script.text.lines().skip_while(|line| line.starts_with("#!")).map(str::trim_start);

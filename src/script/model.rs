@@ -33,7 +33,7 @@ const WEIGHTS: &[(&str, WeightKind)] =
     &[("stored", WeightKind::Stored), ("f32", WeightKind::F32), ("f16", WeightKind::F16), ("q8", WeightKind::Q8), ("q4", WeightKind::Q4)];
 
 /// What may be said of a model beside its path.
-const MODEL_OPTIONS: [&str; 7] = ["weights", "model", "attention", "state_dict", "rope_scaling", "vocab", "tokenizer"];
+const MODEL_OPTIONS: [&str; 8] = ["weights", "dtype", "model", "attention", "state_dict", "rope_scaling", "vocab", "tokenizer"];
 
 /// How a model is to be loaded.
 #[derive(Clone)]
@@ -50,6 +50,11 @@ impl LoadChoice {
     /// From the options of `load`.
     pub(super) fn of(context: &NativeCallContext, options: Map) -> Answer<LoadChoice> {
         let unknown_option = options.keys().find(|key| !MODEL_OPTIONS.contains(&key.as_str())).cloned();
+        let mut options = options;
+        // PyTorch's word.
+        if let Some(kind) = options.remove("dtype").filter(|_| !options.contains_key("weights")) {
+            options.insert("weights".into(), kind);
+        }
         let mut options = Options::new("model option", options);
         let attention = attention::of_option(context, options.take("attention"))
             .map_err(|error| failure::changed(error, |error| error.about("attention")))?;
@@ -227,7 +232,7 @@ pub(super) mod api {
         load_with(context, path, Map::new())
     }
 
-    /// Loads a model with options: `weights` (`"stored"`, as in the file where the device can; `"f32"`, `"f16"`, `"q8"`, `"q4"`),
+    /// Loads a model with options: `weights`, or `dtype` (`"stored"`, as in the file where the device can; `"f32"`, `"f16"`, `"q8"`, `"q4"`),
     /// `attention` (what `attention(...)` makes, a map for it, or a list of them, the first of which that is for a layer counts), and for a
     /// training checkpoint `model` (the model section of a manifest) and `state_dict` (the dictionary whose tensors are meant, where it
     /// holds several). `vocab` is how many tokens there are where the embedding's last rows are padding; `tokenizer` a model whose tokenizer is
@@ -313,6 +318,12 @@ pub(super) mod api {
     #[rhai_fn(get = "weights", pure)]
     pub fn weights(model: &mut Model) -> String {
         model.weights.to_owned()
+    }
+
+    /// As `weights`, by PyTorch's word.
+    #[rhai_fn(get = "dtype", pure)]
+    pub fn dtype(model: &mut Model) -> String {
+        weights(model)
     }
 
     /// Bytes that its weights hold on the device.
@@ -459,8 +470,8 @@ pub(super) mod api {
     /// | `key_cache`, `value_cache` | `cache` | those of standard layers by themselves |
     /// | `semantic_cache`, `geometric_cache` | `cache` | the keys of decoupled layers; with 4 bits and less, geometric keys stay at q8 |
     /// | `context` | 2048 | positions that there is room for, per sequence |
-    /// | `sequences` | 1 | sequences that run side by side |
-    /// | `chunk` | chosen for the device | most tokens of one step of a prefill |
+    /// | `batch_size` | 1 | sequences that run side by side; `sequences`, before |
+    /// | `prefill_chunk` | chosen for the device | most tokens of one step of a prefill; `chunk`, before |
     #[rhai_fn(name = "session", pure, return_raw, volatile)]
     pub fn session_with(model: &mut Model, options: Map) -> Answer<Session> {
         Ok(session::new(model, options)?)

@@ -102,14 +102,15 @@ fn object(known: &str, schemas: &[(&str, Value)], required: &[&str]) -> Value {
     })
 }
 
-/// The schema of a benchmark of prompts, as text.
+/// The schema of a benchmark of prompts, as text: made by the script that finds mistakes in one, from the same lists.
 ///
 /// # Errors
-/// None that a user can cause.
+/// A mistake in a built-in script.
 pub fn benchmark_schema() -> Result<String> {
-    let text: Value =
-        serde_json::from_str(include_str!("../../assets/schema/benchmark.json")).map_err(|error| Error::new(error.to_string()))?;
-    printed(&text)
+    let script = modules::Script { name: "(schema)".to_owned(), text: "import \"suite\" as suite;\nsuite::schema()\n".to_owned() };
+    let options = HostOptions { purpose: Purpose::Check, ..HostOptions::default() };
+    let schema = on_script_thread(script, None, &options, Run::value)?;
+    printed(&serde_json::to_value(schema).map_err(|error| Error::new(error.to_string()))?)
 }
 
 fn printed(schema: &Value) -> Result<String> {
@@ -172,5 +173,30 @@ mod tests {
         assert!(!fits("{type: latency, promt_lengths: [1], generation_lengths: [1]}"), "a misspelt parameter");
         assert!(!fits("{type: latency, prompt_lengths: [long], generation_lengths: [1]}"), "a wrong type");
         assert!(!fits("{prompt_lengths: [1]}"), "no type");
+    }
+
+    /// The schema of benchmarks and the script that checks them say the same of a case.
+    #[test]
+    fn cases_fit_as_they_are_checked() {
+        let validator = jsonschema::validator_for(&schema(&benchmark_schema().unwrap())).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cases.yml");
+        let agree = |case: &str, fits: bool| {
+            let text = format!("benchmark: {{id: b, data: [{{prompt: a, {case}}}]}}");
+            assert_eq!(validator.is_valid(&serde_yaml::from_str::<Value>(&text).unwrap()), fits, "the schema, of {case}");
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(crate::script::check_yaml(&path).first_error().is_ok(), fits, "the check, of {case}");
+        };
+        agree("max_tokens: 5, weight: 0.5, stop: [x], expected_behavior: {contains: b}", true);
+        agree("expected_behavior: [stops_naturally, {regex: [b, c]}], tags: [x]", true);
+        agree("validation: {type: max_tokens, limit: 5}, pass_criteria: {type: boolean, condition: within_limit}", true);
+        agree("max_token: 5", false);
+        agree("max_tokens: 0", false);
+        agree("weight: -1", false);
+        agree("expected_behavior: contain", false);
+        agree("expected_behavior: {max_length: long}", false);
+        agree("validation: {type: max_tokens}", false);
+        agree("validation: {type: max_tokens, limits: 5}", false);
+        agree("pass_criteria: {type: boolean, condition: within_limits}, validation: {type: max_tokens, limit: 5}", false);
     }
 }

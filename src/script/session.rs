@@ -27,8 +27,10 @@ pub(super) fn new(model: &Model, options: Map) -> Result<Session> {
     let cache = cache_kinds(&mut options)?;
     let longest = model.architecture().context;
     let context = options.count("context")?.unwrap_or_else(|| CONTEXT.min(longest));
-    let sequences = options.count("sequences")?.unwrap_or(1);
-    let chunk = options.count("chunk")?;
+    options.renamed("sequences", "batch_size");
+    options.renamed("chunk", "prefill_chunk");
+    let sequences = options.count("batch_size")?.unwrap_or(1);
+    let chunk = options.count("prefill_chunk")?;
     options.finish()?;
     if context == 0 || sequences == 0 || chunk == Some(0) {
         let message = format!("a session of {sequences} sequences of {context} tokens: expected 1 or more of each");
@@ -310,9 +312,21 @@ pub(super) mod api {
     }
 
     /// Token rows of one prefill submission: longer prompts go in several.
+    #[rhai_fn(get = "prefill_chunk", pure, return_raw)]
+    pub fn prefill_chunk(session: &mut Session) -> Answer<INT> {
+        Ok(session.look()?.options().chunk.unwrap_or(0) as INT)
+    }
+
+    /// As `prefill_chunk`, which it is called now.
     #[rhai_fn(get = "chunk", pure, return_raw)]
     pub fn chunk(session: &mut Session) -> Answer<INT> {
-        Ok(session.look()?.options().chunk.unwrap_or(0) as INT)
+        prefill_chunk(session)
+    }
+
+    /// As `batch_size`, which it is called now.
+    #[rhai_fn(get = "sequences", pure)]
+    pub fn sequences(session: &mut Session) -> INT {
+        batch_size(session)
     }
 
     /// Forgets all but the first `length` positions of every sequence: what was measured can be measured again. What needs the logits of the last position
@@ -336,8 +350,8 @@ pub(super) mod api {
     }
 
     /// How many sequences run side by side.
-    #[rhai_fn(get = "sequences", pure)]
-    pub fn sequence_count(session: &mut Session) -> INT {
+    #[rhai_fn(get = "batch_size", pure)]
+    pub fn batch_size(session: &mut Session) -> INT {
         session.sequences() as INT
     }
 

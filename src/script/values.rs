@@ -6,8 +6,11 @@ use super::numbers::Numbers;
 use super::tokens::Tokens;
 use crate::artifact::Field;
 use crate::error::{Error, Result, unknown};
+use crate::terminal;
 use rhai::{Dynamic, FLOAT, INT, ImmutableString, Map};
 use serde_yaml::Value;
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 
 /// What a value is called in messages.
 pub(super) fn kind_of(value: &Dynamic) -> &'static str {
@@ -181,6 +184,20 @@ impl Options {
     pub(super) fn take(&mut self, key: &'static str) -> Option<Dynamic> {
         self.known.push(key);
         self.map.remove(key).filter(|value| !value.is_unit())
+    }
+
+    /// An option that had another name before: that one is taken as well, and told once.
+    pub(super) fn renamed(&mut self, before: &'static str, now: &'static str) {
+        if self.map.contains_key(now) {
+            return;
+        }
+        if let Some(value) = self.map.remove(before) {
+            static TOLD: Mutex<BTreeSet<&str>> = Mutex::new(BTreeSet::new());
+            if TOLD.lock().unwrap_or_else(PoisonError::into_inner).insert(before) {
+                terminal::note(&format!("the {} `{before}` is called `{now}` now", self.what));
+            }
+            self.map.insert(now.into(), value);
+        }
     }
 
     pub(super) fn integer(&mut self, key: &'static str) -> Result<Option<INT>> {

@@ -149,12 +149,12 @@ pub(super) mod api {
     ///
     /// # Example
     /// ```rhai,no_run
-    /// let teacher = weights("models/SmolLM2-135M");
+    /// let teacher = open_weights("models/SmolLM2-135M");
     /// let keys = teacher.tensor("model.layers.0.self_attn.k_proj.weight");
     /// print(`${keys}, norm ${keys.norm()}`);
     /// ```
-    #[rhai_fn(return_raw, volatile)]
-    pub fn weights(context: NativeCallContext, path: &str) -> Answer<Weights> {
+    #[rhai_fn(name = "open_weights", name = "weights", return_raw, volatile)]
+    pub fn open_weights(context: NativeCallContext, path: &str) -> Answer<Weights> {
         let path = Host::of(&context)?.resolve_model(path)?;
         let model = Model::open(&path, &OpenOptions::default())?;
         model.notes.iter().for_each(|note| terminal::warn(&format!("{}: {note}", path.display())));

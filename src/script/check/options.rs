@@ -30,6 +30,8 @@ enum Is {
 /// Options whose values are checked before a device is opened: function, option, what it is.
 const VALUES: &[(&str, &str, Is)] = &[
     ("session", "context", Is::Count),
+    ("session", "batch_size", Is::Count),
+    ("session", "prefill_chunk", Is::Count),
     ("session", "sequences", Is::Count),
     ("session", "chunk", Is::Count),
     ("session", "cache", Is::Cache),
@@ -39,6 +41,7 @@ const VALUES: &[(&str, &str, Is)] = &[
     ("session", "geometric_cache", Is::Cache),
     ("bytes_per_token", "cache", Is::Cache),
     ("load", "weights", Is::Weights),
+    ("load", "dtype", Is::Weights),
     ("load", "vocab", Is::Count),
     ("load", "tokenizer", Is::Text),
     ("load", "state_dict", Is::Text),
