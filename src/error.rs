@@ -194,6 +194,9 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         let allowed = if longer > 3 { longer / 3 } else { usize::from(letters(&a) == letters(&b)) };
         // A name that begins or ends otherwise is another one, however short the way is: `plot` is not `slot`.
         let same_begin = a.chars().next() == b.chars().next() || letters(&a) == letters(&b) || longer > 5 && distance == 1;
+        // `heads` is `n_heads` without its first word.
+        let without_a_word = |long: &str, short: &str| long.strip_suffix(short).is_some_and(|begin| begin.ends_with('_'));
+        let same_begin = same_begin || without_a_word(&a, &b) || without_a_word(&b, &a);
         (distance <= allowed && same_begin).then_some(distance)
     };
     let nearest = known.iter().filter_map(|candidate| Some((near(candidate)?, *candidate)));

@@ -20,6 +20,18 @@ pub struct Mapped {
 
 /// What Git leaves in the place of a large file where Git LFS is missing.
 const LFS_POINTER: &[u8] = b"version https://git-lfs";
+/// That a file is what it is called, and no pointer to it.
+///
+/// # Errors
+/// It is one: it says so in its first bytes.
+pub fn no_pointer(bytes: &[u8]) -> Result<()> {
+    if !bytes.starts_with(LFS_POINTER) {
+        return Ok(());
+    }
+    Err(Error::new("this is not the file but a pointer to it, as Git leaves it where Git LFS is missing")
+        .remedy("run `git lfs pull` there"))
+}
+
 /// A link of the Hugging Face cache, as text: how it looks after a copy by a program that knows no links.
 const LINK: &str = "../../blobs/";
 
@@ -55,10 +67,7 @@ impl Mapped {
         // that another process shortens is dealt with below. Nothing in caramba writes into files that it maps: new ones are written
         // beside and renamed.
         let map = unsafe { Mmap::map(&file) }?;
-        if map.starts_with(LFS_POINTER) {
-            return Err(Error::new("this is not the file but a pointer to it, as Git leaves it where Git LFS is missing")
-                .remedy("run `git lfs pull` there"));
-        }
+        no_pointer(&map)?;
         #[cfg(unix)]
         let slot = shortened::watch(&map, path);
         Ok(Mapped {

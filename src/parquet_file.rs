@@ -2,12 +2,14 @@
 
 use crate::error::{At, Error, Result};
 use crate::guard;
+use crate::mapped::no_pointer;
 use parquet::basic::Type as Physical;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 pub use parquet::record::Field;
 use parquet::record::reader::RowIter;
 use parquet::schema::types::Type;
 use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -35,7 +37,10 @@ impl ParquetFile {
     /// # Errors
     /// It is not there, or no Parquet file.
     pub fn open(path: &Path) -> Result<ParquetFile> {
-        let file = File::open(path)?;
+        let mut file = File::open(path)?;
+        let mut start = [0; 64];
+        let length = file.read(&mut start)?;
+        no_pointer(&start[..length])?;
         let reader = guard::caught("the Parquet library", || SerializedFileReader::new(file))?.map_err(|error| damaged(&error))?;
         Ok(ParquetFile { reader })
     }

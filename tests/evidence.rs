@@ -355,3 +355,25 @@ fn the_status_says_how_it_ended() {
     let (code, told) = status(&[("c.yml", yaml)], &["script", "custom.rhai", "--set", "file=c.yml"]);
     assert!(code == 3 && told.contains("does not pass"), "{told}");
 }
+
+/// Of times that scatter, the rate of the mean time is not the mean of the rates: its interval is around what is said.
+#[test]
+fn what_is_derived_lies_in_its_interval() {
+    let directory = tempfile::tempdir().unwrap();
+    let script = "const PARAMETERS = #{ lengths: [1, 2] };\nfn cells(config) { grid(#{ length: config.lengths }) }\nfn prepare(model, cell, config) { rng(7) }\n\
+        fn sample(state, cell, config) { #{ ms: if state.uniform() < 0.3 { 100.0 } else { 5.0 + state.uniform() } } }\nfn derive(row) { row.rate = 1000.0 / row.ms; row }\n";
+    std::fs::write(directory.path().join("noisy.rhai"), script).unwrap();
+    let output = common::cli::caramba_in(
+        directory.path(),
+        &["script", "noisy.rhai", "--set", "model=models/austen", "--set", "timed_runs=10", "--set", "max_runs=12"],
+    );
+    assert!(output.status.success(), "{}", common::cli::shown(&output));
+    let rows = common::cli::rows(&common::cli::artifacts(directory.path(), "noisy"), "noisy.csv");
+    assert_eq!(rows.len(), 2);
+    for row in rows {
+        let value = |name: &str| row[name].parse::<f64>().unwrap_or_else(|_| panic!("{name} is {}", row[name]));
+        let (rate, low, high) = (value("rate"), value("rate_low"), value("rate_high"));
+        assert!(low < rate && rate < high, "{rate} is not in [{low}, {high}]");
+        assert!((rate - 1000.0 / value("ms")).abs() < 1e-9 * rate, "the row does not agree with itself");
+    }
+}

@@ -111,6 +111,11 @@ fn compressed_texts_are_read_as_they_are() {
     std::fs::write(here.join("cut.jsonl.gz"), &whole[..whole.len() - 9]).unwrap();
     let told = tokenize(here, &["cut.jsonl.gz", "-o", "cut.npy"]);
     assert!(told.contains("cut.jsonl.gz: it can't be read") && told.contains("it may be cut off"), "{told}");
+    for name in ["l.txt", "l.jsonl", "l.parquet"] {
+        write(here, name, "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 7\n");
+        let told = tokenize(here, &[name, "-o", "l.npy"]);
+        assert!(told.contains(&format!("{name}: this is not the file but a pointer to it")) && told.contains("git lfs pull"), "{told}");
+    }
     write(here, "a.txt.xz", "x");
     assert!(tokenize(here, &["a.txt.xz", "-o", "x.npy"]).contains("compressed in a way that is not read here"));
 }

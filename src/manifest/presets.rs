@@ -49,7 +49,9 @@ pub fn read(path: &Path) -> Result<String> {
     if file.len() > MAX_BYTES {
         return Err(Error::new(format!("the file has {} MB: that is no manifest", file.len() >> 20)));
     }
-    String::from_utf8(std::fs::read(path)?).map_err(|error| {
+    let bytes = std::fs::read(path)?;
+    crate::mapped::no_pointer(&bytes)?;
+    String::from_utf8(bytes).map_err(|error| {
         let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|&&byte| byte == b'\n').count();
         Error::new(format!("line {line} is no UTF-8 text")).remedy("save the file as UTF-8")
     })

@@ -86,7 +86,12 @@ impl Session {
         let gpu = self.gpu();
         // The largest of many thousands: as many lanes as there are, on a graphics card. What sampling keeps of each lane has less room.
         let most = gpu.limits().max_compute_invocations_per_workgroup.min(1024);
-        let workgroup = if options.is_some() || gpu.summary().software { 256 } else { 1 << most.ilog2() };
+        let workgroup = match options {
+            Some(_) => 256,
+            // Its lanes are one core's: the fewer, the fewer wait at a barrier.
+            None if gpu.summary().software => 64,
+            None => 1 << most.ilog2(),
+        };
         let parameters = json!({
             "greedy": options.is_none(), "vocab": self.architecture().vocab, "stride": logits_stride(self.network()), "workgroup": workgroup, "ways": 7,
         });

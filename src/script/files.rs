@@ -8,6 +8,7 @@ use crate::artifact::{json, write_atomically};
 use crate::error::{At, Error, Result};
 use crate::interrupt;
 use crate::manifest::node;
+use crate::mapped::no_pointer;
 use crate::source::Source;
 use rhai::plugin::*;
 use rhai::{Array, INT, Map};
@@ -32,10 +33,7 @@ fn text_up_to(context: &NativeCallContext, path: &str, limit: u64) -> Answer<Str
     }
     let bytes = std::fs::read(&file).at(path)?;
     host.opened(&file);
-    if bytes.starts_with(b"version https://git-lfs") {
-        let error = Error::new("this is not the file but a pointer to it, as Git leaves it where Git LFS is missing").at(path);
-        return Err(error.remedy("run `git lfs pull` there").into());
-    }
+    no_pointer(&bytes).at(path)?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|&&byte| byte == b'\n').count();
         Error::new(format!("line {line} is no UTF-8 text")).at(path).remedy("convert the file to UTF-8")

@@ -53,6 +53,7 @@ impl Script {
     /// The script in the file `path`.
     pub(super) fn file(path: &Path) -> Result<Script> {
         let bytes = std::fs::read(path).at(path.display())?;
+        crate::mapped::no_pointer(&bytes).at(path.display())?;
         let text = String::from_utf8(bytes).map_err(|_| Error::new("not a text in UTF-8: a Rhai script is").at(path.display()))?;
         Ok(Script { name: path.display().to_string(), text })
     }

@@ -2,6 +2,7 @@
 
 use super::parquet::Rows;
 use crate::error::{At, Error, Result};
+use crate::mapped::no_pointer;
 use crate::terminal;
 use flate2::read::MultiGzDecoder;
 use std::collections::VecDeque;
@@ -274,6 +275,10 @@ impl Lines {
         self.reader.by_ref().take(limit).read_until(b'\n', &mut bytes).map_err(|error| self.unreadable(&error))?;
         self.line += 1;
         let place = |error: Error| error.at(format!("{}, line {}", self.shown, self.line));
+        if self.line == 1 {
+            // Of a corpus that was cloned: its pointers would be read as texts.
+            no_pointer(&bytes).at(&self.shown)?;
+        }
         if bytes.len() > MAX_LINE {
             return Err(place(Error::new(format!("this line is longer than {} MB", MAX_LINE >> 20)).remedy("break it into documents")));
         }

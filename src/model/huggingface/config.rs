@@ -146,6 +146,10 @@ fn refuse_unsupported(config: Section) -> Result<()> {
     if config.flag("use_bidirectional_attention")? == Some(true) {
         return Err(Error::new("attention that sees the future is not supported").at("key `use_bidirectional_attention`"));
     }
+    // `transformers` makes masks of any decoder bidirectional where this is said.
+    if config.flag("is_causal")? == Some(false) {
+        return Err(Error::new("attention that sees the future is not supported").at("key `is_causal`"));
+    }
     if config.flag("mlp_bias")? == Some(true) {
         return Err(Error::new("biases in the MLP are not supported").at("key `mlp_bias`"));
     }

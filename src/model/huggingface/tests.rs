@@ -165,6 +165,7 @@ fn mistakes_in_the_configuration_are_told() {
             "key `hidden_act`: activation `gelu` is not supported; silu and gelu_pytorch_tanh are",
         ),
         (with("llama", json!({ "mlp_bias": true })), "key `mlp_bias`: biases in the MLP are not supported"),
+        (with("llama", json!({ "is_causal": false })), "key `is_causal`: attention that sees the future is not supported"),
         (with("llama", json!({ "rms_norm_eps": 0 })), "the epsilon of the norms is 0"),
         (with("llama", json!({ "eos_token_id": 5_000_000_000u64 })), "key `eos_token_id`: 5000000000 is no token"),
         (
