@@ -9,6 +9,7 @@ use std::path::Path;
 const SCRIPTS: &[(&str, &[&str], &[&str])] = &[
     ("endless_loop", &["--time-limit", "300ms"], &["the time limit of 0.3 s has passed (--time-limit)"]),
     ("sleep", &["--time-limit", "0.2s"], &["the time limit of 0.2 s has passed (--time-limit)"]),
+    ("pattern_bomb", &["--time-limit", "1.5s"], &["the time limit of 1.5 s has passed (--time-limit)"]),
     ("many_operations", &["--max-operations", "20000"], &["the script has done more than 20000 operations (--max-operations)"]),
     ("deep_recursion", &[], &["calls are nested more than 100 deep"]),
     ("exponential_text", &["--memory-limit", "300M"], &["the limit of memory is 300 MB (--memory-limit)"]),

@@ -3,10 +3,12 @@
 use super::failure::Answer;
 use super::values;
 use crate::error::{Error, Result, unknown};
-use crate::limits;
+use crate::{interrupt, limits};
 use regex::{Regex, RegexBuilder};
 use rhai::plugin::*;
 use rhai::{Array, INT};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
 
 /// Bytes that a compiled pattern may take: what a person writes takes a thousandth.
 const PATTERN_BYTES: usize = 10 << 20;
@@ -24,6 +26,50 @@ fn compile(pattern: &str, flags: &str) -> Result<Regex> {
         };
     }
     builder.build().map_err(|error| Error::new(format!("the pattern `{pattern}` cannot be read: {error}")))
+}
+
+/// Bytes of a text that any pattern is through with at once.
+const SHORT: usize = 4096;
+
+/// What `work` finds in a text. A pattern takes the text's length times its own, which may be hours: the search of a long text is nobody's who has been
+/// stopped (Ctrl-C, the script's time) meanwhile.
+///
+/// # Errors
+/// Ctrl-C; the script's time is over.
+fn search<T: Send + 'static>(text: &str, work: impl FnOnce(&str) -> T + Send + 'static) -> Result<T> {
+    if text.len() <= SHORT {
+        return Ok(work(text));
+    }
+    let (sender, receiver) = mpsc::channel();
+    let text = text.to_owned();
+    let searching = std::thread::Builder::new().name("a pattern".to_owned()).spawn(move || {
+        // Nobody waits for it any more: then it is not wanted.
+        let _ = sender.send(work(&text));
+    });
+    searching.map_err(|error| Error::new(format!("a pattern cannot be searched for: {error}")))?;
+    loop {
+        match receiver.recv_timeout(LOOK) {
+            Ok(found) => return Ok(found),
+            Err(RecvTimeoutError::Timeout) => interrupt::check()?,
+            Err(RecvTimeoutError::Disconnected) => return Err(Error::new("the search for a pattern came to nothing")),
+        }
+    }
+}
+
+/// So often a search is asked whether it is still wanted.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// The groups of what is found, all of it first.
+type Groups = Vec<Option<String>>;
+
+fn groups(found: &regex::Captures) -> Groups {
+    found.iter().map(|part| part.map(|part| part.as_str().to_owned())).collect()
+}
+
+/// The first group, or all where there is none or it took no part.
+fn part(mut groups: Groups) -> Dynamic {
+    let first = groups.get_mut(1).and_then(Option::take);
+    first.or_else(|| groups.first_mut().and_then(Option::take)).map_or(Dynamic::UNIT, Into::into)
 }
 
 /// What is missing to so many characters.
@@ -49,7 +95,8 @@ pub(super) mod api {
     /// As above, with flags: `i` (any case), `m` (`^` and `$` at lines), `s` (`.` is a line end too), `x` (spaces mean nothing).
     #[rhai_fn(name = "matches", return_raw)]
     pub fn matches_with(text: &str, pattern: &str, flags: &str) -> Answer<bool> {
-        Ok(compile(pattern, flags)?.is_match(text))
+        let pattern = compile(pattern, flags)?;
+        Ok(search(text, move |text| pattern.is_match(text))?)
     }
 
     /// What a regular expression finds first: its first group, or all of it where it has none; `()` where nothing is found.
@@ -60,16 +107,16 @@ pub(super) mod api {
     /// ```
     #[rhai_fn(return_raw)]
     pub fn find_pattern(text: &str, pattern: &str) -> Answer<Dynamic> {
-        let found = compile(pattern, "")?
-            .captures(text)
-            .and_then(|found| found.get(1).or_else(|| found.get(0)).map(|part| part.as_str().to_owned()));
-        Ok(found.map_or(Dynamic::UNIT, Into::into))
+        let pattern = compile(pattern, "")?;
+        let found = search(text, move |text| pattern.captures(text).as_ref().map(groups))?;
+        Ok(found.map_or(Dynamic::UNIT, part))
     }
 
     /// How often a regular expression matches, without overlaps.
     #[rhai_fn(return_raw)]
     pub fn count_matches(text: &str, pattern: &str) -> Answer<INT> {
-        Ok(compile(pattern, "")?.find_iter(text).count() as INT)
+        let pattern = compile(pattern, "")?;
+        Ok(search(text, move |text| pattern.find_iter(text).count() as INT)?)
     }
 
     /// The words of a text: what stands between spaces and line ends.
@@ -91,9 +138,8 @@ pub(super) mod api {
     #[rhai_fn(name = "find_all", return_raw)]
     pub fn find_all(text: &str, pattern: &str) -> Answer<Array> {
         let pattern = compile(pattern, "")?;
-        let part =
-            |found: regex::Captures| found.get(1).or_else(|| found.get(0)).map_or(Dynamic::UNIT, |part| part.as_str().to_owned().into());
-        Ok(pattern.captures_iter(text).map(part).collect())
+        let found: Vec<Groups> = search(text, move |text| pattern.captures_iter(text).map(|found| groups(&found)).collect())?;
+        Ok(found.into_iter().map(part).collect())
     }
 
     /// The groups of what a regular expression finds first: an array, all of it at 0, or, where groups have names, a map of these; `()` where nothing is
@@ -107,13 +153,14 @@ pub(super) mod api {
     #[rhai_fn(name = "captures", return_raw)]
     pub fn captures(text: &str, pattern: &str) -> Answer<Dynamic> {
         let pattern = compile(pattern, "")?;
-        let Some(found) = pattern.captures(text) else { return Ok(Dynamic::UNIT) };
-        let value = |part: Option<regex::Match>| part.map_or(Dynamic::UNIT, |part| part.as_str().to_owned().into());
-        let names: Vec<&str> = pattern.capture_names().flatten().collect();
-        Ok(if names.is_empty() {
-            Dynamic::from_array(found.iter().map(value).collect())
+        let names: Vec<Option<String>> = pattern.capture_names().map(|name| name.map(str::to_owned)).collect();
+        let Some(found) = search(text, move |text| pattern.captures(text).as_ref().map(groups))? else { return Ok(Dynamic::UNIT) };
+        let value = |part: Option<String>| part.map_or(Dynamic::UNIT, Into::into);
+        Ok(if names.iter().all(Option::is_none) {
+            Dynamic::from_array(found.into_iter().map(value).collect())
         } else {
-            Dynamic::from_map(names.into_iter().map(|name| (name.into(), value(found.name(name)))).collect())
+            let named = names.into_iter().zip(found).filter_map(|(name, part)| Some((name?.into(), value(part))));
+            Dynamic::from_map(named.collect())
         })
     }
 
@@ -126,8 +173,12 @@ pub(super) mod api {
     #[rhai_fn(name = "replace_all", return_raw)]
     pub fn replace_all(text: &str, pattern: &str, with: &str) -> Answer<String> {
         let pattern = compile(pattern, "")?;
-        limits::room("the text", (pattern.find_iter(text).count() as u64).saturating_mul(with.len() as u64))?;
-        Ok(pattern.replace_all(text, with).into_owned())
+        let with = with.to_owned();
+        let replaced = search(text, move |text| {
+            limits::room("the text", (pattern.find_iter(text).count() as u64).saturating_mul(with.len() as u64))?;
+            Ok::<String, Error>(pattern.replace_all(text, with.as_str()).into_owned())
+        });
+        Ok(replaced??)
     }
 
     /// The parts of the text between what a regular expression finds.
@@ -138,7 +189,9 @@ pub(super) mod api {
     /// ```
     #[rhai_fn(name = "split_pattern", return_raw)]
     pub fn split_pattern(text: &str, pattern: &str) -> Answer<Array> {
-        Ok(compile(pattern, "")?.split(text).map(|part| part.to_owned().into()).collect())
+        let pattern = compile(pattern, "")?;
+        let parts: Vec<String> = search(text, move |text| pattern.split(text).map(str::to_owned).collect())?;
+        Ok(parts.into_iter().map(Into::into).collect())
     }
 
     /// The lines of a text.
