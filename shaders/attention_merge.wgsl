@@ -42,7 +42,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let count = min(used - first, {{ workgroup }}u);
         workgroupBarrier();
         if (local < count) {
-            shared_value[local] = fade_of(partial[start + (first + local) * {{ value + 2 }}u + {{ value }}u], most);
+            let peak = partial[start + (first + local) * {{ value + 2 }}u + {{ value }}u];
+{% if seam.normaliser == "softmax" %}
+            // Where nothing was seen, not even by the others, nothing weighs anything.
+            shared_value[local] = select(fade_of(peak, most), 0.0, peak <= HIDDEN);
+{% else %}
+            shared_value[local] = fade_of(peak, most);
+{% endif %}
         }
         workgroupBarrier();
         // Some at a time: what they load is on its way together. Beyond the last one, that one again, and for nothing. What weighs nothing may be left from
