@@ -38,7 +38,8 @@ print("What `./demo` leaves" + (if device == () { "" } else { `, here on ${devic
 print("");
 for item in report.checklist {
     let outcome = if item.passed == true { "passed" } else if item.passed == false { "failed" } else { "not known" };
-    print(`- ${outcome}: ${item.get("model") ?? ""}: ${item.check}${if item.get("value") == () { "" } else if item.get("ratio") == true { ` (${ratio_text(item.value)})` } else { ` (${digits(item.value, 3)})` }}`);
+    let of = if (item.get("model") ?? "") == "" { "" } else { `${item.model}: ` };
+    print(`- ${outcome}: ${of}${item.check}${if item.get("value") == () { "" } else if item.get("ratio") == true { ` (${ratio_text(item.value)})` } else { ` (${digits(item.value, 3)})` }}`);
 }
 ' -- "$run" >>"$part"
 printf '<!-- /demo -->\n' >>"$part"
