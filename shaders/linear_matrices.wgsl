@@ -34,9 +34,8 @@ enable wgpu_cooperative_matrix;
 {% set matrix = "coop_mat" ~ size ~ "x" ~ size %}
 {% set area = size * size %}
 {#- Metal loads matrices from scalars only; elsewhere four half floats are stored at once. Elements of a tile's row, in those. -#}
-{% set by_four = packed %}
-{% set tile_type = "vec4<f16>" if by_four else "f16" %}
-{% set row_items = (block + 8) // (4 if by_four else 1) %}
+{% set tile_type = "vec4<f16>" if packed else "f16" %}
+{% set row_items = (block + 8) // (4 if packed else 1) %}
 {% set x_type = "vec4<f32>" %}
 {% include "linear_bindings.wgsl" %}
 var<workgroup> tile_x: array<{{ tile_type }}, {{ tile_tokens * row_items }}>;  // [tokens, {{ block + 8 }}]
@@ -48,10 +47,10 @@ var<workgroup> stage: array<f32, {{ subgroups * matrices * area }}>;  // [subgro
 var<workgroup> squares: array<f32, {{ tile_tokens * block_vecs }}>;
 {% endif %}
 {#- The index of four elements from column `c` of row `r` of a tile on, and that of the matrix there. -#}
-{% macro place(r, c) %}({{ r }}) * {{ row_items }}u + {{ c }}{{ " / 4u" if by_four }}{% endmacro %}
+{% macro place(r, c) %}({{ r }}) * {{ row_items }}u + {{ c }}{{ " / 4u" if packed }}{% endmacro %}
 {#- Stores a vec4<f16> there. -#}
 {% macro keep(tile, r, c, value) %}
-{% if by_four %}
+{% if packed %}
             {{ tile }}[{{ place(r, c) }}] = {{ value }};
 {% else %}
 {% for e in range(4) %}
