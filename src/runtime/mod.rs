@@ -23,6 +23,7 @@ pub mod seam;
 mod session;
 mod stop;
 mod tuning;
+mod turns;
 pub mod weights;
 
 pub use crate::quant::{CacheKind, CacheKinds};
